@@ -1,0 +1,1 @@
+"""The OCI registry: names, manifests, tags, referrers and local repositories."""

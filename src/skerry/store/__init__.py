@@ -1,0 +1,1 @@
+"""Content-addressed bytes: proven before they are kept, durable before they are promised."""

@@ -1,0 +1,180 @@
+"""What the rest of the node may ask of the store.
+
+Owns the Protocols, their values and their errors. A blob is either wholly there, proven and
+durable, or it is not there; presence is the file itself, never a row about it (known failures
+T16, T17).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from skerry.base.digest import Digest
+from skerry.base.errors import Party, SkerryError
+from skerry.wire.message import Segment
+
+HELD_BACK_BYTES = 32 * 1024
+"""The end of a growing spool that no follower sees before the digest agrees (design section 4)."""
+
+
+class StoreError(SkerryError):
+    """The disk would not do it."""
+
+
+class StoreFull(StoreError):
+    """No room: the budget, the disk or its quota is used up, or the disk is read-only."""
+
+    party = Party.OPERATOR
+
+
+class BlobMissing(StoreError):
+    """Not in the store."""
+
+
+class DigestMismatch(SkerryError):
+    """The bytes are not what their name says; they were thrown away."""
+
+    party = Party.UPSTREAM
+
+
+class SpoolAborted(SkerryError):
+    """The rest of a growing spool will never come."""
+
+    party = Party.UPSTREAM
+
+
+@dataclass(frozen=True, slots=True)
+class BlobInfo:
+    """One stored blob. `last_used` is in seconds since the epoch and may lag by a minute."""
+
+    digest: Digest
+    size_bytes: int
+    last_used: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatistics:
+    """A snapshot. `blob_bytes` equals what `du` counts of the blobs' lengths."""
+
+    blob_count: int
+    blob_bytes: int
+    spool_count: int
+    spool_bytes: int
+    quarantine_count: int
+    quarantine_bytes: int
+    budget_bytes: int
+    writable: bool
+    scrubbed_count: int
+    corrupt_count: int
+    evicted_count: int
+    evicted_bytes: int
+
+
+class Spool(Protocol):
+    """Bytes on their way in; readable by followers while they grow.
+
+    One writer. Exactly one of `commit` and `abort` ends it.
+    """
+
+    @property
+    def received_bytes(self) -> int: ...
+    @property
+    def size_bytes(self) -> int | None:
+        """The length announced at `begin`, or None."""
+
+    async def write(self, chunk: bytes | bytearray | memoryview) -> None:
+        """Appends and hashes, off the event loop when large.
+
+        Raises StoreFull, or SpoolAborted when more than `size_bytes` arrives; either leaves the
+        spool to be aborted by its writer.
+        """
+
+    async def commit(self, digest: Digest) -> None:
+        """Proves length and digest, lets followers have the end, makes it durable and visible.
+
+        Order: prove, release followers, fsync, rename, fsync of the folder. Returns when the
+        blob is durable. Raises DigestMismatch (followers are aborted, the bytes are gone) or
+        StoreFull (followers got everything, nothing is kept). A blob already there is success.
+        """
+
+    async def abort(self, error: Exception) -> None:
+        """Throws the bytes away; followers raise BodyAborted with `error` as its cause."""
+
+    def follow(self, offset_bytes: int, size_bytes: int) -> Segment:
+        """A reader of these bytes that waits for what is missing.
+
+        At most `HELD_BACK_BYTES` before the end of what was received are shown until commit has
+        proven the whole. Works after commit too. Survives eviction of the blob while open.
+        """
+
+
+class Store(Protocol):
+    """Content-addressed bytes on one disk."""
+
+    def size_of(self, digest: Digest) -> int | None:
+        """Length in bytes, or None when the blob is not there. One stat call."""
+
+    def open(self, digest: Digest, offset_bytes: int = 0, size_bytes: int | None = None) -> Segment:
+        """A reader of part or all of a stored blob; counts as a use. Raises BlobMissing."""
+
+    async def read(self, digest: Digest, *, bytes_max: int) -> bytes:
+        """A small blob whole. Raises BlobMissing, or StoreError when longer than `bytes_max`."""
+
+    async def begin(self, *, size_bytes: int | None = None, algorithm: str = "sha256") -> Spool:
+        """A new spool; makes room by eviction if it can. Raises StoreFull.
+
+        `algorithm` is the one most likely asked for at commit; another costs a second read.
+        """
+
+    async def put(self, digest: Digest, data: bytes) -> None:
+        """Proves, stores and makes durable something small. Raises DigestMismatch, StoreFull."""
+
+    async def delete(self, digest: Digest) -> int:
+        """Removes a blob; open readers keep theirs. Returns the bytes freed, 0 when absent."""
+
+    async def verify(self, digest: Digest) -> bool:
+        """Re-hashes one blob in a thread; on mismatch quarantines it and returns False.
+
+        True for a sound blob. Raises BlobMissing.
+        """
+
+    def blobs(self) -> Iterator[BlobInfo]:
+        """Every stored blob, in no order."""
+
+    def statistics(self) -> StoreStatistics: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Blobs that are only useful together: for the registry, one image; for the cache, one object.
+
+    Attributes:
+        id: opaque to the store.
+        members: digest -> length in bytes; members may be shared with other groups.
+        last_used: seconds since the epoch.
+        pinned: never evicted.
+        busy: being filled or pushed just now, never evicted.
+        refetchable: could be had again from somewhere at this moment.
+    """
+
+    id: str
+    members: dict[Digest, int]
+    last_used: float
+    pinned: bool = False
+    busy: bool = False
+    refetchable: bool = True
+
+
+class Inventory(Protocol):
+    """What the owners of the blobs know, for eviction. Filled by `app`."""
+
+    def groups(self) -> list[Group]:
+        """Every group, including one for each loose blob that somebody owns."""
+
+    async def drop(self, group_ids: list[str]) -> None:
+        """Forgets these groups, durably, before their bytes go (no dangling manifest, T38)."""
+
+    def still_wanted(self, digest: Digest) -> bool:
+        """Whether some group, pin, push or fill holds the digest at this very moment."""

@@ -1,0 +1,1 @@
+"""Counters, histograms and events, and the snapshots that are read from them."""

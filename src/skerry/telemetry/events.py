@@ -1,0 +1,79 @@
+"""What happened, for people: cause and next step, newest last.
+
+Owns a bounded ring and the structured log line of each event. Never holds a secret: callers pass
+names, digests, counts and reasons, never headers, tokens or URLs with a query.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+EVENTS_MAX = 2000
+
+_log = logging.getLogger("skerry.events")
+
+
+class Level(StrEnum):
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened.
+
+    Attributes:
+        at: seconds since the epoch.
+        kind: dotted and bounded, e.g. `tag.moved`, `breaker.opened`, `blob.quarantined`.
+        subject: what it happened to.
+        cause: why.
+        next_step: what the operator may do; "" when nothing.
+    """
+
+    at: float
+    kind: str
+    subject: str
+    cause: str = ""
+    next_step: str = ""
+    level: Level = Level.INFO
+
+
+class Events:
+    """The node's recent events."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._ring: deque[Event] = deque(maxlen=EVENTS_MAX)
+        self._counts: dict[str, int] = {}
+
+    def emit(
+        self,
+        kind: str,
+        subject: str,
+        *,
+        cause: str = "",
+        next_step: str = "",
+        level: Level = Level.INFO,
+    ) -> None:
+        """Records an event and logs it as one JSON line."""
+        event = Event(self._now(), kind, subject, cause, next_step, level)
+        self._ring.append(event)
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+        _log.log(_LEVELS[level], "%s", json.dumps(asdict(event)))
+
+    def recent(self, kind: str | None = None) -> tuple[Event, ...]:
+        """Oldest first; of one kind if given."""
+        return tuple(event for event in self._ring if kind is None or event.kind == kind)
+
+    def counts(self) -> dict[str, int]:
+        """How often each kind has happened since start."""
+        return dict(self._counts)
+
+
+_LEVELS = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR: logging.ERROR}

@@ -1,0 +1,1 @@
+"""How a missing thing is fetched: sources, fills, breakers, credentials and budgets."""

@@ -1,0 +1,1 @@
+"""HTTP as values: headers, requests, answers, conditional requests and ranges."""

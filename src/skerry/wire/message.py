@@ -1,0 +1,169 @@
+"""One HTTP request and one answer, as values.
+
+Owns the shapes every front of the node (registry, cache, admin) speaks, so that none of them
+knows a server framework, and the server adapter knows none of them. RFC 9110.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+from urllib.parse import parse_qsl
+
+
+class Headers:
+    """An immutable, ordered list of fields; names compare without case (RFC 9110 section 5.1)."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
+        self._fields = tuple(fields)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._fields)
+
+    def __contains__(self, name: str) -> bool:
+        return self.get(name) is not None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Headers) and self._fields == other._fields
+
+    def __hash__(self) -> int:
+        return hash(self._fields)
+
+    def __repr__(self) -> str:
+        return f"Headers({[name for name, _ in self._fields]!r})"  # values may be secret
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """The first value of a field."""
+        wanted = name.lower()
+        return next((value for key, value in self._fields if key.lower() == wanted), default)
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """Every value of a field, one per field line."""
+        wanted = name.lower()
+        return tuple(value for key, value in self._fields if key.lower() == wanted)
+
+    def joined(self, name: str) -> str:
+        """Every value of a list field as one (RFC 9110 section 5.3); "" when absent."""
+        return ", ".join(self.all(name))
+
+    def with_fields(self, *fields: tuple[str, str]) -> Headers:
+        """These fields replaced or added."""
+        gone = {name.lower() for name, _ in fields}
+        return Headers((*(f for f in self._fields if f[0].lower() not in gone), *fields))
+
+    def without(self, *names: str) -> Headers:
+        """All but these fields."""
+        gone = {name.lower() for name in names}
+        return Headers(f for f in self._fields if f[0].lower() not in gone)
+
+
+NO_HEADERS = Headers()
+
+
+async def no_body() -> AsyncIterator[bytes]:
+    """The body of a request that has none."""
+    return
+    yield b""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client sent.
+
+    Attributes:
+        method: upper case.
+        path: percent-decoded.
+        raw_path: as sent, so that an encoded slash can be told from a real one.
+        query: as sent, without the question mark.
+        body: the body's chunks; may be iterated once.
+        client: the peer's address, "" when unknown. Never an identity (NAT, requirements L1).
+        scheme: http or https.
+    """
+
+    method: str
+    path: str
+    headers: Headers = NO_HEADERS
+    query: str = ""
+    raw_path: str = ""
+    body: AsyncIterator[bytes] = field(default_factory=no_body)
+    client: str = ""
+    scheme: str = "http"
+
+    def query_value(self, name: str) -> str | None:
+        """The first value of a query parameter, decoded."""
+        pairs = parse_qsl(self.query, keep_blank_values=True, max_num_fields=64)
+        return next((value for key, value in pairs if key == name), None)
+
+    def query_values(self, name: str) -> tuple[str, ...]:
+        """Every value of a query parameter, decoded."""
+        pairs = parse_qsl(self.query, keep_blank_values=True, max_num_fields=64)
+        return tuple(value for key, value in pairs if key == name)
+
+
+class BodyAborted(Exception):
+    """A body broke after its first bytes went out: the connection must be aborted, not closed."""
+
+
+class Segment(Protocol):
+    """Consecutive bytes of an open file, of which some may not be there yet.
+
+    The server sends them with sendfile. `size_bytes` is final, whatever has arrived so far.
+    """
+
+    @property
+    def offset_bytes(self) -> int: ...
+    @property
+    def size_bytes(self) -> int: ...
+
+    def fileno(self) -> int:
+        """The open file's descriptor, good until `close`."""
+
+    async def readable(self, position: int) -> int:
+        """Waits until more than `position` of the file may be sent.
+
+        Returns the end of what may be sent now (a file offset, > position, at most
+        offset + size). Raises BodyAborted when the rest will never come or proved wrong.
+        """
+
+    def close(self) -> None:
+        """Gives the descriptor back; may be called twice."""
+
+
+Body = bytes | Segment | AsyncIterator[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Hot:
+    """Leave to answer the same request again from ready bytes (the fast way, design section 5).
+
+    Attributes:
+        valid_until: on the monotonic clock, seconds.
+        hit: called at each use, counts it; must not block.
+    """
+
+    valid_until: float
+    hit: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back.
+
+    `Content-Length` is set by the server from a body of known length unless given (HEAD gives
+    it). `hot` may be set only for a 200 to GET or HEAD whose bytes depend on nothing but method,
+    authority, target, `Accept` and time.
+    """
+
+    status: int
+    headers: Headers = NO_HEADERS
+    body: Body = b""
+    hot: Hot | None = None
+
+
+class Handler(Protocol):
+    """A front of the node."""
+
+    async def __call__(self, request: Request) -> Answer: ...
