@@ -73,7 +73,7 @@ class Reference:
         if not is_name(name) or (colon and not is_tag(tag)):
             raise InvalidReference(
                 f"{text[:300]!r} is not an image reference",
-                next_step="write [host/]name[:tag][@digest] in lower case, e.g. ghcr.io/acme/web:1.2",
+                next_step="write [host/]name[:tag][@digest] in lower case",
             )
         return cls(host, name, tag if colon else (None if digest else "latest"), digest)
 
