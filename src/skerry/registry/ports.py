@@ -11,9 +11,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from skerry.base.digest import Digest
+from skerry.base.errors import Party, SkerryError
 
 LOCAL = ""
 """The upstream of a repository that was pushed here."""
+
+
+class CatalogReadOnly(SkerryError):
+    """The disk will not take a write of the catalog (full or read-only); reads go on."""
+
+    party = Party.OPERATOR
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -166,6 +173,9 @@ class Catalog(Protocol):
     def repositories_of(self, digest: Digest) -> list[Repository]: ...
     def referrers(self, repository: Repository, subject: Digest) -> list[Manifest]:
         """Members of the repository whose subject is this, by digest."""
+
+    def parents(self, repository: Repository, digest: Digest) -> list[Digest]:
+        """The manifests of the repository that link this content."""
 
     def children(self, digest: Digest) -> tuple[Link, ...]:
         """The links of a manifest; () when it is not known."""
