@@ -1,0 +1,274 @@
+"""What an operator can have the registry do, and the values that come back.
+
+Owns the Protocol and its results, made of plain fields so that the admin door can write them as
+JSON and the CLI can read them back. Holds no logic; whoever implements it raises SkerryError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from skerry.base.errors import Party, SkerryError
+from skerry.store.ports import StoreStatistics
+from skerry.telemetry.events import Event
+
+
+class NotHeld(SkerryError):
+    """The image that was named is not on this node."""
+
+    party = Party.CLIENT
+
+
+class Freshness(StrEnum):
+    """How sure a tag's meaning is."""
+
+    FRESH = "fresh"
+    STALE = "stale"  # its window is over and the upstream has not confirmed it since
+    MOVED = "moved"  # the upstream says another digest, which is not whole here yet
+    GONE = "gone"  # deleted upstream, still served here
+    LOCAL = "local"  # pushed here: always right
+    DIGEST = "digest"  # named by digest: for ever
+
+
+@dataclass(frozen=True, slots=True)
+class MissingPart:
+    """A content that an image needs and this node has not.
+
+    Attributes:
+        kind: `manifest`, `config` or `layer`.
+        size_bytes: as its descriptor says.
+        platform: `os/arch[/variant]` it is for, "" when it is for all or not said.
+    """
+
+    digest: str
+    kind: str
+    size_bytes: int
+    platform: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """One image as this node has it.
+
+    Attributes:
+        reference: `host/name:tag`, or `host/name@digest` for one without a tag; without a host
+            when it was pushed here.
+        digest: what the reference means here.
+        size_bytes: held here for this image, a shared layer counted in each image.
+        whole: every content of every platform in `platforms` is here; the companions too.
+        missing: what is not here; () exactly when whole.
+        platforms: that can be pulled now.
+        last_used: seconds since the epoch.
+        confirmed_at: when the upstream last said so, seconds since the epoch; None when local
+            or never.
+    """
+
+    reference: str
+    digest: str
+    media_type: str
+    size_bytes: int
+    whole: bool
+    missing: tuple[MissingPart, ...]
+    platforms: tuple[str, ...]
+    pinned: bool
+    last_used: float
+    freshness: Freshness
+    confirmed_at: float | None = None
+
+
+class WarmStep(StrEnum):
+    PLANNED = "planned"
+    PROGRESS = "progress"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class WarmEvent:
+    """One step of warming one image.
+
+    Every image gets PLANNED first (unless it fails before), then PROGRESS, then one of DONE and
+    FAILED. When the byte cap would be passed, the image is FAILED before anything is fetched.
+
+    Attributes:
+        image: as the operator wrote it.
+        planned_bytes: to be fetched for it; what is here already does not count.
+        done_bytes: fetched so far.
+        what, next_step: of a failure.
+    """
+
+    step: WarmStep
+    image: str
+    digest: str = ""
+    planned_bytes: int = 0
+    done_bytes: int = 0
+    what: str = ""
+    next_step: str = ""
+
+
+class ScrubStep(StrEnum):
+    PROGRESS = "progress"
+    CORRUPT = "corrupt"  # found and quarantined
+    HEALED = "healed"  # fetched again, whole
+    LOST = "lost"  # could not be fetched again now
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class ScrubEvent:
+    """One step of re-hashing everything. The counts are totals of this scrub so far."""
+
+    step: ScrubStep
+    digest: str = ""
+    checked_count: int = 0
+    checked_bytes: int = 0
+    total_bytes: int = 0
+    corrupt_count: int = 0
+    healed_count: int = 0
+    what: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """`changed` is False when it was so before."""
+
+    reference: str
+    pinned: bool
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """`freed_bytes` leaves out what other images share."""
+
+    reference: str
+    digest: str
+    freed_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """An image written as an OCI layout."""
+
+    reference: str
+    digest: str
+    path: str
+    blob_count: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """An OCI layout read in, every blob proven."""
+
+    references: tuple[str, ...]
+    blob_count: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evicted:
+    """What was dropped to make room, whole images."""
+
+    references: tuple[str, ...]
+    freed_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """One source of an upstream.
+
+    Attributes:
+        breaker: `closed`, `open` or `half-open`.
+        trouble: the last failure's kind, "" when the last exchange went well.
+        since: of this breaker state, seconds since the epoch.
+    """
+
+    name: str
+    breaker: str
+    trouble: str = ""
+    since: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamStatus:
+    name: str
+    sources: tuple[SourceStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageCounts:
+    whole: int
+    half: int
+    pinned: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The node at one glance.
+
+    Attributes:
+        started_at: seconds since the epoch.
+        cut_off: no source of any upstream can be used now.
+        fills: contents on their way in.
+        warnings: sentences for the operator, worst first.
+    """
+
+    node: str
+    version: str
+    started_at: float
+    cut_off: bool
+    store: StoreStatistics
+    images: ImageCounts
+    upstreams: tuple[UpstreamStatus, ...]
+    fills: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+class Operations(Protocol):
+    """What the admin door offers. References are the familiar form of `Reference.parse`."""
+
+    async def list_images(self) -> list[ImageRow]:
+        """Every image, by reference."""
+
+    def warm(
+        self,
+        images: Sequence[str],
+        *,
+        platforms: Sequence[str],
+        all_platforms: bool,
+        bytes_max: int | None,
+    ) -> AsyncIterator[WarmEvent]:
+        """Fetches what is missing of these images.
+
+        `platforms` are `os/arch[/variant]`; empty means this machine's. `bytes_max` caps what is
+        fetched for all of them. Closing the iterator stops planning; fills under way go on.
+        """
+
+    async def pin(self, reference: str) -> Pinned:
+        """Keeps an image from eviction. One that is not here yet may be pinned too."""
+
+    async def unpin(self, reference: str) -> Pinned: ...
+
+    async def remove(self, reference: str) -> Removed:
+        """Forgets an image and frees what only it used. Raises NotHeld; refuses a pinned one."""
+
+    async def export(self, reference: str, path: str) -> Exported:
+        """Writes a whole image as an OCI layout at an absolute path here. Raises NotHeld."""
+
+    async def import_layout(self, path: str, name: str | None) -> Imported:
+        """Reads an OCI layout at an absolute path here; `name` overrides its reference names."""
+
+    def scrub(self) -> AsyncIterator[ScrubEvent]:
+        """Re-hashes everything, quarantines what is wrong and fetches it again."""
+
+    async def evict(self, *, bytes_wanted: int | None, reference: str | None) -> Evicted:
+        """Frees at least `bytes_wanted` by policy, or one image. Neither: down to the low mark."""
+
+    def status(self) -> Status: ...
+
+    def events(self, since: float) -> tuple[Event, ...]:
+        """Events at or after `since` (seconds since the epoch), oldest first."""
