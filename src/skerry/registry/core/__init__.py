@@ -1,0 +1,1 @@
+"""What the registry decides: names, manifests, freshness, wholeness. No IO."""
