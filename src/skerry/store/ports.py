@@ -7,7 +7,7 @@ T16, T17).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -178,3 +178,33 @@ class Inventory(Protocol):
 
     def still_wanted(self, digest: Digest) -> bool:
         """Whether some group, pin, push or fill holds the digest at this very moment."""
+
+
+MakeRoom = Callable[[int], Awaitable[bool]]
+"""Asked for so many bytes under the high watermark; answers whether they are there now."""
+
+
+class KeptStore(Store, Protocol):
+    """A store as its housekeeper sees it: what the rest of the node has no business with."""
+
+    make_room: MakeRoom | None
+    """Asked before `begin` raises StoreFull."""
+
+    @property
+    def used_bytes(self) -> int:
+        """Blobs and what live spools have claimed (announced or received), against the budget."""
+
+    async def reconcile(self) -> list[Digest]:
+        """Corrects the accounting from the files. Returns blobs whose length changed: suspects."""
+
+    async def flush(self) -> None:
+        """Writes last uses and sizes to the index, if the disk lets it."""
+
+    async def next_blobs(self, after: Digest | None, *, count_max: int) -> list[BlobInfo]:
+        """Stored blobs in digest order behind a cursor; fewer or more than asked, [] at the end."""
+
+    def scrub_cursor(self) -> Digest | None:
+        """Where the last scrub got to; None for a fresh round."""
+
+    async def set_scrub_cursor(self, cursor: Digest | None) -> None:
+        """Keeps the cursor across restarts, if the disk lets it."""
