@@ -44,12 +44,13 @@ class InvalidManifest(BadInput):
     party = Party.UPSTREAM
 
 
-def parse_manifest(data: bytes, content_type: str | None) -> Manifest:
+def parse_manifest(
+    data: bytes, content_type: str | None, *, digest: Digest | None = None
+) -> Manifest:
     """What a manifest says, within bounds.
 
-    `content_type` is the `Content-Type` it came with, or None. The digest in the result is the
-    sha256 of `data`; a caller that knows the content by sha512 replaces it. Raises
-    InvalidManifest.
+    `content_type` is the `Content-Type` it came with, or None. `digest` is the name it was asked
+    for by, already proven; without one it is known by its sha256. Raises InvalidManifest.
     """
     document = load_object(data, bytes_max=MANIFEST_BYTES_MAX)
     media_type = _media_type_of(document, content_type)
@@ -67,7 +68,7 @@ def parse_manifest(data: bytes, content_type: str | None) -> Manifest:
         links = (_link(config, "config"), *(_link(item, "layer") for item in layers))
     subject = document.get("subject")
     return Manifest(
-        digest=digest_of(data),
+        digest=digest or digest_of(data),
         media_type=media_type,
         size_bytes=len(data),
         links=links,
@@ -101,9 +102,10 @@ def as_object(value: object, where: str) -> Json:
 
 
 def objects(document: Json, key: str, *, required: bool = False) -> list[Json]:
-    """A bounded list of JSON objects; [] when absent and not required. Raises InvalidManifest."""
+    """A bounded list of JSON objects; null, as Go writes an empty one, is []. Raises
+    InvalidManifest, also when it is required and absent."""
     value = document.get(key)
-    if value is None and not required:
+    if value is None and (key in document or not required):
         return []
     if not isinstance(value, list):
         raise InvalidManifest(f"{key} is not a list")
