@@ -57,15 +57,15 @@ class _Tally:
 
     sizes: dict[Digest, int] = field(default_factory=dict)
     missing: dict[Digest, None] = field(default_factory=dict)
-    platforms: dict[str, list[str]] = field(
-        default_factory=lambda: {"held": [], "part": [], "missing": []}
+    platforms: dict[str, dict[str, None]] = field(
+        default_factory=lambda: {"held": {}, "part": {}, "missing": {}}
     )
 
     def absorb(self, other: _Tally) -> None:
         self.sizes.update(other.sizes)
         self.missing.update(other.missing)
         for state, names in other.platforms.items():
-            self.platforms[state].extend(names)
+            self.platforms[state].update(names)
 
 
 def completeness(
@@ -120,9 +120,12 @@ class _Walk:
     manifest_of: ManifestOf
     size_of: SizeOf
     wanted: frozenset[str] | None
+    done: dict[Digest, _Tally] = field(default_factory=dict)
 
     def of(self, digest: Digest, link: Link | None, depth: int, above: frozenset[Digest]) -> _Tally:
         """What is needed of one manifest and all below it."""
+        if digest in self.done:  # the same child under a thousand names costs one walk (T22)
+            return self.done[digest]
         tally = _Tally()
         manifest = self.manifest_of(digest)
         size = manifest.size_bytes if manifest else (link.size_bytes if link else 0)
@@ -136,6 +139,7 @@ class _Walk:
                 self._need(tally, blob.child, blob.size_bytes)
         if children:
             self._children(tally, children, depth, above | {digest})
+        self.done[digest] = tally
         return tally
 
     def _need(self, tally: _Tally, digest: Digest, size_bytes: int) -> None:
@@ -149,7 +153,7 @@ class _Walk:
     ) -> None:
         runnable = [c for c in children if c.platform != UNKNOWN_PLATFORM] or children
         wanted = [child for child in runnable if self._wants(child)]
-        here = 0
+        here: set[Digest] = set()
         absent: list[Link] = []
         for child in wanted:
             if self.manifest_of(child.child) is None:
@@ -157,9 +161,10 @@ class _Walk:
                 _note(tally, "missing", child)
                 continue
             below = self.of(child.child, child, depth + 1, above)
-            here += 1
             _note(tally, "part" if below.missing else "held", child)
-            tally.absorb(below)
+            if child.child not in here:
+                tally.absorb(below)
+            here.add(child.child)
         # Without a wish, the platforms nobody asked for are not missing, unless none is here.
         if self.wanted is not None or not here:
             for child in absent if wanted else children:
@@ -179,4 +184,4 @@ class _Walk:
 
 def _note(tally: _Tally, state: str, child: Link) -> None:
     if child.platform:
-        tally.platforms[state].append(child.platform)
+        tally.platforms[state][child.platform] = None

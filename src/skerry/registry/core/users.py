@@ -1,0 +1,104 @@
+"""Who may push: an htpasswd file of bcrypt lines, and the Basic header (RFC 7617).
+
+Owns the check. Never reads a file, never logs or keeps a password: what was once proven is
+remembered as a keyed hash only. Checks are slow on purpose; run them in a thread.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import bcrypt
+
+from skerry.base.errors import BadInput, Party
+
+PROVEN_MAX = 256
+HEADER_CHARS_MAX = 4096
+PASSWORD_BYTES_MAX = 72
+"""bcrypt reads no further; neither does `htpasswd -B`."""
+
+_NOBODY = b"$2b$10$rKPfFtvzxAs8Q1n9m4GF.uB4SoAxqOxqjNRzSNwO2Un9RH8/o6xsm"
+"""Checked for unknown names, so that they take as long as known ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserStatistics:
+    """A snapshot."""
+
+    user_count: int
+    proven_count: int
+    refused_count: int
+
+
+def parse_htpasswd(text: str) -> Mapping[str, bytes]:
+    """Name -> bcrypt hash. Raises BadInput with the line's number, never its content."""
+    found: dict[str, bytes] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, colon, encoded = line.strip().partition(":")
+        if not colon or not name or not encoded.startswith(("$2a$", "$2b$", "$2y$")):
+            raise BadInput(
+                f"line {number} of the users file is not `name:<bcrypt hash>`",
+                next_step="write it with `htpasswd -B`",
+                party=Party.OPERATOR,
+            )
+        found[name] = encoded.encode("ascii", "replace")
+    return found
+
+
+def parse_basic(header: str | None) -> tuple[str, str] | None:
+    """Name and password of an `Authorization: Basic` field, None for anything else."""
+    scheme, _, token = (header or "").partition(" ")
+    if scheme.lower() != "basic" or len(token) > HEADER_CHARS_MAX:
+        return None
+    try:
+        text = base64.b64decode(token.strip(), validate=True).decode("utf-8")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    name, colon, password = text.partition(":")
+    return (name, password) if colon else None
+
+
+class Users:
+    """The people of one users file. `key` is random per process."""
+
+    def __init__(self, hashes: Mapping[str, bytes], *, key: bytes) -> None:
+        self._hashes = dict(hashes)
+        self._key = key
+        self._proven: OrderedDict[bytes, None] = OrderedDict()
+        self._refused = 0
+
+    def proven(self, name: str, password: str) -> bool:
+        """Whether this pair was already proven: quick, may be asked on the event loop."""
+        return self._mark(name, password) in self._proven
+
+    def check(self, name: str, password: str) -> bool:
+        """Whether the password is right. Takes a tenth of a second; run it in a thread."""
+        if self.proven(name, password):
+            return True
+        known = self._hashes.get(name)
+        secret = password.encode()[:PASSWORD_BYTES_MAX]
+        try:
+            right = bcrypt.checkpw(secret, known or _NOBODY) and known is not None
+        except ValueError:  # a hash that only looks like one, or a NUL in the password
+            right = False
+        if not right:
+            self._refused += 1
+            return False
+        self._proven[self._mark(name, password)] = None
+        while len(self._proven) > PROVEN_MAX:
+            self._proven.popitem(last=False)
+        return True
+
+    def statistics(self) -> UserStatistics:
+        return UserStatistics(len(self._hashes), len(self._proven), self._refused)
+
+    def _mark(self, name: str, password: str) -> bytes:
+        return hmac.digest(self._key, f"{len(name)}:{name}{password}".encode(), hashlib.sha256)
