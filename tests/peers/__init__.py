@@ -1,0 +1,1 @@
+"""Real clients through a real node, with a real upstream."""

@@ -1,0 +1,1 @@
+"""Real programs, real links and the ways to break them, for tests and benches."""
