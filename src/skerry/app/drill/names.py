@@ -50,6 +50,7 @@ class NameServer(asyncio.DatagramProtocol):
         transport, _ = await loop.create_datagram_endpoint(
             lambda: self, local_addr=("127.0.0.1", 0)
         )
+        self._transport = transport
         self.port = transport.get_extra_info("sockname")[1]
 
     async def close(self) -> None:
@@ -58,10 +59,6 @@ class NameServer(asyncio.DatagramProtocol):
 
     def statistics(self) -> NameStatistics:
         return NameStatistics(self._queries)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)  # noqa: S101 - narrows the type
-        self._transport = transport
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self._queries += 1

@@ -1,0 +1,197 @@
+"""Every setting of a node, with its embedded default.
+
+Owns the shapes only: `settings_load` fills them from file, environment and flags,
+`settings_checks` refuses what does not fit together. The name in the file is the attribute's
+without its unit (`answer_within_seconds` is written `answer_within = "10s"`).
+`docs/reference/settings.md` documents each; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+Seconds = Annotated[float, msgspec.Meta(extra={"unit": "duration"})]
+Bytes = Annotated[int, msgspec.Meta(extra={"unit": "size"})]
+Budget = Annotated[int | None, msgspec.Meta(extra={"unit": "size-or-empty"})]
+Share = Annotated[float, msgspec.Meta(extra={"unit": "share"})]
+Count = Annotated[int, msgspec.Meta(extra={"unit": "count"})]
+FilePath = Annotated[str, msgspec.Meta(extra={"unit": "path"})]
+Address = Annotated[str, msgspec.Meta(extra={"unit": "address"})]
+
+MIB = 2**20
+
+
+class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """[node]: `name` and `data_dir` are filled in by `load` when they are not set."""
+
+    name: str = ""
+    data_dir: FilePath = ""
+
+    @property
+    def data_path(self) -> Path:
+        """The one data directory, absolute."""
+        return Path(self.data_dir)
+
+
+class DoorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """[doors]: where the node listens."""
+
+    registry: Address = "127.0.0.1:5000"
+    admin: Address = "127.0.0.1:9090"
+    admin_hosts: tuple[str, ...] = ()
+    cert_file: FilePath = ""
+    key_file: FilePath = ""
+
+
+class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """[store]: disk. A budget of None is 80 % of the disk under the data directory."""
+
+    budget_bytes: Budget = msgspec.field(default=None, name="budget")
+    high_watermark: Share = 0.95
+    low_watermark: Share = 0.85
+    object_share_max: Share = 0.5
+    scrub_period_seconds: Seconds = msgspec.field(default=7 * 86400.0, name="scrub_period")
+    scrub_bytes_per_second: Bytes = 32 * MIB
+
+
+class TagWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """[[registry.tag_window]]: how long a tag is believed before it is checked again."""
+
+    pattern: str
+    window_seconds: Seconds = msgspec.field(name="window")
+
+
+DEFAULT_TAG_WINDOW = TagWindow(pattern="*", window_seconds=300.0)
+"""Added last whenever no pattern is `*`, so that every tag has a window."""
+
+TAG_WINDOWS = (
+    TagWindow(pattern="latest", window_seconds=60.0),
+    TagWindow(pattern="v[0-9]*.[0-9]*.[0-9]*", window_seconds=3600.0),
+    TagWindow(pattern="[0-9]*.[0-9]*.[0-9]*", window_seconds=3600.0),
+    DEFAULT_TAG_WINDOW,
+)
+
+
+class LocalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """[registry.local]: repositories that are pushed here."""
+
+    enabled: bool = False
+    namespaces: tuple[str, ...] = ("local/*",)
+
+
+class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """[registry]: the OCI front."""
+
+    answer_within_seconds: Seconds = msgspec.field(default=10.0, name="answer_within")
+    serve_deleted_tags: bool = True
+    companions: bool = True
+    negative_window_seconds: Seconds = msgspec.field(default=10.0, name="negative_window")
+    users_file: FilePath = ""
+    tag_windows: tuple[TagWindow, ...] = msgspec.field(default=TAG_WINDOWS, name="tag_window")
+    local: LocalSettings = LocalSettings()
+
+
+class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """[[upstream.source]]: one place an upstream's content can be had from, tried in order."""
+
+    url: str
+    name: str = ""
+    kind: str = "origin"
+    prefix: str = ""
+    username: str = ""
+    password_file: FilePath = ""
+    realms: tuple[str, ...] = ()
+    redirect_hosts: tuple[str, ...] = ()
+    ca_file: FilePath = ""
+    proxy: str | None = None
+    plain_http: bool = False
+    connect_seconds: Seconds = msgspec.field(default=1.0, name="connect")
+    first_byte_seconds: Seconds = msgspec.field(default=3.0, name="first_byte")
+    stall_seconds: Seconds = msgspec.field(default=5.0, name="stall")
+    connections_max: Count = 16
+    requests_per_minute: Count = 0
+    bytes_per_second: Bytes = 0
+
+
+class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """[[upstream]]: a registry whose images may be pulled through this node."""
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    bare_names: bool = False
+    private: bool = False
+    sources: tuple[SourceSettings, ...] = msgspec.field(default=(), name="source")
+
+
+class SiblingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """[[sibling]]: another node on this site, asked by digest before going out."""
+
+    url: str
+    name: str = ""
+    ca_file: FilePath = ""
+    plain_http: bool = False
+
+
+class DnsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """[dns]: who resolves upstream names; none means /etc/resolv.conf."""
+
+    servers: tuple[str, ...] = ()
+
+
+def _public(
+    name: str,
+    *,
+    url: str = "",
+    realms: tuple[str, ...] = (),
+    aliases: tuple[str, ...] = (),
+    bare_names: bool = False,
+) -> UpstreamSettings:
+    source = SourceSettings(name="origin", url=url or f"https://{name}", realms=realms)
+    return UpstreamSettings(name=name, aliases=aliases, bare_names=bare_names, sources=(source,))
+
+
+DEFAULT_UPSTREAMS = (
+    _public(
+        "docker.io",
+        url="https://registry-1.docker.io",
+        realms=("https://auth.docker.io/token",),
+        aliases=("registry-1.docker.io", "index.docker.io"),
+        bare_names=True,
+    ),
+    _public("ghcr.io", realms=("https://ghcr.io/token",)),
+    _public("quay.io", realms=("https://quay.io/v2/auth",)),
+    _public("registry.k8s.io"),
+    _public("gcr.io", realms=("https://gcr.io/v2/token",)),
+    _public("mcr.microsoft.com"),
+    _public("public.ecr.aws", realms=("https://public.ecr.aws/token/",)),
+)
+"""The upstreams of a node whose file lists none."""
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole file."""
+
+    node: NodeSettings = NodeSettings()
+    doors: DoorSettings = DoorSettings()
+    store: StoreSettings = StoreSettings()
+    registry: RegistrySettings = RegistrySettings()
+    upstreams: tuple[UpstreamSettings, ...] = msgspec.field(
+        default=DEFAULT_UPSTREAMS, name="upstream"
+    )
+    siblings: tuple[SiblingSettings, ...] = msgspec.field(default=(), name="sibling")
+    dns: DnsSettings = DnsSettings()
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """`127.0.0.1:5000` or `[::1]:5000` as host and port. Raises ValueError."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError("not host:port")
+    if host.startswith("[") and host.endswith("]"):
+        return host[1:-1], int(port)
+    if ":" in host:
+        raise ValueError("an IPv6 address is written in square brackets")
+    return host, int(port)
