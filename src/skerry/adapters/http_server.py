@@ -1,0 +1,272 @@
+"""One listening door of the node: HTTP/1.1 over uvicorn's parts, in a loop that already runs.
+
+Owns the listening socket, its connections' end, and the door's numbers. Never handles signals,
+configures logging or starts a loop: the node does. RFC 9110, RFC 9112.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import ssl
+from dataclasses import dataclass
+from email.utils import formatdate
+
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from skerry.adapters.http_asgi import FullWay
+from skerry.adapters.http_hot import HotStatistics, HotTable
+from skerry.adapters.http_server_connection import DoorConnection
+from skerry.adapters.http_server_state import DoorLimits, DoorState
+from skerry.aio.tasks import Nursery
+from skerry.base.clock import Clock
+from skerry.base.errors import Party, SkerryError
+from skerry.telemetry.metrics import Labels, Registry
+from skerry.wire.message import Handler
+
+BEAT_SECONDS = 1.0
+"""How often the date moves on and silence is looked for."""
+
+TLS_HANDSHAKE_SECONDS = 10.0
+
+_log = logging.getLogger("skerry.http")
+
+
+class DoorError(SkerryError):
+    """A door cannot be opened."""
+
+    party = Party.OPERATOR
+
+
+@dataclass(frozen=True, slots=True)
+class DoorStatistics:
+    """A snapshot.
+
+    Attributes:
+        running: requests on the full way now, queued ones not counted.
+        sending: bodies on their way out now.
+        full, hot: requests answered on each way since start.
+        failed: handlers that broke (500).
+        refused: requests refused unread (limits, syntax, no connection to spare).
+        aborted: bodies that broke, their connections reset.
+        left: clients that left before their answer's end.
+        sent_bytes: body bytes of the full way.
+    """
+
+    name: str
+    connections: int
+    running: int
+    sending: int
+    full: int
+    failed: int
+    refused: int
+    aborted: int
+    left: int
+    sent_bytes: int
+    hot: HotStatistics
+
+
+class DoorMetrics:
+    """What all doors of a node expose; made once, each door adds itself when it opens."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._doors: list[Door] = []
+        registry.gauge("skerry_http_connections", "Open client connections", self._connections,
+                       ["door"])  # fmt: skip
+        registry.gauge("skerry_http_sending", "Bodies on their way to clients", self._sending,
+                       ["door"])  # fmt: skip
+        self.requests = registry.counter(
+            "skerry_http_requests", "Requests, by the way they took", ["door", "way"]
+        )
+        self.body_bytes = registry.counter(
+            "skerry_http_body_bytes", "Body bytes sent on the full way", ["door"]
+        )
+
+    def add(self, door: Door) -> None:
+        """Includes a door in the gauges."""
+        self._doors.append(door)
+
+    def _connections(self) -> dict[Labels, float]:
+        return {(door.name,): door.statistics().connections for door in self._doors}
+
+    def _sending(self) -> dict[Labels, float]:
+        return {(door.name,): door.statistics().sending for door in self._doors}
+
+
+class Door:
+    """Serves one handler on one address.
+
+    `hot.forget_all` empties the table of ready answers; whoever changes what an answer would be
+    calls it.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        name: str,
+        host: str,
+        port: int,
+        clock: Clock,
+        metrics: DoorMetrics | None = None,
+        limits: DoorLimits | None = None,
+        cert_file: str | None = None,
+        key_file: str | None = None,
+    ) -> None:
+        self.name = name
+        self.hot = HotTable()
+        self._host, self._port = host, port
+        self._clock = clock
+        self._metrics = metrics
+        self._cert_file, self._key_file = cert_file, key_file
+        self._nursery = Nursery(on_crash=_crashed)
+        self._state = DoorState(
+            limits=limits or DoorLimits(),
+            hot=self.hot,
+            nursery=self._nursery,
+            monotonic=clock.monotonic,
+            tick=clock.monotonic(),
+            date=_date(clock),
+        )
+        self._config = Config(
+            FullWay(handler),
+            http=DoorConnection,
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            ssl_certfile=cert_file or None,
+            ssl_keyfile=key_file or None,
+        )
+        self._server: asyncio.Server | None = None
+        self._counted = (0, 0, 0)
+
+    @property
+    def port(self) -> int:
+        """The port listened on, also when 0 was asked for; 0 before `open`."""
+        return self._port
+
+    @property
+    def scheme(self) -> str:
+        """http or https."""
+        return "https" if self._config.is_ssl else "http"
+
+    async def open(self) -> None:
+        """Listens. Raises DoorError when the address or the certificate cannot be used."""
+        server_state = ServerState()
+        try:
+            self._config.load()
+        except (OSError, ssl.SSLError) as error:
+            raise DoorError(
+                f"door {self.name}: the certificate {self._cert_file!r} with key"
+                f" {self._key_file!r} cannot be used: {error}",
+                next_step="check [doors] cert_file and key_file",
+            ) from error
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: DoorConnection(
+                    config=self._config, server_state=server_state, state=self._state
+                ),
+                self._host,
+                self._port,
+                ssl=self._config.ssl,
+                ssl_handshake_timeout=TLS_HANDSHAKE_SECONDS if self._config.ssl else None,
+                backlog=2048,
+            )
+        except OSError as error:
+            raise self._cannot_listen(error) from error
+        self._port = self._server.sockets[0].getsockname()[1]
+        if self._metrics is not None:
+            self._metrics.add(self)
+        self._nursery.start(self._beat(), name=f"door.{self.name}.beat")
+
+    async def close(self, drain_seconds: float = 0.0) -> None:
+        """Takes no new connection, lets answers under way end, then resets what is left."""
+        state = self._state
+        state.closing = True
+        if self._server is not None:
+            self._server.close()
+        for connection in list(state.connections):
+            connection.shutdown()
+        if state.connections and drain_seconds > 0:
+            state.emptied.clear()
+            deadline = self._nursery.start(self._deadline(drain_seconds), name="door.drain")
+            await state.emptied.wait()
+            deadline.cancel()
+        for connection in list(state.connections):
+            connection.outlet.abort()
+        await self._nursery.close()
+        self._count()
+
+    def statistics(self) -> DoorStatistics:
+        """A snapshot."""
+        traffic = self._state.traffic
+        return DoorStatistics(
+            name=self.name,
+            connections=len(self._state.connections),
+            running=sum(
+                connection.active is not None and not connection.active.response_complete
+                for connection in self._state.connections
+            ),
+            sending=traffic.sending_count,
+            full=traffic.full_count,
+            failed=traffic.failed_count,
+            refused=traffic.refused_count,
+            aborted=traffic.aborted_count,
+            left=traffic.left_count,
+            sent_bytes=traffic.sent_bytes,
+            hot=self.hot.statistics(),
+        )
+
+    def _cannot_listen(self, error: OSError) -> DoorError:
+        where = f"{self._host}:{self._port}"
+        if error.errno == errno.EADDRINUSE:
+            return DoorError(
+                f"door {self.name}: {where} is taken by another program",
+                next_step=f"stop it (`ss -ltnp` names it) or set [doors] {self.name}",
+            )
+        return DoorError(
+            f"door {self.name}: cannot listen on {where}: {error.strerror or error}",
+            next_step=f"set [doors] {self.name} to an address of this machine",
+        )
+
+    async def _beat(self) -> None:
+        while True:
+            self._state.tick = self._clock.monotonic()
+            date = _date(self._clock)
+            if date != self._state.date:
+                self._state.date = date
+            for connection in list(self._state.connections):
+                connection.sweep()
+            self._count()
+            await self._clock.sleep(BEAT_SECONDS)
+
+    async def _deadline(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+        self._state.emptied.set()
+
+    def _count(self) -> None:
+        """Moves the fast way's plain numbers into the metrics: it counts nothing per request."""
+        if self._metrics is None:
+            return
+        traffic = self._state.traffic
+        hits = self.hot.statistics().hits
+        full, hot, sent_bytes = self._counted
+        self._counted = (traffic.full_count, hits, traffic.sent_bytes)
+        self._metrics.requests.add(traffic.full_count - full, self.name, "full")
+        self._metrics.requests.add(hits - hot, self.name, "hot")
+        self._metrics.body_bytes.add(traffic.sent_bytes - sent_bytes, self.name)
+
+
+def _date(clock: Clock) -> bytes:
+    return formatdate(clock.now(), usegmt=True).encode()
+
+
+def _crashed(name: str, error: BaseException) -> None:
+    _log.error("%s crashed", name, exc_info=error)

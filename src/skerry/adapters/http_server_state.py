@@ -1,0 +1,71 @@
+"""What the connections of one door share, and what a request takes along.
+
+Owns no behaviour.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from skerry.adapters.http_hot import HotKey, HotTable
+from skerry.adapters.http_send import Outlet, Traffic
+from skerry.aio.tasks import Nursery
+
+if TYPE_CHECKING:
+    from skerry.adapters.http_server_connection import DoorConnection
+
+
+@dataclass(frozen=True, slots=True)
+class DoorLimits:
+    """What one door lets a client do."""
+
+    header_bytes_max: int = 64 << 10
+    header_count_max: int = 128
+    url_bytes_max: int = 8 << 10
+    connections_max: int = 4096
+    keep_alive_seconds: float = 75.0
+    head_seconds: float = 30.0
+    body_stall_seconds: float = 60.0
+    send_stall_seconds: float = 300.0
+
+
+@dataclass(slots=True)
+class DoorState:
+    """What the connections of one door share. `tick` and `date` are moved on by the door.
+
+    Attributes:
+        monotonic: for the hot answers' end, exact.
+        tick: monotonic seconds of the last beat; coarse, for silence.
+        date: value of the `Date` field, a new object whenever it changes.
+    """
+
+    limits: DoorLimits
+    hot: HotTable
+    nursery: Nursery
+    monotonic: Callable[[], float]
+    tick: float
+    date: bytes
+    traffic: Traffic = field(default_factory=Traffic)
+    connections: set[DoorConnection] = field(default_factory=set)
+    closing: bool = False
+    emptied: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(slots=True)
+class Carried:
+    """What a request takes along to the full way, in the scope's extension `skerry`.
+
+    Attributes:
+        hot_key: set when its answer may be kept in the hot table, under `hot_generation`.
+    """
+
+    state: DoorState
+    outlet: Outlet
+    hot_key: HotKey | None
+    hot_generation: int
+    cycle: RequestResponseCycle
