@@ -1,0 +1,207 @@
+"""Manifests and blobs by digest: from the store at once, else by a fill.
+
+Owns what it takes for a content to be served in a repository: the bytes are here, they are what
+their name says, and this repository is known to hold them (known failures T17, T23). Never
+decides what a tag means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from skerry.aio.single import SingleFlight
+from skerry.aio.tasks import Nursery
+from skerry.base.clock import Clock
+from skerry.base.digest import Digest, digest_of
+from skerry.base.errors import SkerryError
+from skerry.registry.core.manifests import MANIFEST_BYTES_MAX, parse_manifest
+from skerry.registry.ports import Catalog, CatalogReadOnly, Link, Manifest, Repository
+from skerry.registry.remote import Remote, blob_fetch, manifest_fetch
+from skerry.store.ports import BlobMissing, Store, StoreFull
+from skerry.upstream.fills import Fill, FillKey, Fills
+from skerry.upstream.ports import Absent, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A manifest with its exact bytes.
+
+    `kept` says whether it is in the store and the catalog; a full or read-only disk may make it
+    pass through.
+    """
+
+    manifest: Manifest
+    body: bytes
+    kept: bool = True
+
+
+class Contents:
+    """What repositories hold, by digest."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        catalog: Catalog,
+        fills: Fills,
+        remotes: Mapping[str, Remote],
+        clock: Clock,
+        nursery: Nursery,
+    ) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._fills = fills
+        self._remotes = remotes
+        self._clock = clock
+        self._manifests: SingleFlight[tuple[Repository, Digest], Held] = SingleFlight(
+            nursery, name="manifest"
+        )
+        self._blobs: SingleFlight[tuple[Repository, Digest], None] = SingleFlight(
+            nursery, name="blob"
+        )
+
+    def remote(self, repository: Repository) -> Remote | None:
+        """The upstream of a repository; None for a local one."""
+        return None if repository.local else self._remotes[repository.upstream]
+
+    def size_here(self, repository: Repository, digest: Digest) -> int | None:
+        """Length of a content this repository may serve from the store now, else None."""
+        if not self._catalog.is_member(repository, digest):
+            return None
+        return self._store.size_of(digest)
+
+    async def manifest_here(self, repository: Repository, digest: Digest) -> Held | None:
+        """A manifest from the store alone; None when it is not held in this repository."""
+        if not self._catalog.is_member(repository, digest):
+            return None
+        known = self._catalog.manifest(digest)
+        if known is None:
+            return None
+        try:
+            return Held(known, await self._store.read(digest, bytes_max=MANIFEST_BYTES_MAX))
+        except BlobMissing:
+            return None
+
+    async def manifest(self, repository: Repository, digest: Digest) -> Held:
+        """A manifest from the store, else from siblings and sources.
+
+        Raises Absent, Denied, Unavailable, DigestMismatch, RegistryError (not a manifest).
+        """
+        held = await self.manifest_here(repository, digest)
+        if held is not None:
+            return held
+        return await self._manifests.run(
+            (repository, digest), lambda: self._fetch_manifest(repository, digest)
+        )
+
+    async def accept(self, repository: Repository, reply: Reply) -> Held:
+        """Takes in a manifest that came by tag: parsed, stored, then known, in that order.
+
+        Its name is the one the upstream gave, already checked, else its sha256.
+        """
+        said = reply.headers.get("Docker-Content-Digest")
+        digest = Digest.parse(said) if said else digest_of(reply.body)
+        return await self._keep(repository, digest, reply.body, reply.headers.get("Content-Type"))
+
+    async def obtain(self, repository: Repository, link: Link) -> None:
+        """Makes sure a blob is here, whole and durable.
+
+        Raises Absent, Denied, Unavailable, DigestMismatch, StoreFull (no room to keep it).
+        """
+        if self.size_here(repository, link.child) is None:
+            await self._blobs.run(
+                (repository, link.child), lambda: self._fetch_blob(repository, link)
+            )
+
+    async def confirm(self, repository: Repository, digest: Digest) -> int | None:
+        """Asks the upstream whether a repository holds a blob; its length if it says.
+
+        A yes makes the blob a member. Raises Absent, Denied, Unavailable.
+        """
+        remote = self._remote_of(repository, digest)
+        fetch = blob_fetch("HEAD", repository.name, digest)
+        reply = await remote.client.ask(fetch, body_bytes_max=0)
+        if self._store.size_of(digest) is not None:
+            await self._join(repository, digest)
+        length = reply.headers.get("Content-Length", "") or ""
+        return int(length) if length.isdigit() else None
+
+    def fill(self, repository: Repository, digest: Digest, *, keep: bool = True) -> Fill:
+        """Starts or joins the fill of a blob. Raises Absent for a local repository."""
+        remote = self._remote_of(repository, digest)
+        return self._fills.get(
+            FillKey(digest, authority=repository.upstream, scope=repository.name),
+            lambda: remote.client.places(blob_fetch("GET", repository.name, digest)),
+            size_bytes=self.announced_size(repository, digest),
+            keep=keep,
+        )
+
+    def is_filling(self, digest: Digest) -> bool:
+        """Whether the content is on its way in, whoever asked."""
+        return digest in self._fills
+
+    def announced_size(self, repository: Repository, digest: Digest) -> int | None:
+        """The length some manifest of the repository gives for a blob."""
+        for parent in self._catalog.parents(repository, digest):
+            for link in self._catalog.children(parent):
+                if link.child == digest:
+                    return link.size_bytes
+        return None
+
+    async def _fetch_blob(self, repository: Repository, link: Link) -> None:
+        if self._store.size_of(link.child) is not None:
+            await self.confirm(repository, link.child)
+            return
+        await self.fill(repository, link.child).done()
+        await self._join(repository, link.child)
+
+    async def joined(self, repository: Repository, fill: Fill, digest: Digest) -> None:
+        """Waits for a fill that a client follows and makes its blob a member of the repository.
+
+        A failure is the followers' to report, and a blob that was not kept is not a member.
+        """
+        try:
+            await fill.done()
+            await self._join(repository, digest)
+        except SkerryError:
+            return
+
+    async def _join(self, repository: Repository, digest: Digest) -> None:
+        if not self._catalog.is_member(repository, digest):
+            await self._catalog.put_member(repository, digest, "blob", now=self._clock.now())
+
+    async def _fetch_manifest(self, repository: Repository, digest: Digest) -> Held:
+        if self._store.size_of(digest) is not None and not repository.local:
+            # Here through another repository: knowing a digest is not a right to it (T17).
+            remote = self._remote_of(repository, digest)
+            head = manifest_fetch("HEAD", repository.name, str(digest))
+            await remote.client.ask(head, body_bytes_max=0)
+            body = await self._store.read(digest, bytes_max=MANIFEST_BYTES_MAX)
+            return await self._keep(repository, digest, body, None)
+        remote = self._remote_of(repository, digest)
+        fill = self._fills.get(
+            FillKey(digest, authority=repository.upstream, scope=f"{repository.name} manifests"),
+            lambda: remote.client.places(manifest_fetch("GET", repository.name, str(digest))),
+            size_bytes=self.announced_size(repository, digest),
+            size_bytes_max=MANIFEST_BYTES_MAX,
+        )
+        body = b"".join([chunk async for chunk in fill.stream()])
+        return await self._keep(repository, digest, body, None)
+
+    async def _keep(
+        self, repository: Repository, digest: Digest, body: bytes, content_type: str | None
+    ) -> Held:
+        manifest = parse_manifest(body, content_type, digest=digest)
+        try:
+            await self._store.put(digest, body)
+            await self._catalog.put_manifest(repository, manifest, now=self._clock.now())
+        except (StoreFull, CatalogReadOnly):
+            return Held(manifest, body, kept=False)
+        return Held(manifest, body)
+
+    def _remote_of(self, repository: Repository, digest: Digest) -> Remote:
+        remote = self.remote(repository)
+        if remote is None:
+            raise Absent(f"{repository} holds no {digest}", next_step="push it first")
+        return remote

@@ -1,0 +1,215 @@
+"""The registry's door: one request in, one answer out.
+
+Owns routing, who may do what, and how every failure becomes a spec error. Holds no policy about
+contents. distribution-spec 1.1 "Endpoints".
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+
+from skerry.base.clock import Clock
+from skerry.base.errors import Party, SkerryError
+from skerry.registry.blobs import Blobs
+from skerry.registry.core.errors import Code, RegistryError, error_answer
+from skerry.registry.core.manifests import OCI_INDEX, InvalidManifest
+from skerry.registry.core.names import (
+    BaseTarget,
+    BlobTarget,
+    CatalogTarget,
+    ManifestTarget,
+    NamedTarget,
+    NameTable,
+    ReferrersTarget,
+    TagsTarget,
+    namespace_of,
+    parse_target,
+    resolve,
+)
+from skerry.registry.core.paging import page
+from skerry.registry.core.referrers import filtered, index_of
+from skerry.registry.gate import Gate
+from skerry.registry.listings import Listings
+from skerry.registry.loops import refuse_loop
+from skerry.registry.manifests import Manifests
+from skerry.registry.meters import Meters
+from skerry.registry.ports import Repository
+from skerry.registry.push import Pushes
+from skerry.registry.replies import Outcome
+from skerry.store.ports import DigestMismatch, SpoolAborted, StoreError
+from skerry.upstream.ports import Absent, Denied, TransportError, Unavailable
+from skerry.wire.message import Answer, Headers, Hot, Request
+
+_log = logging.getLogger("skerry.registry")
+_JSON = Headers((("Content-Type", "application/json"),))
+_VERSION = ("Docker-Distribution-Api-Version", "registry/2.0")
+STALE_LIST = ("Warning", '110 - "Response is Stale"')
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What the front hands requests to."""
+
+    manifests: Manifests
+    blobs: Blobs
+    listings: Listings
+    pushes: Pushes
+
+
+class Front:
+    """Handler of the registry's door."""
+
+    def __init__(
+        self,
+        *,
+        rooms: Rooms,
+        names: NameTable,
+        gate: Gate,
+        meters: Meters,
+        node_id: str,
+        clock: Clock,
+    ) -> None:
+        self._rooms = rooms
+        self._names = names
+        self._gate = gate
+        self._meters = meters
+        self._node_id = node_id
+        self._clock = clock
+
+    async def __call__(self, request: Request) -> Answer:
+        began = self._clock.monotonic()
+        kind = "other"
+        try:
+            refuse_loop(request.headers, self._node_id)
+            target = parse_target(request.method, request.path, request.raw_path, request.query)
+            kind = type(target).__name__.removesuffix("Target").lower()
+            answer, outcome = await self._route(request, target)
+        except SkerryError as error:
+            answer, outcome = _refusal(error, kind)
+            if outcome is Outcome.FAILED:
+                _log.error("%s %s failed: %s", request.method, kind, error)
+        self._meters.answered(kind, outcome, self._clock.monotonic() - began)
+        return answer
+
+    async def _route(
+        self, request: Request, target: BaseTarget | CatalogTarget | NamedTarget
+    ) -> tuple[Answer, Outcome]:
+        if isinstance(target, BaseTarget):
+            return await self._base(request)
+        if isinstance(target, CatalogTarget):
+            raise RegistryError(
+                Code.UNSUPPORTED,
+                "a mirror of many upstreams has no catalog",
+                status=404,
+                next_step="list what is here with `skerry ls`",
+            )
+        repository = resolve(
+            target.name,
+            namespace_of(request.query),
+            self._names,
+            authority=request.headers.get("Host", "") or "",
+        )
+        writing = request.method not in ("GET", "HEAD") or not isinstance(
+            target, ManifestTarget | BlobTarget | TagsTarget | ReferrersTarget
+        )
+        await self._gate.check(request, repository, writing=writing)
+        if writing:
+            return await self._rooms.pushes.answer(request, repository, target), Outcome.LOCAL
+        if isinstance(target, ManifestTarget):
+            answer, outcome = await self._rooms.manifests.answer(
+                request, repository, target.reference
+            )
+        elif isinstance(target, BlobTarget):
+            answer, outcome = await self._rooms.blobs.answer(request, repository, target.digest)
+        elif isinstance(target, TagsTarget):
+            answer, outcome = await self._tags(request, repository, target)
+        elif isinstance(target, ReferrersTarget):
+            answer, outcome = await self._referrers(request, repository, target)
+        else:
+            raise RegistryError(Code.UNSUPPORTED, "uploads are written, not read")
+        if self._gate.is_private(repository):
+            answer = Answer(answer.status, answer.headers, answer.body)  # never the fast way
+        return self._conditional(request, answer), outcome
+
+    async def _base(self, request: Request) -> tuple[Answer, Outcome]:
+        """The version check: always answered here, never by a token service (R4)."""
+        challenge = await self._gate.greet(request)
+        headers = Headers((*_JSON, _VERSION, *challenge))
+        hot = None if challenge else Hot(self._clock.monotonic() + 60, lambda: None)
+        return Answer(200, headers, b"{}", hot), Outcome.HIT
+
+    async def _tags(
+        self, request: Request, repository: Repository, target: TagsTarget
+    ) -> tuple[Answer, Outcome]:
+        names, stale = await self._rooms.listings.tags(repository)
+        found = page(names, request.query_value("n"), request.query_value("last"))
+        body = json.dumps({"name": target.name, "tags": found.names}).encode()
+        ns = namespace_of(request.query)
+        link = found.link(request.path, **({"ns": ns} if ns else {}))
+        fields = [*_JSON, *link, *([STALE_LIST] if stale else [])]
+        return Answer(200, Headers(fields), body), Outcome.STALE if stale else Outcome.HIT
+
+    async def _referrers(
+        self, request: Request, repository: Repository, target: ReferrersTarget
+    ) -> tuple[Answer, Outcome]:
+        found, stale = await self._rooms.listings.referrers(repository, target.digest)
+        shown = filtered(found, request.query_value("artifactType"))
+        fields = [("Content-Type", OCI_INDEX)]
+        if shown.applied:
+            fields.append(("OCI-Filters-Applied", "artifactType"))
+        if stale:
+            fields.append(STALE_LIST)
+        answer = Answer(200, Headers(fields), index_of(shown.descriptors))
+        return answer, Outcome.STALE if stale else Outcome.HIT
+
+    def _conditional(self, request: Request, answer: Answer) -> Answer:
+        """304 for a client that has it (RFC 9110 section 13.1.2)."""
+        condition = request.headers.joined("If-None-Match")
+        tag = answer.headers.get("ETag")
+        if answer.status != 200 or not condition or tag is None:
+            return answer
+        held = {item.strip().removeprefix("W/") for item in condition.split(",")}
+        if "*" not in held and tag not in held:
+            return answer
+        if not isinstance(answer.body, bytes) and hasattr(answer.body, "close"):
+            answer.body.close()
+        return Answer(304, answer.headers.without("Content-Length", "Content-Type"))
+
+
+_UNKNOWN = {
+    "manifest": Code.MANIFEST_UNKNOWN,
+    "blob": Code.BLOB_UNKNOWN,
+    "tags": Code.NAME_UNKNOWN,
+    "referrers": Code.NAME_UNKNOWN,
+}
+
+
+def _refusal(error: SkerryError, kind: str) -> tuple[Answer, Outcome]:
+    """What went wrong, in the spec's words. "Cannot be had now" is never a 404."""
+    if isinstance(error, RegistryError):
+        outcome = Outcome.UNAVAILABLE if error.status == 503 else Outcome.REFUSED
+        return error_answer(error), outcome
+    if isinstance(error, Unavailable):
+        headers = (("Retry-After", str(error.retry_after_seconds)),)
+        told = RegistryError(Code.UNAVAILABLE, str(error), headers=headers)
+        return error_answer(told), Outcome.UNAVAILABLE
+    if isinstance(error, Absent):
+        return error_answer(
+            RegistryError(_UNKNOWN.get(kind, Code.NAME_UNKNOWN), str(error))
+        ), Outcome.ABSENT
+    if isinstance(error, Denied):
+        return error_answer(RegistryError(Code.DENIED, str(error))), Outcome.REFUSED
+    if isinstance(error, InvalidManifest):
+        party = "the upstream sent" if kind == "manifest" else "that is"
+        told = RegistryError(Code.MANIFEST_INVALID, f"{party} no manifest: {error}", status=502)
+        return error_answer(told), Outcome.FAILED
+    if isinstance(error, DigestMismatch | SpoolAborted | TransportError):
+        told = RegistryError(Code.UNAVAILABLE, str(error), status=502)
+        return error_answer(told), Outcome.FAILED
+    if isinstance(error, StoreError):
+        told = RegistryError(Code.UNAVAILABLE, str(error), headers=(("Retry-After", "30"),))
+        return error_answer(told), Outcome.FAILED
+    status = 400 if error.party is Party.CLIENT else 500
+    return error_answer(RegistryError(Code.UNKNOWN, str(error), status=status)), Outcome.FAILED

@@ -1,0 +1,188 @@
+"""Tag lists and referrers: small documents of the upstream, kept so that they outlive it.
+
+Owns their fetching, keeping and freshness. Shapes and paging are `core.paging` and
+`core.referrers`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from skerry.aio.single import SingleFlight
+from skerry.aio.tasks import Nursery
+from skerry.base.clock import Clock
+from skerry.base.digest import Digest
+from skerry.base.errors import SkerryError
+from skerry.base.reference import is_tag
+from skerry.registry.contents import Contents
+from skerry.registry.core.errors import Code, RegistryError
+from skerry.registry.core.manifests import load_object
+from skerry.registry.core.referrers import (
+    Descriptor,
+    descriptor_of,
+    fallback_tag,
+    listing_body,
+    merge,
+    parse_body,
+    parse_referrers,
+)
+from skerry.registry.ports import Catalog, CatalogReadOnly, Listing, Repository
+from skerry.registry.remote import Remote, manifest_fetch, referrers_fetch, tags_fetch
+from skerry.upstream.ports import Absent, Unavailable
+
+TAG_PAGE = 1000
+TAG_PAGES_MAX = 20
+LISTING_BYTES_MAX = 4 * 2**20
+TAGS, REFERRERS = "tags", "referrers"
+_NEXT = re.compile(r'<([^>]{1,2000})>\s*;[^,]*\brel="?next"?')
+
+
+class Listings:
+    """What upstreams list, and what was pushed here."""
+
+    def __init__(
+        self,
+        *,
+        contents: Contents,
+        catalog: Catalog,
+        window_seconds: float,
+        clock: Clock,
+        nursery: Nursery,
+    ) -> None:
+        self._contents = contents
+        self._catalog = catalog
+        self._window_seconds = window_seconds
+        self._clock = clock
+        self._flights: SingleFlight[tuple[Repository, str, str], Listing] = SingleFlight(
+            nursery, name="listing"
+        )
+
+    async def tags(self, repository: Repository) -> tuple[list[str], bool]:
+        """Every tag name in ASCII order, and whether the list may be out of date.
+
+        An upstream that cannot be reached and was never listed leaves the tags held here.
+        Raises Absent, Denied, Unavailable, RegistryError (nothing known of the repository).
+        """
+        held = [tag.name for tag in self._catalog.tags(repository)]
+        if repository.local:
+            if not held:
+                raise RegistryError(Code.NAME_UNKNOWN, f"nothing was pushed to {repository}")
+            return held, False
+        try:
+            listing, stale = await self._listing(repository, TAGS, "")
+        except Unavailable:
+            if not held:
+                raise
+            return held, True
+        names: list[str] = json.loads(listing.body)
+        return sorted({*names, *held}) if stale else names, stale
+
+    async def referrers(
+        self, repository: Repository, subject: Digest
+    ) -> tuple[tuple[Descriptor, ...], bool]:
+        """Descriptors of what refers to a manifest, and whether they may be out of date.
+
+        Raises Denied, Unavailable.
+        """
+        here = tuple(descriptor_of(m) for m in self._catalog.referrers(repository, subject))
+        if repository.local:
+            return here, False
+        try:
+            listing, stale = await self._listing(repository, REFERRERS, str(subject))
+        except Unavailable:
+            if not here:
+                raise
+            return here, True
+        return merge(parse_body(listing.body), here), stale
+
+    def known_referrers(self, repository: Repository, subject: Digest) -> tuple[Descriptor, ...]:
+        """What is known here about referrers, without asking anyone."""
+        listing = self._catalog.listing(repository, REFERRERS, str(subject))
+        here = tuple(descriptor_of(m) for m in self._catalog.referrers(repository, subject))
+        return merge(parse_body(listing.body), here) if listing else here
+
+    async def _listing(
+        self, repository: Repository, kind: str, subject: str
+    ) -> tuple[Listing, bool]:
+        """The kept document at once, with a check behind it when due; else the upstream's."""
+        kept = self._catalog.listing(repository, kind, subject)
+        key = (repository, kind, subject)
+        now = self._clock.now()
+        if kept is None:
+            return await self._flights.run(
+                key, lambda: self._fetch(repository, kind, subject)
+            ), False
+        if not 0 <= now - kept.checked_at < self._window_seconds:
+            self._flights.start(key, lambda: self._refresh(kept))
+        return kept, not 0 <= now - kept.confirmed_at < 2 * self._window_seconds
+
+    async def _refresh(self, kept: Listing) -> Listing:
+        try:
+            return await self._fetch(kept.repository, kept.kind, kept.subject)
+        except SkerryError:
+            moved = replace(kept, checked_at=self._clock.now())
+            return await self._keep(moved)
+
+    async def _fetch(self, repository: Repository, kind: str, subject: str) -> Listing:
+        remote = self._contents.remote(repository)
+        if remote is None:
+            raise ValueError(f"{repository} is local and has no upstream")
+        if kind == TAGS:
+            body = json.dumps(await self._fetch_tags(remote, repository))
+        else:
+            found = await self._fetch_referrers(remote, repository, Digest.parse(subject))
+            body = listing_body(found)
+        now = self._clock.now()
+        return await self._keep(Listing(repository, kind, subject, body, now, now))
+
+    async def _keep(self, listing: Listing) -> Listing:
+        try:
+            await self._catalog.put_listing(listing)
+        except CatalogReadOnly:
+            pass  # answered all the same; asked again next time
+        return listing
+
+    async def _fetch_tags(self, remote: Remote, repository: Repository) -> list[str]:
+        names: list[str] = []
+        query = f"n={TAG_PAGE}"
+        for _ in range(TAG_PAGES_MAX):
+            reply = await remote.client.ask(
+                tags_fetch(repository.name, query), body_bytes_max=LISTING_BYTES_MAX
+            )
+            names += _tags_in(reply.body)
+            following = _NEXT.search(reply.headers.joined("Link"))
+            if following is None:
+                break
+            query = urlsplit(following[1]).query
+        return sorted(set(names))
+
+    async def _fetch_referrers(
+        self, remote: Remote, repository: Repository, subject: Digest
+    ) -> tuple[Descriptor, ...]:
+        """The referrers API, else the fallback tag (distribution-spec 1.1, "Unavailable")."""
+        try:
+            reply = await remote.client.ask(
+                referrers_fetch(repository.name, subject), body_bytes_max=LISTING_BYTES_MAX
+            )
+            return parse_referrers(reply.body)
+        except Absent:
+            pass
+        try:
+            reply = await remote.client.ask(
+                manifest_fetch("GET", repository.name, fallback_tag(subject)),
+                body_bytes_max=LISTING_BYTES_MAX,
+            )
+        except Absent:
+            return ()
+        return parse_referrers(reply.body)
+
+
+def _tags_in(body: bytes) -> list[str]:
+    """The names of one page; those that are no tags are passed over. Raises InvalidManifest."""
+    names = load_object(body, bytes_max=LISTING_BYTES_MAX).get("tags")
+    if not isinstance(names, list):  # `null` is how distribution says "none"
+        return []
+    return [name for name in names if isinstance(name, str) and is_tag(name)]

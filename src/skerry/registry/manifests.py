@@ -1,0 +1,122 @@
+"""Manifests on their way out, by tag and by digest.
+
+Owns the answer's form; what a tag means is `Tags`, where bytes come from is `Contents`.
+distribution-spec 1.1 "Pulling manifests".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from skerry.base.clock import Clock
+from skerry.base.digest import Digest
+from skerry.registry.companions import Companions
+from skerry.registry.contents import Contents, Held
+from skerry.registry.core.errors import Code, RegistryError
+from skerry.registry.ports import Repository
+from skerry.registry.replies import Outcome, content_fields, still_fetching
+from skerry.registry.tags import Meaning, Tags
+from skerry.upstream.ports import Absent
+from skerry.wire.message import Answer, Hot, Request
+
+HOT_DIGEST_SECONDS = 3600.0
+"""A digest is for ever; the fast way still forgets it now and then, so that `rm` needs no luck."""
+
+
+class Manifests:
+    """Answers for `/v2/<name>/manifests/<reference>`."""
+
+    def __init__(
+        self,
+        *,
+        contents: Contents,
+        tags: Tags,
+        companions: Companions,
+        clock: Clock,
+        answer_seconds: float,
+        used: Callable[[Repository, Digest], None],
+    ) -> None:
+        self._contents = contents
+        self._tags = tags
+        self._companions = companions
+        self._clock = clock
+        self._answer_seconds = answer_seconds
+        self._used = used
+
+    async def answer(
+        self, request: Request, repository: Repository, reference: Digest | str
+    ) -> tuple[Answer, Outcome]:
+        """GET or HEAD of a manifest. Raises what `Contents` and `Tags` raise, RegistryError."""
+        if isinstance(reference, Digest):
+            held = await self._contents.manifest_here(repository, reference)
+            if held is not None:
+                return self._reply(request, repository, held, HOT_DIGEST_SECONDS), Outcome.HIT
+            held = await self._missing(request, repository, reference)
+            return self._reply(request, repository, held, None), Outcome.MISS
+        meaning = self._tags.meaning_here(repository, reference)
+        held = None
+        if meaning is not None:
+            held = await self._contents.manifest_here(repository, meaning.digest)
+        if meaning is None or held is None:
+            return await self._fetched(request, repository, reference, meaning)
+        if meaning.stale:
+            answer = self._reply(request, repository, held, None, Outcome.STALE)
+            fields = answer.headers.with_fields(*meaning.stale)
+            return replace(answer, headers=fields), Outcome.STALE
+        outcome = Outcome.LOCAL if repository.local else Outcome.HIT
+        return self._reply(request, repository, held, meaning.fresh_seconds, outcome), outcome
+
+    async def _fetched(
+        self, request: Request, repository: Repository, tag: str, meaning: Meaning | None
+    ) -> tuple[Answer, Outcome]:
+        if repository.local and meaning is None:
+            raise Absent(f"{repository} has no tag {tag}", next_step="push it first")
+        if meaning is not None:  # the tag is known, its manifest was lost: heal it by digest
+            held = await self._missing(request, repository, meaning.digest)
+            return self._reply(request, repository, held, None), Outcome.MISS
+        _refuse_if_only_cached(request)
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                found = await self._tags.fetch(repository, tag)
+        except TimeoutError:
+            raise still_fetching(repository, tag) from None
+        held = found.held or await self._contents.manifest(repository, found.digest)
+        self._companions.start(repository, found.digest)
+        return self._reply(request, repository, held, None, Outcome.MISS), Outcome.MISS
+
+    async def _missing(self, request: Request, repository: Repository, digest: Digest) -> Held:
+        _refuse_if_only_cached(request)
+        if repository.local:
+            raise Absent(f"{repository} has no manifest {digest}")
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                return await self._contents.manifest(repository, digest)
+        except TimeoutError:
+            raise still_fetching(repository, str(digest)) from None
+
+    def _reply(
+        self,
+        request: Request,
+        repository: Repository,
+        held: Held,
+        hot_seconds: float | None,
+        outcome: Outcome = Outcome.HIT,
+    ) -> Answer:
+        digest = held.manifest.digest
+        fields = content_fields(repository, digest, held.manifest.media_type, outcome)
+        fields = fields.with_fields(("Content-Length", str(len(held.body))))
+        self._used(repository, digest)
+        hot = None
+        if hot_seconds is not None and held.kept:
+            until = self._clock.monotonic() + min(hot_seconds, HOT_DIGEST_SECONDS)
+            hot = Hot(until, lambda: self._used(repository, digest))
+        body = b"" if request.method == "HEAD" else held.body
+        return Answer(200, fields, body, hot)
+
+
+def _refuse_if_only_cached(request: Request) -> None:
+    """A sibling asks only for what is here; we never go out for it, so there is no loop."""
+    if "only-if-cached" in request.headers.joined("Cache-Control"):
+        raise RegistryError(Code.MANIFEST_UNKNOWN, "not cached here", status=504)

@@ -1,0 +1,189 @@
+"""Whether an image is whole here, and making it so.
+
+Owns which contents belong to an image on this node and the fetching of those that are missing.
+The judgement is `core.whole`; the bytes come through `Contents`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from skerry.aio.each import each
+from skerry.base.digest import Digest
+from skerry.base.errors import Party, SkerryError
+from skerry.registry.contents import Contents
+from skerry.registry.core.whole import Completeness, completeness, platforms_held
+from skerry.registry.ports import Catalog, Link, Manifest, Repository
+from skerry.store.ports import Store, StoreFull
+
+PARALLEL_MAX = 4
+"""Contents of one image fetched at once: enough to fill a link, few enough to leave room."""
+DEPTH_MAX = 4
+"""Indexes within indexes (known failure T22)."""
+
+
+class TooLarge(SkerryError):
+    """The image would take more bytes than the caller allowed; nothing more is fetched."""
+
+    party = Party.CLIENT
+
+
+@dataclass(slots=True)
+class Progress:
+    """What completing an image has planned and done so far, in bytes."""
+
+    planned_bytes: int = 0
+    done_bytes: int = 0
+    fetched_bytes: int = 0
+    contents: int = 0
+    changed: Callable[[], None] = field(default=lambda: None)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which part of a multi-platform image is wanted.
+
+    Attributes:
+        platforms: `os/arch[/variant]`; empty with `every` False means none of the children.
+        every: all platforms.
+    """
+
+    platforms: frozenset[str] = frozenset()
+    every: bool = False
+
+    def takes(self, link: Link) -> bool:
+        """Whether a child of an index is wanted; one without a platform always is."""
+        if self.every or not link.platform:
+            return True
+        return any(
+            link.platform == wanted or link.platform.startswith(f"{wanted}/")
+            for wanted in self.platforms
+        )
+
+
+class Wholeness:
+    """Images and what they are made of."""
+
+    def __init__(
+        self, *, contents: Contents, catalog: Catalog, store: Store, own_platform: str
+    ) -> None:
+        self._contents = contents
+        self._catalog = catalog
+        self._store = store
+        self._own_platform = own_platform
+
+    def completeness(
+        self, repository: Repository, root: Digest, wanted: Wanted | None = None
+    ) -> Completeness:
+        """What of an image is here, for the platforms that are here or those wanted."""
+        platforms = wanted.platforms if wanted is not None and not wanted.every else None
+        return completeness(
+            root,
+            self._manifest_in(repository),
+            lambda digest: self._contents.size_here(repository, digest),
+            platforms=platforms,
+        )
+
+    def is_whole(self, repository: Repository, root: Digest, *, like: Digest | None = None) -> bool:
+        """Whether an image is whole here, at least for the platforms another one has here."""
+        if self._catalog.manifest(root) is None:
+            return False
+        wanted = None if like is None else self._wanted_like(repository, like, root)
+        return self.completeness(repository, root, wanted).whole
+
+    def storable(self) -> bool:
+        """Whether the disk takes new bytes."""
+        return self._store.statistics().writable
+
+    async def complete(
+        self,
+        repository: Repository,
+        root: Digest,
+        *,
+        like: Digest | None = None,
+        wanted: Wanted | None = None,
+        bytes_max: int | None = None,
+        progress: Progress | None = None,
+    ) -> Progress:
+        """Fetches what is missing of an image; returns when all of it is durable here.
+
+        Args:
+            like: want the platforms that this other image has here.
+            wanted: or want these; with neither, the node's own platform.
+            bytes_max: raise TooLarge rather than fetch more than this.
+
+        Raises what `Contents` raises, StoreFull when it cannot be kept, TooLarge.
+        """
+        progress = progress or Progress()
+        held = await self._contents.manifest(repository, root)
+        if like is not None:
+            wanted = self._wanted_like(repository, like, root)
+        wanted = wanted or Wanted(frozenset({self._own_platform}))
+        links = await self._leaves(repository, held.manifest, wanted, DEPTH_MAX)
+        missing = [
+            link for link in links if self._contents.size_here(repository, link.child) is None
+        ]
+        progress.contents = len(links)
+        progress.planned_bytes = sum(link.size_bytes for link in links)
+        to_fetch = sum(link.size_bytes for link in missing)
+        progress.done_bytes = progress.planned_bytes - to_fetch
+        progress.changed()
+        if bytes_max is not None and to_fetch > bytes_max:
+            raise TooLarge(
+                f"{repository}@{root} needs {to_fetch} more bytes, over the limit of {bytes_max}",
+                next_step="raise the limit or choose fewer platforms",
+            )
+        await self._obtain_all(repository, missing, progress)
+        if not self.storable():
+            raise StoreFull("the store takes no bytes", next_step="free some disk space")
+        return progress
+
+    async def _obtain_all(
+        self, repository: Repository, links: list[Link], progress: Progress
+    ) -> None:
+        async def obtain(link: Link) -> None:
+            await self._contents.obtain(repository, link)
+            progress.done_bytes += link.size_bytes
+            progress.fetched_bytes += link.size_bytes
+            progress.changed()
+
+        await each(links, obtain, at_once=PARALLEL_MAX)
+
+    async def _leaves(
+        self, repository: Repository, manifest: Manifest, wanted: Wanted, depth: int
+    ) -> list[Link]:
+        """Configs and layers of the wanted parts; fetches the manifests on the way."""
+        found: dict[Digest, Link] = {}
+        for link in manifest.links:
+            if link.kind != "manifest":
+                if not link.foreign:
+                    found[link.child] = link
+            elif wanted.takes(link) and depth > 0:
+                child = await self._contents.manifest(repository, link.child)
+                for leaf in await self._leaves(repository, child.manifest, wanted, depth - 1):
+                    found[leaf.child] = leaf
+        return list(found.values())
+
+    def _wanted_like(self, repository: Repository, like: Digest, root: Digest) -> Wanted:
+        held = platforms_held(
+            like,
+            self._manifest_in(repository),
+            lambda digest: self._contents.size_here(repository, digest),
+        )
+        old, new = self._catalog.manifest(like), self._catalog.manifest(root)
+        if old is not None and new is not None and _is_index(new) and not _is_index(old):
+            return Wanted(frozenset({self._own_platform}))
+        return Wanted(frozenset(held))
+
+    def _manifest_in(self, repository: Repository) -> Callable[[Digest], Manifest | None]:
+        def manifest_of(digest: Digest) -> Manifest | None:
+            if self._contents.size_here(repository, digest) is None:
+                return None
+            return self._catalog.manifest(digest)
+
+        return manifest_of
+
+
+def _is_index(manifest: Manifest) -> bool:
+    return any(link.kind == "manifest" for link in manifest.links)
