@@ -23,6 +23,12 @@ class CatalogReadOnly(SkerryError):
     party = Party.OPERATOR
 
 
+class CatalogUnusable(SkerryError):
+    """The catalog cannot be read as it is: damaged, of a newer Skerry or of another program."""
+
+    party = Party.OPERATOR
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Repository:
     """A repository as this node knows it.
