@@ -1,0 +1,351 @@
+"""One fetch per content, however many ask.
+
+Owns who joins whom, the bounds and the numbers. Never decides what to fetch or whether an asker
+may have it. Design section 4; known failures T14, T35, T36.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter as Tally
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from skerry.aio.tasks import Nursery
+from skerry.base.clock import Clock
+from skerry.base.digest import Digest
+from skerry.store.ports import Store, StoreError
+from skerry.telemetry.events import Events, Level
+from skerry.telemetry.metrics import Registry
+from skerry.upstream.flight import Flight, Places
+from skerry.upstream.ports import Cause
+from skerry.wire.message import BodyAborted, Segment
+
+FILLS_MAX = 64
+"""Fills in flight per authority; the rest wait. Per authority: a dead one slows no other (T25)."""
+PASS_THROUGH_SECONDS = 30.0
+"""How long a content that could not be written is not tried to be kept again."""
+UNKEEPABLE_MAX = 1024
+"""So many such contents are remembered."""
+READ_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class FillKey:
+    """What makes two wishes the same fetch.
+
+    Attributes:
+        digest: of the whole content.
+        authority: the configured upstream it is asked of.
+        scope: the credentials it is asked with, "" for the node's own.
+    """
+
+    digest: Digest
+    authority: str
+    scope: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What an asker said, so that it can be said again."""
+
+    key: FillKey
+    places: Places
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FillProgress:
+    """One fill in flight, for people. `started_at` is in seconds since the epoch."""
+
+    key: FillKey
+    started_at: float
+    received_bytes: int
+    size_bytes: int | None
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FillsStatistics:
+    """A snapshot; the counts are since start. `troubles` is by `Trouble`, largest first."""
+
+    flying: tuple[FillProgress, ...]
+    started_count: int
+    joined_count: int
+    stored_count: int
+    failed_count: int
+    passed_through_count: int
+    resumed_count: int
+    marked_count: int
+    received_bytes: int
+    troubles: tuple[tuple[str, int], ...]
+
+
+Body = Segment | AsyncIterator[bytes]
+
+
+class Fill:
+    """One asker's view of a fill. The asker may drop it at any time; the fill goes on."""
+
+    def __init__(self, fills: Fills, wish: Wish, flight: Flight, started_at: float) -> None:
+        self.key = wish.key
+        self.started_at = started_at
+        self._fills = fills
+        self._wish = wish
+        self._flight = flight
+        self._reads_relay = False
+
+    @property
+    def received_bytes(self) -> int:
+        """How much of the content is here."""
+        return self._flight.written_bytes
+
+    @property
+    def size_bytes(self) -> int | None:
+        """The content's length, or None while nobody has said it."""
+        return self._flight.size_bytes
+
+    async def opened(self) -> int | None:
+        """Waits until a reader may have the first byte (or, if there is none, the proof).
+
+        Returns the content's length in bytes, or None when no place says it. Raises Unavailable,
+        Absent, Denied, DigestMismatch, StoreError or FillFailed. An answer that is wrong and
+        not longer than what is held back therefore never becomes a 200.
+        """
+        while True:
+            flight = self._flight
+            while not (flight.shown_bytes or flight.ended):
+                await flight.changed()
+            if flight.error is not None:
+                raise flight.error
+            if flight.relay is None or self._reads_relay or flight.claim_relay():
+                self._reads_relay = flight.relay is not None
+                return flight.size_bytes
+            # Somebody else reads the relay, and its first bytes are gone: have one of one's own.
+            self._flight = self._fills.fly(self._wish, keep=False)
+
+    def body(self, offset_bytes: int = 0, size_bytes: int | None = None) -> Body:
+        """The content, or `size_bytes` of it from an offset: after `opened`, any number of times
+        unless it passes through.
+
+        A Segment when it is on disk and its length is known, else chunks. Both end early with
+        BodyAborted and never with wrong bytes called whole.
+        """
+        if self.size_bytes is not None:
+            rest = max(0, self.size_bytes - offset_bytes)
+            size_bytes = rest if size_bytes is None else min(size_bytes, rest)
+        if self._flight.spool is None or size_bytes is None:
+            return self.stream(offset_bytes, size_bytes)
+        return self.follow(offset_bytes, size_bytes)
+
+    def follow(self, offset_bytes: int, size_bytes: int) -> Segment:
+        """A reader of the growing spool. Raises StoreError when the content is not kept."""
+        flight = self._flight
+        if flight.spool is None:
+            raise flight.not_kept or StoreError(f"{self.key.digest} has not been opened")
+        return flight.spool.follow(offset_bytes, size_bytes)
+
+    async def stream(
+        self, offset_bytes: int = 0, size_bytes: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """The bytes as they may be shown, wherever they are. Raises BodyAborted.
+
+        To the end when `size_bytes` is None. What passes through can be read once, by the one
+        whose `opened` said so; leaving such a stream ends its fetch.
+        """
+        if not self._reads_relay:
+            await self.opened()
+        flight = self._flight
+        if flight.relay is not None:
+            async for chunk in flight.relay.stream(offset_bytes, size_bytes):
+                yield chunk
+            return
+        position, stop = offset_bytes, None if size_bytes is None else offset_bytes + size_bytes
+        while stop is None or position < stop:
+            shown = flight.shown_bytes if stop is None else min(stop, flight.shown_bytes)
+            if position < shown:
+                chunk = self._read(position, min(READ_BYTES, shown - position))
+                position += len(chunk)
+                yield chunk
+            elif flight.error is not None:
+                raise BodyAborted from flight.error
+            elif flight.proven:
+                return
+            else:
+                await flight.changed()
+
+    async def done(self) -> None:
+        """Waits until the content is proven and durable in the store.
+
+        Raises what `opened` raises, and StoreError when it passes through or was not kept.
+        """
+        flight = self._flight
+        while not (flight.ended or flight.relay is not None):
+            await flight.changed()
+        if flight.not_kept is not None:
+            raise flight.not_kept
+        if flight.error is not None:
+            raise flight.error
+
+    def _read(self, position: int, size_bytes: int) -> bytes:
+        segment = self.follow(position, size_bytes)
+        try:
+            return os.pread(segment.fileno(), size_bytes, position)
+        finally:
+            segment.close()
+
+
+class Fills:
+    """Every fill of the node."""
+
+    def __init__(
+        self,
+        store: Store,
+        nursery: Nursery,
+        *,
+        clock: Clock,
+        events: Events,
+        metrics: Registry,
+        fills_max: int = FILLS_MAX,
+    ) -> None:
+        self._store = store
+        self._nursery = nursery
+        self._clock = clock
+        self._events = events
+        self._fills_max = fills_max
+        self._slots: dict[str, asyncio.Semaphore] = {}
+        self._joinable: dict[FillKey, tuple[Flight, float]] = {}
+        self._flying: dict[Flight, tuple[FillKey, float]] = {}
+        self._unkeepable: dict[FillKey, float] = {}
+        self._counts: Tally[str] = Tally()
+        self._troubles: Tally[str] = Tally()
+        self._received = metrics.counter(
+            "skerry_fill_received_bytes", "Bytes fetched for missing contents", ["source"]
+        )
+        self._ended = metrics.counter(
+            "skerry_fills_ended", "Fills that came to an end", ["authority", "outcome"]
+        )
+
+    def get(
+        self, key: FillKey, places: Places, *, size_bytes: int | None = None, keep: bool = True
+    ) -> Fill:
+        """Joins the fill of this content, or starts it.
+
+        `places` are tried in order; a callable is asked when the fill's turn has come.
+        `size_bytes` is the length the asker knows for sure (a descriptor said it). With `keep`
+        false, or when the store has no room, the content passes through memory: see `Fill`.
+        Raises RuntimeError after the nursery has closed.
+        """
+        wish = Wish(key, places, size_bytes)
+        flight, started_at = self._joinable.get(key, (None, 0.0))
+        if flight is not None and not flight.ended and flight.relay is None:
+            self._counts["joined"] += 1
+            return Fill(self, wish, flight, started_at)
+        keep = keep and self._unkeepable.get(key, 0.0) <= self._clock.monotonic()
+        return Fill(self, wish, self.fly(wish, keep=keep), self._clock.now())
+
+    def fly(self, wish: Wish, *, keep: bool) -> Flight:
+        """Starts a fetch; joinable if it is to be kept."""
+        key = wish.key
+        flight = Flight(
+            key.digest,
+            key.authority,
+            size_bytes=wish.size_bytes,
+            keep=keep,
+            store=self._store,
+            nursery=self._nursery,
+            watch=self,
+        )
+        slots = self._slots.get(key.authority)
+        if slots is None:
+            slots = self._slots[key.authority] = asyncio.Semaphore(self._fills_max)
+        task = self._nursery.start(flight.run(wish.places, slots), name=f"fill {key.digest.short}")
+        task.add_done_callback(lambda _: self._landed(flight))
+        started_at = self._clock.now()
+        self._flying[flight] = (key, started_at)
+        if keep:
+            self._joinable[key] = (flight, started_at)
+        self._counts["started"] += 1
+        return flight
+
+    def __contains__(self, digest: Digest) -> bool:
+        """Whether a content is on its way in, whoever asked (eviction leaves its image alone)."""
+        return any(key.digest == digest for key, _ in self._flying.values())
+
+    def statistics(self) -> FillsStatistics:
+        """What is in flight now, and the counts since start."""
+        flying = tuple(
+            FillProgress(
+                key, started_at, flight.written_bytes, flight.size_bytes, flight.relay is None
+            )
+            for flight, (key, started_at) in self._flying.items()
+        )
+        counts = self._counts
+        return FillsStatistics(
+            flying=flying,
+            started_count=counts["started"],
+            joined_count=counts["joined"],
+            stored_count=counts["stored"],
+            failed_count=counts["failed"],
+            passed_through_count=counts["passed_through"],
+            resumed_count=counts["resumed"],
+            marked_count=counts["marked"],
+            received_bytes=int(self._received.total()),
+            troubles=tuple(self._troubles.most_common()),
+        )
+
+    # What a flight reports.
+
+    def received(self, source: str, count_bytes: int) -> None:
+        self._received.add(count_bytes, source)
+
+    def troubled(self, cause: Cause) -> None:
+        self._troubles[cause.trouble] += 1
+
+    def resumed(self, flight: Flight, source: str) -> None:
+        self._counts["resumed"] += 1
+        self._events.emit(
+            "fill.resumed", str(flight.digest), cause=f"{source} from byte {flight.written_bytes}"
+        )
+
+    def marked(self, flight: Flight, source: str) -> None:
+        self._counts["marked"] += 1
+        self._events.emit(
+            "fill.wrong_content",
+            str(flight.digest),
+            cause=f"{source} gave something else for it",
+            next_step=f"find out what answers in the name of {source}",
+            level=Level.ERROR,
+        )
+
+    def not_kept(self, flight: Flight, why: StoreError) -> None:
+        key, _ = self._flying[flight]
+        self._joinable.pop(key, None)
+        if flight.spool is not None:
+            # It was accepted and then did not fit: do not fetch it in vain again at once.
+            if len(self._unkeepable) >= UNKEEPABLE_MAX:
+                del self._unkeepable[next(iter(self._unkeepable))]
+            self._unkeepable[key] = self._clock.monotonic() + PASS_THROUGH_SECONDS
+        else:
+            self._counts["passed_through"] += 1
+        self._events.emit(
+            "fill.not_stored",
+            str(flight.digest),
+            cause=why.what,
+            next_step=why.next_step,
+            level=Level.WARNING,
+        )
+
+    def _landed(self, flight: Flight) -> None:
+        flight.end()
+        key, _ = self._flying.pop(flight)
+        if self._joinable.get(key, (None,))[0] is flight:
+            del self._joinable[key]
+        stored = flight.proven and flight.not_kept is None
+        if stored:
+            self._counts["stored"] += 1
+        elif not flight.proven:
+            self._counts["failed"] += 1
+        outcome = "stored" if stored else "passed" if flight.proven else "failed"
+        self._ended.add(1, key.authority, outcome)

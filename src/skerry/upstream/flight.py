@@ -1,0 +1,280 @@
+"""One content on its way in.
+
+Owns the shell of one fill: performs what `core.fill` decides, on places, a spool and nothing
+else. Goes on whoever leaves; when it ends, nothing is left of it but the blob.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from skerry.aio.tasks import Nursery
+from skerry.base.digest import Digest
+from skerry.base.errors import SkerryError
+from skerry.store.ports import (
+    HELD_BACK_BYTES,
+    DigestMismatch,
+    Spool,
+    SpoolAborted,
+    Store,
+    StoreError,
+    StoreFull,
+)
+from skerry.upstream.core import fill as core
+from skerry.upstream.intake import Intake
+from skerry.upstream.ports import Absent, Cause, Denied, Place, TransportError, Unavailable
+from skerry.upstream.relay import Relay
+
+RETRY_AFTER_SECONDS = 5
+
+Places = Sequence[Place] | Callable[[], Sequence[Place]]
+
+
+class FillFailed(SkerryError):
+    """The node itself could not finish a fill: it was stopped, or it has a bug."""
+
+
+class Watch(Protocol):
+    """Told what happens to a flight, for counters and events."""
+
+    def received(self, source: str, count_bytes: int) -> None: ...
+    def troubled(self, cause: Cause) -> None: ...
+    def resumed(self, flight: Flight, source: str) -> None: ...
+    def marked(self, flight: Flight, source: str) -> None: ...
+    def not_kept(self, flight: Flight, why: StoreError) -> None: ...
+
+
+class Flight:
+    """One fill. `run` is its task; everything else may be asked by any number of readers.
+
+    Attributes:
+        digest: what the content is called.
+        authority: whose content it is, for errors.
+        written_bytes: how much of the content is in the spool or has gone to the relay.
+        proven: readers may have all of it.
+        ended: nothing will change any more.
+        error: why readers get nothing more; None while it may still succeed.
+        not_kept: why the content will not be in the store, though readers may have it.
+        spool: where the bytes go, from the first one on.
+        relay: where they go instead when the store has no room.
+    """
+
+    def __init__(
+        self,
+        digest: Digest,
+        authority: str,
+        *,
+        size_bytes: int | None,
+        keep: bool,
+        store: Store,
+        nursery: Nursery,
+        watch: Watch,
+    ) -> None:
+        self.digest = digest
+        self.authority = authority
+        self.written_bytes = 0
+        self.proven = False
+        self.ended = False
+        self.error: SkerryError | None = None
+        self.not_kept: StoreError | None = None
+        self.spool: Spool | None = None
+        self.relay: Relay | None = None
+        self._keep = keep
+        self._store = store
+        self._nursery = nursery
+        self._watch = watch
+        self._fill = core.wanted((), size_bytes)
+        self._places: tuple[Place, ...] = ()
+        self._intake: Intake | None = None
+        self._batch = b""
+        self._sink: Spool | Relay | None = None
+        self._refusal: Absent | Denied | None = None
+        self._failure: SkerryError | None = None
+        self._relay_claimed = False
+        self._changed = asyncio.Event()
+
+    @property
+    def size_bytes(self) -> int | None:
+        """The content's length, or None until it is sure enough to tell a reader."""
+        return self._fill.size_bytes if self._fill.binding or self.proven else None
+
+    @property
+    def shown_bytes(self) -> int:
+        """How much of the content readers may have."""
+        return self.written_bytes if self.proven else max(0, self.written_bytes - HELD_BACK_BYTES)
+
+    async def changed(self) -> None:
+        """Waits for the next change of the attributes."""
+        await self._changed.wait()
+
+    def claim_relay(self) -> bool:
+        """Whether the caller is the one reader of the relay."""
+        claimed, self._relay_claimed = self._relay_claimed, True
+        return not claimed
+
+    async def run(self, places: Places, slots: asyncio.Semaphore) -> None:
+        """Fetches, proves and keeps. An expected failure is in `error`, not raised."""
+        try:
+            async with slots:
+                self._places = tuple(places() if callable(places) else places)
+                names = tuple(place.source for place in self._places)
+                self._fill = core.wanted(names, self._fill.size_bytes)
+                event: core.Event | None = core.Wanted()
+                while event is not None:
+                    event = await self._advance(event)
+        except BaseException as error:
+            self.error = FillFailed(f"the fill of {self.digest} was stopped by {error!r}")
+            raise
+        finally:
+            await self._leave_nothing()
+
+    def end(self) -> None:
+        """Lets waiters know that nothing more will come; may be called twice."""
+        self.ended = True
+        if not self.proven and self.error is None:
+            self.error = FillFailed(f"the fill of {self.digest} was stopped before it began")
+        self._beat()
+
+    async def _advance(self, event: core.Event) -> core.Event | None:
+        """Performs one step. The event that follows, or None when the fill has ended."""
+        known = len(self._fill.causes)
+        self._fill, commands = core.step(self._fill, event)
+        for cause in self._fill.causes[known:]:
+            self._watch.troubled(cause)
+        for command in commands:
+            following = await self._perform(command)
+            if following is not None:
+                return following
+        return await self._receive() if self._fill.state is core.State.STREAMING else None
+
+    async def _perform(self, command: core.Command) -> core.Event | None:
+        match command:
+            case core.Open(place, offset_bytes):
+                return await self._open(self._places[place], offset_bytes)
+            case core.Begin(size_bytes):
+                await self._begin(size_bytes)
+            case core.Write(skip_bytes):
+                return await self._write(self._batch[skip_bytes:] if skip_bytes else self._batch)
+            case core.Close():
+                await self._close()
+            case core.Mark(place):
+                self._places[place].wrong()
+                self._watch.marked(self, self._places[place].source)
+            case core.Commit():
+                return await self._commit()
+            case core.Fail(outcome, causes):
+                await self._fail(outcome, causes)
+        return None
+
+    async def _open(self, place: Place, offset_bytes: int) -> core.Event:
+        if offset_bytes:
+            self._watch.resumed(self, place.source)
+        try:
+            opened = await place.open(offset_bytes)
+        except TransportError as error:
+            return core.Lost(error.trouble, error.what)
+        except Absent as error:
+            self._refusal = self._refusal or error
+            return core.Refused(core.Verdict.ABSENT, error.what)
+        except Denied as error:
+            self._refusal = error
+            return core.Refused(core.Verdict.DENIED, error.what)
+        self._intake = Intake(opened.exchange, self._nursery)
+        coding = opened.exchange.headers.joined("content-encoding")
+        return core.Opened(opened.offset_bytes, opened.size_bytes, coding)
+
+    async def _receive(self) -> core.Event:
+        assert self._intake is not None  # noqa: S101  STREAMING means that a place is open
+        self._batch = b""
+        try:
+            self._batch = await self._intake.batch()
+        except TransportError as error:
+            return core.Lost(error.trouble, error.what)
+        if not self._batch:
+            return core.Ended()
+        self._watch.received(self._places[self._fill.at].source, len(self._batch))
+        return core.Received(len(self._batch))
+
+    async def _begin(self, size_bytes: int | None) -> None:
+        """Makes the spool, or the relay when the store refuses: a miss is still answered."""
+        why: StoreError = StoreFull(f"{self.digest} is not to be kept here")
+        if self._keep:
+            try:
+                self._sink = self.spool = await self._store.begin(
+                    size_bytes=size_bytes, algorithm=self.digest.algorithm
+                )
+            except StoreError as error:
+                why = error
+            else:
+                return
+        self._sink = self.relay = Relay(self.digest.algorithm)
+        self._give_up_keeping(why)
+
+    async def _write(self, data: bytes) -> core.Event | None:
+        assert self._sink is not None  # noqa: S101  the core begins before it writes
+        try:
+            await self._sink.write(data)
+        except (StoreError, SpoolAborted) as error:
+            return self._unwritable(error)
+        self.written_bytes += len(data)
+        self._beat()
+        return None
+
+    async def _commit(self) -> core.Event:
+        assert self._sink is not None  # noqa: S101
+        try:
+            await self._sink.commit(self.digest)
+        except DigestMismatch as error:
+            self._sink, self._failure = None, error
+            return core.Mismatched()
+        except StoreFull as error:
+            # Readers got everything and it was proven; only keeping it did not work.
+            self._give_up_keeping(error)
+        except (StoreError, SpoolAborted) as error:
+            return self._unwritable(error)
+        self._sink = None
+        self.proven = True
+        return core.Proven()
+
+    def _unwritable(self, error: StoreError | SpoolAborted) -> core.Event:
+        self._failure = error
+        if isinstance(error, StoreError):
+            self._give_up_keeping(error)
+        return core.Unwritable()
+
+    def _give_up_keeping(self, why: StoreError) -> None:
+        self.not_kept = why
+        self._watch.not_kept(self, why)
+
+    async def _fail(self, outcome: core.Outcome, causes: tuple[Cause, ...]) -> None:
+        error: SkerryError | None = self._failure
+        if error is None and outcome in (core.Outcome.ABSENT, core.Outcome.DENIED):
+            error = self._refusal
+        if error is None:
+            error = Unavailable(self.authority, causes, retry_after_seconds=RETRY_AFTER_SECONDS)
+        self.error = error
+        await self._abort(error)
+
+    async def _close(self) -> None:
+        intake, self._intake = self._intake, None
+        if intake is not None:
+            await intake.close()
+
+    async def _abort(self, error: SkerryError) -> None:
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            await sink.abort(error)
+
+    async def _leave_nothing(self) -> None:
+        try:
+            await self._close()
+        finally:
+            if self.error is not None:
+                await self._abort(self.error)
+            self.end()
+
+    def _beat(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
