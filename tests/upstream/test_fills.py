@@ -78,8 +78,8 @@ async def read(fill: Fill, offset: int = 0, size: int | None = None) -> bytes:
 
 async def settle(bench: Bench) -> None:
     """Until every fill has ended."""
-    while bench.fills.statistics().flying:
-        await asyncio.sleep(0)  # noqa: ASYNC110  a few turns of the loop, nothing to wait for
+    while bench.fills.statistics().flying:  # noqa: ASYNC110  turns of the loop, no event to await
+        await asyncio.sleep(0)
 
 
 async def test_a_missing_content_is_fetched_proven_and_kept(bench: Bench) -> None:
