@@ -132,12 +132,16 @@ class Store(Protocol):
         """Proves, stores and makes durable something small. Raises DigestMismatch, StoreFull."""
 
     async def delete(self, digest: Digest) -> int:
-        """Removes a blob; open readers keep theirs. Returns the bytes freed, 0 when absent."""
+        """Removes a blob; open readers keep theirs. Returns the bytes freed, 0 when absent.
 
-    async def verify(self, digest: Digest) -> bool:
+        Gone before the first suspension: nothing comes between a caller's check and the removal.
+        """
+
+    async def verify(self, digest: Digest, *, bytes_per_second: int | None = None) -> bool:
         """Re-hashes one blob in a thread; on mismatch quarantines it and returns False.
 
-        True for a sound blob. Raises BlobMissing.
+        True for a sound blob. Read no faster than `bytes_per_second`, when given. Raises
+        BlobMissing, or StoreError when the disk could not be read (nothing is concluded, T40).
         """
 
     def blobs(self) -> Iterator[BlobInfo]:
@@ -184,15 +188,47 @@ MakeRoom = Callable[[int], Awaitable[bool]]
 """Asked for so many bytes under the high watermark; answers whether they are there now."""
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How full a store is. Watermarks are shares of the budget.
+
+    Attributes:
+        used_bytes: blobs and what live spools have claimed (announced or received).
+        disk_free_bytes: what the file system can take beyond what live spools still wait for.
+    """
+
+    used_bytes: int
+    budget_bytes: int
+    disk_free_bytes: int
+    high_watermark: float = 0.95
+    low_watermark: float = 0.85
+
+    def shortage_bytes(self, need_bytes: int) -> int:
+        """How much must go for `need_bytes` more to fit under the high watermark; 0 if it fits."""
+        over = self.used_bytes + need_bytes - int(self.budget_bytes * self.high_watermark)
+        return max(0, over, need_bytes - self.disk_free_bytes)
+
+    def goal_bytes(self, need_bytes: int) -> int:
+        """How much eviction should free at once: down to the low watermark; 0 if it fits."""
+        shortage = self.shortage_bytes(need_bytes)
+        over = self.used_bytes + need_bytes - int(self.budget_bytes * self.low_watermark)
+        return max(shortage, over) if shortage else 0
+
+    def fits(self, need_bytes: int) -> bool:
+        """Whether it may still be taken in, past the high watermark if need be."""
+        return (
+            self.used_bytes + need_bytes <= self.budget_bytes and need_bytes <= self.disk_free_bytes
+        )
+
+
 class KeptStore(Store, Protocol):
     """A store as its housekeeper sees it: what the rest of the node has no business with."""
 
     make_room: MakeRoom | None
     """Asked before `begin` raises StoreFull."""
 
-    @property
-    def used_bytes(self) -> int:
-        """Blobs and what live spools have claimed (announced or received), against the budget."""
+    def room(self) -> Room:
+        """How full it is at this moment."""
 
     async def reconcile(self) -> list[Digest]:
         """Corrects the accounting from the files. Returns blobs whose length changed: suspects."""

@@ -26,6 +26,7 @@ from skerry.store.ports import (
     BlobMissing,
     DigestMismatch,
     MakeRoom,
+    Room,
     SpoolAborted,
     StoreError,
     StoreFull,
@@ -232,7 +233,7 @@ class MemoryStore:
         self._evicted_bytes += memory.size_bytes
         return memory.size_bytes
 
-    async def verify(self, digest: Digest) -> bool:
+    async def verify(self, digest: Digest, *, bytes_per_second: int | None = None) -> bool:
         memory = self._found(digest)
         self._scrubbed += 1
         if digest_of(memory.read(), digest.algorithm) == digest:
@@ -265,10 +266,10 @@ class MemoryStore:
 
     # ports.KeptStore
 
-    @property
-    def used_bytes(self) -> int:
+    def room(self) -> Room:
         claimed = sum(spool.claimed_bytes for spool in self.spools)
-        return claimed + sum(memory.size_bytes for memory in self._blobs.values())
+        used = claimed + sum(memory.size_bytes for memory in self._blobs.values())
+        return Room(used, self._budget_bytes, disk_free_bytes=1 << 60)
 
     async def reconcile(self) -> list[Digest]:
         return []
@@ -290,11 +291,9 @@ class MemoryStore:
 
     async def reserve(self, size_bytes: int) -> None:
         """Makes sure the budget has room for more. Raises StoreFull."""
-        over = self.used_bytes + size_bytes > self._budget_bytes
-        if over and self.make_room is not None:
+        if self.make_room is not None and self.room().shortage_bytes(size_bytes):
             await self.make_room(size_bytes)
-            over = self.used_bytes + size_bytes > self._budget_bytes
-        if over:
+        if not self.room().fits(size_bytes):
             raise StoreFull(f"{size_bytes} bytes do not fit", next_step="raise store.budget")
 
     def raise_full(self) -> None:
