@@ -8,6 +8,7 @@ redirects to anywhere, and a token service with faults of its own (known failure
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import json
 import re
@@ -88,7 +89,7 @@ def lying_digest_header(digest: str, *, path: str = MANIFESTS) -> Rule:
 
 
 def truncate(share: float = 0.5, *, path: str = BLOBS, times: int = 0) -> Rule:
-    """The connection is reset in the middle of the body."""
+    """The connection ends in the middle of the body."""
     return Rule(
         path, alter=lambda reply: replace(reply, cut_at_bytes=int(len(reply.body) * share)),
         times=times,
@@ -142,8 +143,6 @@ class TokenService:
         if self.fault is not None:
             return self.fault
         if self.user:
-            import base64
-
             pair = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
             if asked.value("Authorization") != f"Basic {pair}":
                 return Reply(401, (("Content-Type", "application/json"),), b"{}")

@@ -48,7 +48,7 @@ class Reply:
 
     Attributes:
         announced_bytes: a Content-Length that need not be true; None for the true one.
-        cut_at_bytes: the connection is reset after so much of the body.
+        cut_at_bytes: the connection ends after so much of the body.
         silent: nothing is ever sent.
     """
 
@@ -181,6 +181,3 @@ async def write_reply(
     if asked.method != "HEAD":
         writer.write(reply.body[: reply.cut_at_bytes])
     await writer.drain()
-    if reply.cut_at_bytes is not None:
-        await asyncio.sleep(0.05)  # let what was sent arrive before the reset overtakes it
-        writer.transport.abort()

@@ -1,0 +1,196 @@
+"""`skerry drill`: cut a throw-away region off in five ways and watch what goes on working.
+
+Owns the order of the scenes. Needs no network and no other program; touches nothing outside its
+folder and loopback.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from skerry.app.drill import checks, images
+from skerry.app.drill.images import Image
+from skerry.app.drill.processes import NotReady
+from skerry.app.drill.report import Measured, Promise, as_json, table
+from skerry.app.drill.stage import HOST, Stage
+from skerry.app.drill.wan import DRIP, HANG, REFUSE, rate, status_answer
+from skerry.base.units import format_seconds
+
+PUSHED = "drill/tide"
+REPOSITORY = f"{HOST}/{PUSHED}"
+TAG, MOVING = "1.0", "moving"
+LAYER_BYTES = 300_000
+SLOW_BYTES_PER_SECOND = 100_000
+MOVED_LAYER_BYTES = 3_000_000
+
+CACHED_SECONDS = 1.0
+ANSWER_SECONDS = 11.0
+BREAKER_SECONDS = 1.0
+RESTART_SECONDS = 5.0
+HEAL_SECONDS = 45.0
+"""The longest cooldown of a breaker and a whole pull of the moved image."""
+NEVER_SEEN_TRIES = 4
+
+CUTS: tuple[tuple[str, Callable[[Stage], None]], ...] = (
+    ("refused", lambda stage: stage.switch(REFUSE)),
+    ("silent", lambda stage: stage.switch(HANG)),
+    ("1 byte/s", lambda stage: stage.switch(DRIP)),
+    ("answers 503", lambda stage: stage.switch(status_answer(503, "Service Unavailable"))),
+    ("name gone", lambda stage: stage.forget_name()),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cargo:
+    """What is pushed to the region."""
+
+    image: Image
+    signature: Image
+    moved: Image
+
+
+def run(*, data_dir: Path | None, keep: bool, json_output: bool) -> int:
+    """Runs the whole drill. Returns 0 when every promise was kept, else 1.
+
+    `data_dir` is where both nodes live, None for a new temporary folder; it is emptied of what
+    the drill put there unless `keep`.
+    """
+    console = Console(stderr=json_output)
+    started = time.perf_counter()
+    promises: list[Promise] = []
+    try:
+        with Stage(data_dir, keep=keep) as stage, console.status("starting a region") as status:
+            for promise in _scenes(stage, _load_cargo()):
+                promises.append(promise)
+                status.update(f"{promise.scene}: {promise.text}")
+            if keep:
+                console.print(f"kept in {stage.folder}", soft_wrap=True, highlight=False)
+    except NotReady as error:
+        promises.append(Promise("start", str(error), 0, (Measured("start", 0, str(error)),)))
+    spent = time.perf_counter() - started
+    _show(console, promises, spent, json_output=json_output)
+    return 0 if all(promise.kept for promise in promises) else 1
+
+
+def _show(console: Console, promises: list[Promise], spent: float, *, json_output: bool) -> None:
+    if json_output:
+        Console(soft_wrap=True, highlight=False, markup=False).print(
+            as_json(promises, seconds=spent)
+        )
+        return
+    console.print(table(promises))
+    broken = [promise for promise in promises if not promise.kept]
+    for promise in broken:
+        for fault in promise.faults[:5]:
+            console.print(f"{promise.scene}: {fault}", style="red", markup=False)
+    verdict = f"{len(broken)} promises BROKEN" if broken else "every promise was kept"
+    console.print(f"{verdict}, in {format_seconds(spent)}")
+
+
+def _load_cargo() -> Cargo:
+    def build(seed: int, architecture: str, layer_bytes: int) -> Image:
+        layers = [
+            {"etc/tide": f"{seed}".encode()},
+            {"data/noise": images.noise(seed, layer_bytes)},
+        ]
+        return images.image(layers, architecture=architecture)
+
+    image = images.index([build(1, "amd64", LAYER_BYTES), build(2, "arm64", LAYER_BYTES)])
+    signature = images.artifact(image, "application/vnd.skerry.drill", b"signed at high tide")
+    moved = images.index([build(3, "amd64", MOVED_LAYER_BYTES)])
+    return Cargo(image, signature, moved)
+
+
+def _scenes(stage: Stage, cargo: Cargo) -> Iterator[Promise]:
+    pusher = stage.pusher
+    images.push(pusher, PUSHED, cargo.image, TAG)
+    images.push(pusher, PUSHED, cargo.image, MOVING)
+    images.push(pusher, PUSHED, cargo.signature)
+    warmed = [
+        measured
+        for tag in (TAG, MOVING)
+        for measured in checks.warm(stage.client, REPOSITORY, tag, cargo.image)
+    ]
+    yield Promise("up", "an image is pulled through the node", ANSWER_SECONDS, tuple(warmed))
+    yield _move_then_cut(stage, cargo)
+    for number, (scene, cut) in enumerate(CUTS):
+        if number:
+            stage.heal()
+            stage.node.restart()  # with a closed breaker, as before an outage
+            checks.never_seen(stage.client, REPOSITORY, "absent", HOST)
+        cut(stage)
+        yield from _cut_off(stage, cargo, scene, number)
+    stage.heal()
+    yield _heals(stage, cargo)
+
+
+def _move_then_cut(stage: Stage, cargo: Cargo) -> Promise:
+    """The tag moves; the link dies while the new image is on its way."""
+    images.push(stage.pusher, PUSHED, cargo.moved, MOVING)
+    stage.switch(rate(SLOW_BYTES_PER_SECOND))
+    before = stage.down_bytes
+    deadline = time.monotonic() + ANSWER_SECONDS
+    answers = []
+    while stage.down_bytes - before < SLOW_BYTES_PER_SECOND // 2 and time.monotonic() < deadline:
+        got = stage.client.manifest(REPOSITORY, MOVING)
+        answers.append(Measured("tag", got.seconds, "" if got.status == 200 else got.text()))
+        time.sleep(0.1)
+    stage.switch(REFUSE)
+    return Promise("dying", "a moving tag answers while its new image arrives", CACHED_SECONDS,
+                   tuple(answers))  # fmt: skip
+
+
+def _cut_off(stage: Stage, cargo: Cargo, scene: str, number: int) -> Iterator[Promise]:
+    text = "pulls by tag and digest, HEAD, Range, tag list, referrers"
+    yield _everything(stage, cargo, scene, text)
+    yield from _misses(stage, scene, f"{number}")
+    stage.node.restart()
+    ready = Measured("restart", stage.node.ready_seconds)
+    yield Promise(scene, "kill -9 and cold start, still cut off", RESTART_SECONDS, (ready,))
+    yield _everything(stage, cargo, scene, f"{text}, after it")
+    yield from _misses(stage, scene, f"{number}-restarted")
+
+
+def _everything(stage: Stage, cargo: Cargo, scene: str, text: str) -> Promise:
+    client = stage.client
+    measured = (
+        *checks.pulls(client, REPOSITORY, TAG, cargo.image, 1),
+        *checks.pulls(client, REPOSITORY, MOVING, cargo.image, 1),
+    )
+    return Promise(scene, text, CACHED_SECONDS, measured)
+
+
+def _misses(stage: Stage, scene: str, name: str) -> Iterator[Promise]:
+    tries = [
+        checks.never_seen(stage.client, f"{HOST}/drill/unknown", f"{name}-{number}", HOST)
+        for number in range(NEVER_SEEN_TRIES)
+    ]
+    yield Promise(scene, "a name never seen: a clear 503", ANSWER_SECONDS, tuple(tries))
+    yield Promise(scene, "and at once when the node knows", BREAKER_SECONDS, (tries[-1],))
+
+
+def _heals(stage: Stage, cargo: Cargo) -> Promise:
+    """The link is back: the moved tag is picked up without anybody's help."""
+    started = time.perf_counter()
+    fault = "the tag still means the old image"
+    while fault and time.perf_counter() - started < HEAL_SECONDS:
+        got = stage.client.manifest(REPOSITORY, MOVING)
+        if got.status == 200 and got.body == cargo.moved.manifest.data:
+            fault = ""
+        else:
+            time.sleep(0.1)
+    spent = time.perf_counter() - started
+    layer = cargo.moved.children[0].blobs[-1]
+    got = stage.client.blob(REPOSITORY, layer.digest)
+    whole = "" if got.body == layer.data else f"{got.status} {got.trouble}"
+    return Promise(
+        "healed",
+        "the tag that moved is picked up, whole",
+        HEAL_SECONDS,
+        (Measured("moved tag", spent, fault), Measured("its layer", got.seconds, whole)),
+    )
