@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from skerry.aio.single import SingleFlight
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
-from skerry.base.digest import Digest, digest_of
+from skerry.base.digest import Digest, InvalidDigest, digest_of
 from skerry.base.errors import SkerryError
 from skerry.registry.contents import Contents, Held
 from skerry.registry.core import takeover
@@ -96,6 +96,11 @@ class Tags:
         """The tag as it is remembered, whatever the upstream says now."""
         unwritten = self._unwritten.get((repository, name))
         return unwritten or self._catalog.tag(repository, name)
+
+    def forget(self) -> None:
+        """Something was removed by hand: what the fast way remembers may be wrong."""
+        self._unwritten.clear()
+        self._changed()
 
     def meaning_here(self, repository: Repository, name: str) -> Meaning | None:
         """What the tag means by what is here; None when it has to be fetched.
@@ -277,10 +282,13 @@ class Tags:
         return remote
 
 
-def _tells_the_truth(reply: Reply) -> str | None:
-    """Why a manifest's bytes are not what its own header says (T12); None when they are."""
+def _tells_the_truth(reply: Reply) -> str:
+    """Why a manifest's bytes are not what its own header says (T12); "" when they are."""
     said = reply.headers.get("Docker-Content-Digest")
     if said is None:
-        return None
-    digest = Digest.parse(said)
-    return None if digest_of(reply.body, digest.algorithm) == digest else f"bytes are not {said}"
+        return ""
+    try:
+        digest = Digest.parse(said)
+    except InvalidDigest:
+        return "its Docker-Content-Digest is no digest"
+    return "" if digest_of(reply.body, digest.algorithm) == digest else f"its bytes are not {said}"

@@ -7,13 +7,13 @@ The judgement is `core.whole`; the bytes come through `Contents`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from skerry.aio.each import each
 from skerry.base.digest import Digest
 from skerry.base.errors import Party, SkerryError
 from skerry.registry.contents import Contents
-from skerry.registry.core.whole import Completeness, completeness, platforms_held
+from skerry.registry.core.whole import Completeness, completeness, platforms_held, reachable
 from skerry.registry.ports import Catalog, Link, Manifest, Repository
 from skerry.store.ports import Store, StoreFull
 
@@ -31,13 +31,19 @@ class TooLarge(SkerryError):
 
 @dataclass(slots=True)
 class Progress:
-    """What completing an image has planned and done so far, in bytes."""
+    """How far completing an image is.
 
-    planned_bytes: int = 0
-    done_bytes: int = 0
+    Attributes:
+        planned: the manifests are here, so the sizes below are known.
+        total_bytes: of all wanted configs and layers, here or not.
+        to_fetch_bytes: of those that were not here at the start.
+        fetched_bytes: of these, fetched so far.
+    """
+
+    planned: bool = False
+    total_bytes: int = 0
+    to_fetch_bytes: int = 0
     fetched_bytes: int = 0
-    contents: int = 0
-    changed: Callable[[], None] = field(default=lambda: None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,10 @@ class Wholeness:
         wanted = None if like is None else self._wanted_like(repository, like, root)
         return self.completeness(repository, root, wanted).whole
 
+    def below(self, root: Digest) -> list[Digest]:
+        """Every content that a known manifest leads to, each once."""
+        return [link.child for link in reachable(root, self._catalog.manifest)]
+
     def storable(self) -> bool:
         """Whether the disk takes new bytes."""
         return self._store.statistics().writable
@@ -124,11 +134,9 @@ class Wholeness:
         missing = [
             link for link in links if self._contents.size_here(repository, link.child) is None
         ]
-        progress.contents = len(links)
-        progress.planned_bytes = sum(link.size_bytes for link in links)
-        to_fetch = sum(link.size_bytes for link in missing)
-        progress.done_bytes = progress.planned_bytes - to_fetch
-        progress.changed()
+        progress.total_bytes = sum(link.size_bytes for link in links)
+        progress.to_fetch_bytes = to_fetch = sum(link.size_bytes for link in missing)
+        progress.planned = True
         if bytes_max is not None and to_fetch > bytes_max:
             raise TooLarge(
                 f"{repository}@{root} needs {to_fetch} more bytes, over the limit of {bytes_max}",
@@ -144,9 +152,7 @@ class Wholeness:
     ) -> None:
         async def obtain(link: Link) -> None:
             await self._contents.obtain(repository, link)
-            progress.done_bytes += link.size_bytes
             progress.fetched_bytes += link.size_bytes
-            progress.changed()
 
         await each(links, obtain, at_once=PARALLEL_MAX)
 

@@ -18,6 +18,7 @@ from skerry.base.digest import Digest
 from skerry.store.ports import Store, StoreError
 from skerry.telemetry.events import Events, Level
 from skerry.telemetry.metrics import Registry
+from skerry.upstream.core.fill import SIZE_BYTES_MAX
 from skerry.upstream.flight import Flight, Places
 from skerry.upstream.ports import Cause
 from skerry.wire.message import BodyAborted, Segment
@@ -53,6 +54,7 @@ class Wish:
     key: FillKey
     places: Places
     size_bytes: int | None
+    size_bytes_max: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,16 +230,23 @@ class Fills:
         )
 
     def get(
-        self, key: FillKey, places: Places, *, size_bytes: int | None = None, keep: bool = True
+        self,
+        key: FillKey,
+        places: Places,
+        *,
+        size_bytes: int | None = None,
+        size_bytes_max: int = SIZE_BYTES_MAX,
+        keep: bool = True,
     ) -> Fill:
         """Joins the fill of this content, or starts it.
 
         `places` are tried in order; a callable is asked when the fill's turn has come.
-        `size_bytes` is the length the asker knows for sure (a descriptor said it). With `keep`
+        `size_bytes` is the length the asker knows for sure (a descriptor said it), and more than
+        `size_bytes_max` is never taken in. With `keep`
         false, or when the store has no room, the content passes through memory: see `Fill`.
         Raises RuntimeError after the nursery has closed.
         """
-        wish = Wish(key, places, size_bytes)
+        wish = Wish(key, places, size_bytes, size_bytes_max)
         flight, started_at = self._joinable.get(key, (None, 0.0))
         if flight is not None and not flight.ended and flight.relay is None:
             self._counts["joined"] += 1
@@ -252,6 +261,7 @@ class Fills:
             key.digest,
             key.authority,
             size_bytes=wish.size_bytes,
+            size_bytes_max=wish.size_bytes_max,
             keep=keep,
             store=self._store,
             nursery=self._nursery,

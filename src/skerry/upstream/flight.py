@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from skerry.aio.tasks import Nursery
@@ -67,6 +68,7 @@ class Flight:
         authority: str,
         *,
         size_bytes: int | None,
+        size_bytes_max: int,
         keep: bool,
         store: Store,
         nursery: Nursery,
@@ -85,7 +87,7 @@ class Flight:
         self._store = store
         self._nursery = nursery
         self._watch = watch
-        self._fill = core.wanted((), size_bytes)
+        self._fill = core.wanted((), size_bytes, size_bytes_max=size_bytes_max)
         self._places: tuple[Place, ...] = ()
         self._intake: Intake | None = None
         self._batch = b""
@@ -120,7 +122,7 @@ class Flight:
             async with slots:
                 self._places = tuple(places() if callable(places) else places)
                 names = tuple(place.source for place in self._places)
-                self._fill = core.wanted(names, self._fill.size_bytes)
+                self._fill = replace(self._fill, places=names)
                 event: core.Event | None = core.Wanted()
                 while event is not None:
                     event = await self._advance(event)

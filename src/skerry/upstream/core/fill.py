@@ -202,9 +202,19 @@ class IllegalEvent(Exception):
     """An event that cannot happen in this state: a bug in the shell."""
 
 
-def wanted(places: tuple[str, ...], size_bytes: int | None = None) -> Fill:
+def wanted(
+    places: tuple[str, ...],
+    size_bytes: int | None = None,
+    *,
+    size_bytes_max: int = SIZE_BYTES_MAX,
+) -> Fill:
     """A fill that has not begun. `size_bytes` is the length the asker already knows."""
-    return Fill(places, size_bytes=size_bytes, binding=size_bytes is not None)
+    return Fill(
+        places,
+        size_bytes=size_bytes,
+        binding=size_bytes is not None,
+        size_bytes_max=size_bytes_max,
+    )
 
 
 def _open_here(fill: Fill, _: Event) -> Step:

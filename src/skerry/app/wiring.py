@@ -1,0 +1,102 @@
+"""From settings to the values that rooms are made of.
+
+Owns the translation only; starts nothing and opens nothing.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from skerry.app.settings import Settings, SiblingSettings, SourceSettings, UpstreamSettings
+from skerry.registry.core.freshness import TagWindow
+from skerry.registry.core.names import NameTable, UpstreamName
+from skerry.upstream.ports import Dial, Fetch
+from skerry.upstream.sources import Source, SourceKind, Upstream
+
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "riscv64": "riscv64"}
+
+
+def own_platform() -> str:
+    """`os/arch[/variant]` of this machine, as image indexes name it."""
+    machine = platform.machine()
+    return f"linux/{_MACHINES.get(machine, machine)}"
+
+
+def name_table(settings: Settings) -> NameTable:
+    """Every name the node answers to. Raises BadInput when two upstreams share one."""
+    upstreams = tuple(
+        UpstreamName(upstream.name, upstream.aliases, upstream.bare_names)
+        for upstream in settings.upstreams
+    )
+    local = settings.registry.local
+    return NameTable(upstreams, local.namespaces if local.enabled else ())
+
+
+def tag_windows(settings: Settings) -> tuple[TagWindow, ...]:
+    """The configured windows in order."""
+    windows = settings.registry.tag_windows
+    return tuple(TagWindow(window.pattern, window.window_seconds) for window in windows)
+
+
+def upstream_of(settings: UpstreamSettings) -> Upstream:
+    """One upstream with its sources in order. Reads password files; raises OSError."""
+    return Upstream(
+        name=settings.name,
+        sources=tuple(_source(source) for source in settings.sources),
+        aliases=settings.aliases,
+        bare_names=settings.bare_names,
+        private=settings.private,
+    )
+
+
+def siblings_of(settings: Settings, upstream: UpstreamSettings) -> tuple[Source, ...]:
+    """The other nodes of the site, as sources of one upstream."""
+    return tuple(_sibling(sibling, upstream.name) for sibling in settings.siblings)
+
+
+def _source(settings: SourceSettings) -> Source:
+    password = Path(settings.password_file).read_text().strip() if settings.password_file else None
+    return Source(
+        name=settings.name,
+        url=settings.url,
+        kind=SourceKind(settings.kind),
+        username=settings.username or None,
+        password=password,
+        realms=settings.realms,
+        redirect_hosts=settings.redirect_hosts,
+        dial=Dial(
+            connect_seconds=settings.connect_seconds,
+            first_byte_seconds=settings.first_byte_seconds,
+            stall_seconds=settings.stall_seconds,
+            ca_file=settings.ca_file or None,
+            proxy=settings.proxy,
+            connections_max=settings.connections_max,
+        ),
+        requests_per_minute=settings.requests_per_minute,
+        bytes_per_second=settings.bytes_per_second,
+        rewrite=_below(settings.prefix) if settings.prefix else None,
+    )
+
+
+def _sibling(settings: SiblingSettings, upstream: str) -> Source:
+    return Source(
+        name=settings.name,
+        url=settings.url,
+        kind=SourceKind.SIBLING,
+        dial=Dial(ca_file=settings.ca_file or None, connect_seconds=0.5, first_byte_seconds=1.0),
+        rewrite=_below(upstream),
+    )
+
+
+def _below(prefix: str) -> Callable[[Fetch], Fetch]:
+    """Names the same content under a prefix, as a mirror of many registries does."""
+
+    def rewrite(fetch: Fetch) -> Fetch:
+        path = f"/v2/{prefix.strip('/')}/{fetch.path.removeprefix('/v2/')}"
+        scope = fetch.scope.replace("repository:", f"repository:{prefix.strip('/')}/", 1)
+        return replace(fetch, path=path, scope=scope)
+
+    return rewrite

@@ -1,0 +1,133 @@
+"""What the registry's blobs belong to, for eviction.
+
+Owns the grouping of contents into images, and the uses that tell which image was wanted last.
+The policy itself is the store's.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+
+from skerry.base.clock import Clock
+from skerry.base.digest import Digest
+from skerry.registry.core.whole import reachable
+from skerry.registry.ports import Catalog, CatalogReadOnly, Member, Repository
+from skerry.registry.remote import Remote
+from skerry.store.ports import Group, Store
+
+USES_MAX = 100_000
+
+
+class RegistryInventory:
+    """`store.ports.Inventory` of the registry."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        store: Store,
+        remotes: Mapping[str, Remote],
+        is_filling: Callable[[Digest], bool],
+        is_uploading: Callable[[Digest], bool],
+        clock: Clock,
+        changed: Callable[[], None],
+    ) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._remotes = remotes
+        self._is_filling = is_filling
+        self._is_uploading = is_uploading
+        self._clock = clock
+        self._changed = changed
+        self._uses: dict[tuple[Repository, Digest], float] = {}
+
+    def used(self, repository: Repository, digest: Digest) -> None:
+        """Notes that an image was asked for; written out by `flush`."""
+        if len(self._uses) < USES_MAX:
+            self._uses[repository, digest] = self._clock.now()
+
+    async def flush(self) -> None:
+        """Writes noted uses to the catalog; a disk that takes no writes loses them."""
+        uses, self._uses = self._uses, {}
+        try:
+            await self._catalog.touch((where, what, at) for (where, what), at in uses.items())
+        except CatalogReadOnly:
+            return
+
+    def groups(self) -> list[Group]:
+        """Every image, and every blob that no manifest here needs, each as a group."""
+        members: dict[Repository, dict[Digest, Member]] = defaultdict(dict)
+        for member in self._catalog.members():
+            members[member.repository][member.digest] = member
+        return [
+            group
+            for repository, held in members.items()
+            for group in self._groups_of(repository, held)
+        ]
+
+    async def drop(self, group_ids: list[str]) -> None:
+        """Forgets these images durably; their bytes go after this returns."""
+        await self._catalog.drop([_parse(group_id) for group_id in group_ids])
+        self._changed()
+
+    def still_wanted(self, digest: Digest) -> bool:
+        """Whether a repository, a fill or a push holds the content now."""
+        return (
+            bool(self._catalog.repositories_of(digest))
+            or self._is_filling(digest)
+            or self._is_uploading(digest)
+        )
+
+    def _groups_of(self, repository: Repository, held: dict[Digest, Member]) -> list[Group]:
+        below: dict[Digest, set[Digest]] = {}
+        linked: set[Digest] = set()
+        for digest in held:
+            if self._catalog.manifest(digest) is not None:
+                links = {link.child for link in reachable(digest, self._catalog.manifest)}
+                below[digest] = links & held.keys()
+                linked |= below[digest]
+        pinned = self._pinned(repository)
+        refetchable = self._refetchable(repository)
+        gone = {tag.digest for tag in self._catalog.tags(repository) if tag.gone_at is not None}
+        found = []
+        for root in held.keys() - linked:
+            part = {root, *below.get(root, ())}
+            here = {digest: self._store.size_of(digest) for digest in part}
+            found.append(
+                Group(
+                    id=f"{repository.upstream}\n{repository.name}\n{root}",
+                    members={digest: size for digest, size in here.items() if size is not None},
+                    last_used=max(self._last_used(held[digest]) for digest in part),
+                    pinned=repository.local or bool(part & pinned),
+                    busy=any(self._is_filling(digest) for digest in part),
+                    refetchable=refetchable and root not in gone,
+                )
+            )
+        return found
+
+    def _last_used(self, member: Member) -> float:
+        noted = self._uses.get((member.repository, member.digest), 0.0)
+        return max(noted, member.last_used)
+
+    def _pinned(self, repository: Repository) -> set[Digest]:
+        """What pins of the repository mean now: the served and the pending image of a tag."""
+        found: set[Digest] = set()
+        for pin in self._catalog.pins():
+            if pin.repository != repository:
+                continue
+            tag = self._catalog.tag(repository, pin.reference)
+            if tag is not None:
+                found |= {tag.digest, *([tag.pending] if tag.pending else [])}
+            elif ":" in pin.reference:
+                found.add(Digest.parse(pin.reference))
+        return found
+
+    def _refetchable(self, repository: Repository) -> bool:
+        remote = self._remotes.get(repository.upstream)
+        return remote is not None and remote.client.reachable()
+
+
+def _parse(group_id: str) -> tuple[Repository, Digest]:
+    upstream, name, digest = group_id.split("\n")
+    return Repository(upstream, name), Digest.parse(digest)
