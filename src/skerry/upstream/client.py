@@ -1,0 +1,230 @@
+"""One upstream: its sources in order, nearest first.
+
+Owns the order and what the answers of several sources mean together. Never retries a source
+within one request; never says "absent" while a source that may have the thing was not heard.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from random import Random
+
+from skerry.aio.tasks import Nursery
+from skerry.base.clock import Clock
+from skerry.telemetry.events import Events, Level
+from skerry.upstream.conversation import Conversation
+from skerry.upstream.core.judge import extent
+from skerry.upstream.gate import Gate, SourceStatistics
+from skerry.upstream.measures import UpstreamMetrics
+from skerry.upstream.metered import read_whole
+from skerry.upstream.ports import (
+    Absent,
+    Cause,
+    Denied,
+    Fetch,
+    Opened,
+    Place,
+    Reply,
+    Transport,
+    TransportError,
+    Trouble,
+    Unavailable,
+)
+from skerry.upstream.sources import Source, Upstream
+from skerry.upstream.tokens import Tokens, TokenStatistics
+
+RETRY_AFTER_SECONDS = 5
+"""What a client is told when no source says better."""
+FILL_PATIENCE_SECONDS = 60.0
+"""How long a fill waits for a connection or the request budget of a source."""
+
+Check = Callable[[Reply], str]
+
+
+def _believe(reply: Reply) -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamStatistics:
+    """One upstream as it is now."""
+
+    name: str
+    reachable: bool
+    retry_after_seconds: int
+    sources: tuple[SourceStatistics, ...]
+    siblings: tuple[SourceStatistics, ...]
+    tokens: tuple[TokenStatistics, ...]
+
+
+class UpstreamClient:
+    """Asks the sources of one upstream. Close it: token requests under way end with it."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        *,
+        transport: Transport,
+        clock: Clock,
+        events: Events,
+        metrics: UpstreamMetrics,
+        rng: Random,
+        node_id: str,
+        siblings: tuple[Source, ...] = (),
+    ) -> None:
+        self.upstream = upstream
+        self._events = events
+        self._nursery = Nursery(on_crash=self._crashed)
+
+        def conversation(source: Source) -> Conversation:
+            gate = Gate(
+                source,
+                upstream=upstream.name,
+                clock=clock,
+                events=events,
+                metrics=metrics,
+                rng=rng,
+            )
+            tokens = Tokens(
+                source,
+                upstream=upstream.name,
+                transport=transport,
+                clock=clock,
+                events=events,
+                metrics=metrics,
+                rng=rng,
+                nursery=self._nursery,
+            )
+            return Conversation(
+                source,
+                gate=gate,
+                tokens=tokens,
+                transport=transport,
+                clock=clock,
+                node_id=node_id,
+            )
+
+        self._sources = tuple(map(conversation, upstream.sources))
+        self._siblings = tuple(map(conversation, siblings))
+
+    async def ask(
+        self,
+        fetch: Fetch,
+        *,
+        body_bytes_max: int,
+        siblings: bool = False,
+        check: Check = _believe,
+    ) -> Reply:
+        """The first usable answer (2xx or 304) with its whole body.
+
+        `check` says why an answer cannot be true, "" when it can; one that cannot marks its
+        source and the next is asked (known failures T11, T12).
+        `siblings`: ask those first; what they lack or fail at is passed over, so use it only for
+        what a digest names. Raises Absent only when every source said 404 or 410, Denied when
+        one of them refuses this node and the rest has nothing, else Unavailable.
+        """
+        if siblings:
+            for sibling in self._siblings:
+                try:
+                    return await _ask(sibling, fetch, body_bytes_max, check)
+                except (TransportError, Absent, Denied):
+                    continue
+        causes: list[Cause] = []
+        denied: Denied | None = None
+        for source in self._sources:
+            try:
+                return await _ask(source, fetch, body_bytes_max, check)
+            except Absent:
+                continue
+            except Denied as error:
+                denied = error
+            except TransportError as error:
+                causes.append(Cause(source.source.name, error.trouble, error.what))
+        if causes or not self._sources:
+            if denied is not None:
+                causes.append(Cause(self.upstream.name, Trouble.DENIED, denied.what))
+            raise Unavailable(
+                self.upstream.name, tuple(causes), retry_after_seconds=self.retry_after_seconds()
+            )
+        if denied is not None:
+            raise denied
+        raise Absent(f"{self.upstream.name} has no such thing: all its sources say so")
+
+    def places(self, fetch: Fetch, *, siblings: bool = True) -> list[Place]:
+        """Where the content of a GET may be had, nearest first."""
+        near = self._siblings if siblings else ()
+        return [SourcePlace(found, fetch) for found in (*near, *self._sources)]
+
+    def reachable(self) -> bool:
+        """Whether some source would be asked now: breaker not open, not rate limited."""
+        return any(source.gate.refusal() is None for source in self._sources)
+
+    def retry_after_seconds(self) -> int:
+        """When trying again may help: the first moment a source will be asked."""
+        waits = [source.gate.refused_seconds() for source in self._sources]
+        soonest = min(waits, default=0.0)
+        return max(1, math.ceil(soonest)) if soonest > 0 else RETRY_AFTER_SECONDS
+
+    def statistics(self) -> UpstreamStatistics:
+        """A snapshot."""
+        return UpstreamStatistics(
+            name=self.upstream.name,
+            reachable=self.reachable(),
+            retry_after_seconds=self.retry_after_seconds(),
+            sources=tuple(source.gate.statistics() for source in self._sources),
+            siblings=tuple(source.gate.statistics() for source in self._siblings),
+            tokens=tuple(source.tokens.statistics() for source in self._all()),
+        )
+
+    async def close(self) -> None:
+        """Ends what runs in the background. The transport is its maker's."""
+        await self._nursery.close()
+
+    def _all(self) -> Iterator[Conversation]:
+        yield from self._siblings
+        yield from self._sources
+
+    def _crashed(self, name: str, error: BaseException) -> None:
+        self._events.emit("task.crashed", name, cause=type(error).__name__, level=Level.ERROR)
+
+
+async def _ask(source: Conversation, fetch: Fetch, body_bytes_max: int, check: Check) -> Reply:
+    exchange = await source.open(fetch, patience_seconds=source.patience_seconds)
+    body = await read_whole(exchange, bytes_max=body_bytes_max)
+    reply = Reply(source.source.name, exchange.status, exchange.headers, body)
+    why = check(reply)
+    if why:
+        source.gate.wrong_content()
+        raise TransportError(Trouble.WRONG_CONTENT, why)
+    return reply
+
+
+class SourcePlace:
+    """A `Place`: one source that may have one content."""
+
+    def __init__(self, conversation: Conversation, fetch: Fetch) -> None:
+        self._conversation = conversation
+        self._fetch = fetch
+
+    @property
+    def source(self) -> str:
+        return self._conversation.source.name
+
+    async def open(self, offset_bytes: int) -> Opened:
+        """Asks for the content from an offset. Raises TransportError, Absent, Denied."""
+        fetch = self._fetch
+        if offset_bytes > 0:
+            headers = fetch.headers.with_fields(("Range", f"bytes={offset_bytes}-"))
+            fetch = Fetch(fetch.method, fetch.path, headers, fetch.query, fetch.scope)
+        exchange = await self._conversation.open(fetch, patience_seconds=FILL_PATIENCE_SECONDS)
+        found = extent(exchange.status, exchange.headers, wanted_offset_bytes=offset_bytes)
+        if isinstance(found, str):
+            await exchange.fail(Trouble.PROTOCOL, found)
+            raise TransportError(Trouble.PROTOCOL, found)
+        return Opened(found.offset_bytes, found.size_bytes, exchange)
+
+    def wrong(self) -> None:
+        """What it gave failed its digest."""
+        self._conversation.gate.wrong_content()

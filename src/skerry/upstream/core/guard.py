@@ -1,0 +1,143 @@
+"""Who may be given a credential, and which addresses may be dialled.
+
+Owns the rules (known failures T1, T2, T3, T5, T8). Pure: names are resolved elsewhere, and the
+resolved address is judged again here at connect time.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+URL_LENGTH_MAX = 8192
+PORTS = {"http": 80, "https": 443}
+
+_HOST = re.compile(
+    r"(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.?\Z"
+)
+_NUMBER = re.compile(r"(?:\d+|0x[0-9a-f]*)\Z")
+_CONTROL = re.compile(r"[\x00-\x20\x7f\\]")
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+METADATA = frozenset({"168.63.129.16"})
+"""Cloud metadata services on public addresses; the rest are link-local or private anyway."""
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Scheme, host in lower case without brackets or final dot, and port (RFC 6454)."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = "" if PORTS[self.scheme] == self.port else f":{self.port}"
+        return f"{self.scheme}://{host}{port}"
+
+
+def origin_of(url: str) -> Origin | None:
+    """The origin of an http or https URL; None for userinfo, controls or anything malformed."""
+    if len(url) > URL_LENGTH_MAX or _CONTROL.search(url):
+        return None
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in PORTS or "@" in parts.netloc:
+        return None
+    if ":" in host:
+        if literal(host) is None:
+            return None
+    elif not _HOST.match(host):
+        return None
+    return Origin(parts.scheme, host.rstrip("."), PORTS[parts.scheme] if port is None else port)
+
+
+def literal(host: str) -> Address | None:
+    """The address a host spells out, or None when it is a name."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+
+
+def is_odd_number(host: str) -> bool:
+    """Whether a host is a number that C libraries read as an address: `127.1`, `0x7f000001`."""
+    last = host.rstrip(".").rpartition(".")[2]
+    return literal(host) is None and _NUMBER.match(last) is not None
+
+
+def is_inside(address: Address) -> bool:
+    """Whether an address is not of the public internet: private, loopback, link-local, metadata.
+
+    IPv4 inside IPv6 (mapped, 6to4, Teredo, NAT64) is judged as the IPv4 it reaches.
+    """
+    if isinstance(address, ipaddress.IPv6Address):
+        teredo = address.teredo
+        for inner in (address.ipv4_mapped, address.sixtofour, teredo[1] if teredo else None):
+            if inner is not None:
+                return is_inside(inner)
+        if address in _NAT64:
+            return is_inside(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    return not address.is_global or address.is_multicast or str(address) in METADATA
+
+
+def may_dial(host: str, address: Address | None, private_hosts: Iterable[str]) -> bool:
+    """Whether a host may be reached at an address (None: not known yet, only the host's form)."""
+    name = host.lower().rstrip(".")
+    if name in private_hosts:
+        return True
+    if is_odd_number(name):
+        return False
+    found = literal(name) if address is None else address
+    return found is None or not is_inside(found)
+
+
+def host_of(text: str) -> str:
+    """The bare host of a configured `host`, `host:port` or URL, in lower case."""
+    try:
+        parsed = urlsplit(text if "://" in text else f"//{text}")
+        return (parsed.hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
+def realm_refusal(realm: str, *, source_url: str, realms: Iterable[str]) -> str | None:
+    """Why a token service may not be asked, or None when it may.
+
+    Allowed are the source's own origin and what `realms` lists: scheme, host and port must be
+    equal and the path equal or below at a slash. An address instead of a name, and plain http,
+    pass only when configured just so. A refused realm is not asked at all, not even anonymously.
+    """
+    wanted, own = origin_of(realm), origin_of(source_url)
+    if wanted is None or own is None:
+        return "is not a usable URL"
+    configured = wanted == own or any(_covers(entry, realm, wanted) for entry in realms)
+    if wanted.scheme != "https" and not (
+        configured and (own.scheme == "http" and wanted.host == own.host)
+    ):
+        return "is not https"
+    if configured:
+        return None
+    if literal(wanted.host) is not None or is_odd_number(wanted.host):
+        return "is an address that is not configured"
+    return "is not the source's own host and not configured"
+
+
+def _covers(entry: str, realm: str, wanted: Origin) -> bool:
+    """Whether a configured `realms` entry covers a realm URL."""
+    base = entry if "://" in entry else f"https://{entry}"
+    if origin_of(base) != wanted:
+        return False
+    prefix, path = urlsplit(base).path.rstrip("/"), urlsplit(realm).path
+    if ".." in path.split("/") or "%" in path:
+        return path == prefix
+    return path == prefix or path.startswith(f"{prefix}/")
