@@ -43,20 +43,47 @@ class Family:
 def declared(folder: Path) -> Iterator[Family]:
     """The families of every `.counter(...)`, `.gauge(...)` and `.histogram(...)` in a folder."""
     for path in sorted(folder.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        tree = ast.parse(path.read_text())
+        known = _assigned(tree)
+        for node in ast.walk(tree):
             match node:
                 case ast.Call(
                     func=ast.Attribute(attr=kind),
                     args=[ast.Constant(value=str(name)), ast.Constant(value=str(meaning)), *rest],
                 ) if kind in KINDS:
-                    yield Family(name, kind, _labels(node, rest), meaning)
+                    yield Family(name, kind, _labels(node, rest, known), meaning)
 
 
-def _labels(call: ast.Call, rest: list[ast.expr]) -> tuple[str, ...]:
+def _assigned(tree: ast.Module) -> dict[str, ast.expr]:
+    """What is written after `name =` anywhere in a module; the last one counts."""
+    return {
+        target.id: node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def _labels(call: ast.Call, rest: list[ast.expr], known: dict[str, ast.expr]) -> tuple[str, ...]:
     named = [keyword.value for keyword in call.keywords if keyword.arg == "labels"]
     for expression in (*rest, *named):
-        if isinstance(expression, (ast.Tuple, ast.List)):
-            return tuple(str(ast.literal_eval(item)) for item in expression.elts)
+        if found := _words(expression, known):
+            return found
+    return ()
+
+
+def _words(expression: ast.expr, known: dict[str, ast.expr]) -> tuple[str, ...]:
+    """The strings of a tuple or list, through names and stars; () for anything else."""
+    match expression:
+        case ast.Constant(value=str(word)):
+            return (word,)
+        case ast.Name(id=name) if name in known:
+            return _words(known[name], {key: known[key] for key in known if key != name})
+        case ast.Starred(value=inner):
+            return _words(inner, known)
+        case ast.Tuple(elts=items) | ast.List(elts=items):
+            return tuple(word for item in items for word in _words(item, known))
     return ()
 
 
@@ -65,7 +92,9 @@ def page(families: list[Family]) -> str:
     rows = []
     for family in families:
         labels = ", ".join(f"`{label}`" for label in family.labels)
-        rows.append(f"| `{family.name}` | {family.kind} | {labels} | {family.meaning} |")
+        rows.append(
+            f"| `{family.name}` | {family.kind} | {labels} | {family.meaning.rstrip('.')} |"
+        )
     return HEAD + "\n".join(rows) + "\n"
 
 

@@ -17,10 +17,13 @@ def test_families_are_found_with_their_labels(tmp_path: Path) -> None:
         'a = metrics.counter("skerry_pulls", "Pulls.", ("upstream", "how"))\n'
         'b = metrics.gauge("skerry_up", "Up.", read, labels=("x",))\n'
         "c = other.counter(name, meaning)\n"
+        'labels = ("kind",)\n'
+        'd = metrics.counter("skerry_asks", "Asks.", (*labels, "how"))\n'
     )
     assert list(declared(tmp_path)) == [
         Family("skerry_pulls", "counter", ("upstream", "how"), "Pulls."),
         Family("skerry_up", "gauge", ("x",), "Up."),
+        Family("skerry_asks", "counter", ("kind", "how"), "Asks."),
     ]
 
 

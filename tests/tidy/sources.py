@@ -37,6 +37,11 @@ class Source:
         return self.in_package and "core" in self.parts
 
     @property
+    def for_tests(self) -> bool:
+        """A port's twins and conformance suite: they live beside it and are used by tests."""
+        return self.in_package and self.parts[-1].startswith(("testing", "conformance"))
+
+    @property
     def is_test(self) -> bool:
         return self.parts[0] == "tests" and self.parts[-1].startswith("test_")
 

@@ -78,6 +78,6 @@ def test_a_module_that_only_its_test_imports_is_dead() -> None:
 
 
 def test_notes_to_self_and_words_of_one_machine_are_found() -> None:
-    text = "# TO" "DO later\nfine\nsee /wor" "k/notes"  # fmt: skip
+    text = "\n".join(("# TO" + "DO later", "fine", "see /wor" + "k/notes"))
     found = list(rules.unfinished_or_foreign("a.py", text))
     assert [line.split(" ")[0] for line in found] == ["a.py:1:", "a.py:3:"]
