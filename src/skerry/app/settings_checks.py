@@ -29,7 +29,7 @@ from skerry.base.reference import is_name, looks_like_host
 _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _TAG_PATTERN = re.compile(r"[A-Za-z0-9_.\-*?\[\]!]+\Z")
 _NAMESPACE_PATTERN = re.compile(r"[a-z0-9_./\-*?\[\]!]+\Z")
-_REDIRECT_HOST = re.compile(r"(?:\*\.)?[A-Za-z0-9.-]+(?::\d{1,5})?\Z|\[[0-9a-fA-F:]+\](?::\d+)?\Z")
+_REDIRECT_HOST = re.compile(r"[A-Za-z0-9.-]+(?::\d{1,5})?\Z|\[[0-9a-fA-F:]+\](?::\d+)?\Z")
 PASSWORD_BYTES_MAX = 64 * 1024
 
 
@@ -243,7 +243,7 @@ def _source(here: str, source: SourceSettings) -> Iterator[Problem]:
         yield from _url(field, realm, plain_http=source.plain_http, path=True)
     for index, host in enumerate(source.redirect_hosts):
         if not _REDIRECT_HOST.match(host):
-            step = "write a host such as cdn.example.com or *.example.com"
+            step = "write a host such as cdn.example.com"
             yield _no(f"{here}.redirect_hosts[{index}]", host, "is not a host", step)
     yield from _file(f"{here}.password_file", source.password_file)
     yield from _file(f"{here}.ca_file", source.ca_file)

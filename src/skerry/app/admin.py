@@ -1,0 +1,325 @@
+"""The admin door: health, metrics and the API behind `skerry` commands.
+
+Owns the routes, their JSON and the two checks on the way in. Decides nothing about images: that
+is behind Operations. `docs/reference/admin-api.md` describes every route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+
+from skerry.app.admin_access import Access
+from skerry.base.errors import BadInput, Party, SkerryError
+from skerry.base.reference import Reference
+from skerry.registry.operations import NotHeld, Operations
+from skerry.telemetry.metrics import Registry
+from skerry.wire.message import Answer, Headers, Request
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+BODY_BYTES_MAX = 1 << 20
+IMAGES_MAX = 1000
+
+STATUS_OF = {Party.CLIENT: 400, Party.OPERATOR: 409, Party.UPSTREAM: 503, Party.NODE: 500}
+
+Route = Callable[[Request], Awaitable[Answer]]
+T = TypeVar("T")
+
+
+class WarmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /api/v1/warm."""
+
+    images: tuple[str, ...]
+    platforms: tuple[str, ...] = ()
+    all_platforms: bool = False
+    bytes_max: int | None = None
+
+
+class ReferenceRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /api/v1/pins."""
+
+    reference: str
+
+
+class EvictRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /api/v1/evict: one of them, or none for the low watermark."""
+
+    bytes: int | None = None
+    reference: str | None = None
+
+
+class ExportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /api/v1/export; the path is on the node's machine."""
+
+    reference: str
+    path: str
+
+
+class ImportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /api/v1/import; the path is on the node's machine."""
+
+    path: str
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AdminStatistics:
+    """A snapshot: requests answered, and those refused for their host or token."""
+
+    answered: int
+    refused_host: int
+    refused_token: int
+
+
+class AdminDoor:
+    """Answers for the admin door.
+
+    `not_ready` says why the data plane cannot serve, "" when it can.
+    """
+
+    def __init__(
+        self,
+        operations: Operations,
+        *,
+        metrics: Registry,
+        access: Access,
+        not_ready: Callable[[], str],
+    ) -> None:
+        self._operations = operations
+        self._metrics = metrics
+        self._access = access
+        self._not_ready = not_ready
+        self._answered = self._refused_host = self._refused_token = 0
+        self._open: Mapping[str, Mapping[str, Route]] = {
+            "/healthz": {"GET": self._healthz},
+            "/readyz": {"GET": self._readyz},
+            "/metrics": {"GET": self._expose},
+        }
+        self._api: Mapping[str, Mapping[str, Route]] = {
+            "/api/v1/status": {"GET": self._status},
+            "/api/v1/images": {"GET": self._images, "DELETE": self._remove},
+            "/api/v1/warm": {"POST": self._warm},
+            "/api/v1/pins": {"POST": self._pin, "DELETE": self._unpin},
+            "/api/v1/scrub": {"POST": self._scrub},
+            "/api/v1/evict": {"POST": self._evict},
+            "/api/v1/export": {"POST": self._export},
+            "/api/v1/import": {"POST": self._import},
+            "/api/v1/events": {"GET": self._events},
+        }
+
+    def statistics(self) -> AdminStatistics:
+        """What this door has done since start."""
+        return AdminStatistics(self._answered, self._refused_host, self._refused_token)
+
+    async def __call__(self, request: Request) -> Answer:
+        self._answered += 1
+        if not self._access.host_allowed(request):
+            self._refused_host += 1
+            step = "use an IP address or localhost, or add the name to doors.admin_hosts"
+            return failure(421, Party.CLIENT, "this door does not answer to that host name", step)
+        if request.path == "/api" or request.path.startswith("/api/"):
+            if not self._access.token_right(request):
+                self._refused_token += 1
+                return _unauthorized()
+            methods = self._api.get(request.path)
+        else:
+            methods = self._open.get(request.path)
+        if methods is None:
+            return failure(404, Party.CLIENT, f"there is no {request.path[:200]} here", "")
+        route = methods.get("GET" if request.method == "HEAD" else request.method)
+        if route is None:
+            answer = failure(405, Party.CLIENT, f"{request.path} does not take that method", "")
+            return Answer(405, answer.headers.with_fields(("Allow", ", ".join(methods))),
+                          answer.body)  # fmt: skip
+        try:
+            return await route(request)
+        except SkerryError as error:
+            return failed(error)
+
+    # health and numbers
+
+    async def _healthz(self, request: Request) -> Answer:
+        return _text(200, "alive\n")
+
+    async def _readyz(self, request: Request) -> Answer:
+        reason = self._not_ready()
+        return _text(503, f"not ready: {reason}\n") if reason else _text(200, "ready\n")
+
+    async def _expose(self, request: Request) -> Answer:
+        return Answer(200, _headers(OPENMETRICS), self._metrics.expose().encode())
+
+    # the API
+
+    async def _status(self, request: Request) -> Answer:
+        return _json(self._operations.status())
+
+    async def _images(self, request: Request) -> Answer:
+        rows = await self._operations.list_images()
+        if _flag(request, "missing"):
+            rows = [row for row in rows if not row.whole]
+        return _json({"images": rows})
+
+    async def _remove(self, request: Request) -> Answer:
+        return _json(await self._operations.remove(_reference_of(request)))
+
+    async def _warm(self, request: Request) -> Answer:
+        wanted = await _read(request, WarmRequest)
+        if not 0 < len(wanted.images) <= IMAGES_MAX:
+            raise BadInput(f"{len(wanted.images)} images", next_step=f"name 1 to {IMAGES_MAX}")
+        if wanted.bytes_max is not None and wanted.bytes_max < 0:
+            raise BadInput("bytes_max is negative", next_step="leave it out for no cap")
+        events = self._operations.warm(
+            wanted.images,
+            platforms=wanted.platforms,
+            all_platforms=wanted.all_platforms,
+            bytes_max=wanted.bytes_max,
+        )
+        return await _stream(events)
+
+    async def _pin(self, request: Request) -> Answer:
+        wanted = await _read(request, ReferenceRequest)
+        return _json(await self._operations.pin(_reference(wanted.reference)))
+
+    async def _unpin(self, request: Request) -> Answer:
+        return _json(await self._operations.unpin(_reference_of(request)))
+
+    async def _scrub(self, request: Request) -> Answer:
+        return await _stream(self._operations.scrub())
+
+    async def _evict(self, request: Request) -> Answer:
+        wanted = await _read(request, EvictRequest)
+        if wanted.bytes is not None and wanted.reference is not None:
+            raise BadInput("bytes and reference exclude each other", next_step="send one of them")
+        if wanted.bytes is not None and wanted.bytes < 0:
+            raise BadInput("bytes is negative", next_step="say how much room is wanted")
+        reference = wanted.reference and _reference(wanted.reference)
+        return _json(
+            await self._operations.evict(bytes_wanted=wanted.bytes, reference=reference or None)
+        )
+
+    async def _export(self, request: Request) -> Answer:
+        wanted = await _read(request, ExportRequest)
+        path = _absolute(wanted.path)
+        return _json(await self._operations.export(_reference(wanted.reference), path))
+
+    async def _import(self, request: Request) -> Answer:
+        wanted = await _read(request, ImportRequest)
+        name = wanted.name and _reference(wanted.name)
+        return _json(await self._operations.import_layout(_absolute(wanted.path), name or None))
+
+    async def _events(self, request: Request) -> Answer:
+        text = request.query_value("since") or "0"
+        try:
+            since = float(text)
+        except ValueError as error:
+            raise BadInput("since is not a time", next_step="send seconds since 1970") from error
+        return _json({"events": self._operations.events(since)})
+
+
+def failure(status: int, party: Party, what: str, next_step: str) -> Answer:
+    """An error as every route says it."""
+    body = {"error": {"party": party.value, "what": what, "next_step": next_step}}
+    return Answer(status, _headers(JSON), msgspec.json.encode(body))
+
+
+def failed(error: SkerryError) -> Answer:
+    """The answer an error deserves."""
+    status = 404 if isinstance(error, NotHeld) else STATUS_OF[error.party]
+    return failure(status, error.party, error.what, error.next_step)
+
+
+def _unauthorized() -> Answer:
+    step = "send Authorization: Bearer with what is in <data_dir>/admin.token"
+    answer = failure(401, Party.CLIENT, "the admin token is missing or wrong", step)
+    fields = answer.headers.with_fields(("WWW-Authenticate", 'Bearer realm="skerry admin"'))
+    return Answer(401, fields, answer.body)
+
+
+def _headers(content_type: str) -> Headers:
+    return Headers(
+        (
+            ("Content-Type", content_type),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+        )
+    )
+
+
+def _text(status: int, text: str) -> Answer:
+    return Answer(status, _headers("text/plain; charset=utf-8"), text.encode())
+
+
+def _json(value: object) -> Answer:
+    return Answer(200, _headers(JSON), msgspec.json.encode(value))
+
+
+async def _stream(events: AsyncIterator[T]) -> Answer:
+    """Events as lines. The first is awaited, so that what fails at once gets its real status."""
+    try:
+        first = await anext(events)
+    except StopAsyncIteration:
+        return Answer(200, _headers(NDJSON), b"")
+    return Answer(200, _headers(NDJSON), _lines(first, events))
+
+
+async def _lines(first: T, events: AsyncIterator[T]) -> AsyncIterator[bytes]:
+    """An error after the first line becomes the last one."""
+    try:
+        yield msgspec.json.encode(first) + b"\n"
+        async for event in events:
+            yield msgspec.json.encode(event) + b"\n"
+    except SkerryError as error:
+        body = failed(error).body
+        if isinstance(body, bytes):
+            yield body + b"\n"
+    finally:
+        # The client may have left: close what produces the events, not some time later.
+        close = getattr(events, "aclose", None)
+        if close is not None:
+            await close()
+
+
+async def _read(request: Request, kind: type[T]) -> T:
+    """The body as JSON of one shape. Raises BadInput."""
+    data = bytearray()
+    async for chunk in request.body:
+        data += chunk
+        if len(data) > BODY_BYTES_MAX:
+            raise BadInput("the body is over 1 MiB", next_step="split it")
+    try:
+        return msgspec.json.decode(bytes(data) or b"{}", type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadInput(
+            f"the body is not what is expected: {error}",
+            next_step="see docs/reference/admin-api.md",
+        ) from error
+
+
+def _reference(text: str) -> str:
+    """The reference as written, once it is known to be one."""
+    Reference.parse(text)
+    return text
+
+
+def _reference_of(request: Request) -> str:
+    text = request.query_value("reference")
+    if not text:
+        raise BadInput("no image is named", next_step="add ?reference=IMAGE")
+    return _reference(text)
+
+
+def _flag(request: Request, name: str) -> bool:
+    return request.query_value(name) in ("", "1", "true")
+
+
+def _absolute(path: str) -> str:
+    if not path.startswith("/") or "\0" in path:
+        raise BadInput(
+            f"{path[:200]!r} is not an absolute path", next_step="write it from the root, /..."
+        )
+    return path
