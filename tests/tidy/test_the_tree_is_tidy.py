@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 
 import pytest
+
 from tests.tidy.rules import RULES, Rule, modules_nobody_imports, unfinished_or_foreign
 from tests.tidy.sources import ROOT, python_files, text_files
 

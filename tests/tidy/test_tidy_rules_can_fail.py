@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.tidy import rules
 from tests.tidy.sources import Source
 
