@@ -1,0 +1,1 @@
+"""Decisions of the store without IO: what goes, what comes in."""

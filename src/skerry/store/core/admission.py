@@ -1,0 +1,80 @@
+"""Whether a new object may take room that others have now.
+
+Owns the rule, in three sentences. What fits without evicting is kept, and so is what somebody
+asked to keep (warm, pin, push). What is larger than its share of the budget is passed through. What
+would push out several recently used groups is kept only when it is asked for again within the
+window, so that one walk through a large catalog (a scan, a backup) does not empty the cache.
+Never touches a clock: times are given. Requirements D3.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from enum import StrEnum
+
+from skerry.store.core.eviction import Plan
+from skerry.store.ports import Room
+
+ASKS_MAX = 10_000
+"""Objects whose first ask is remembered; the oldest are forgotten."""
+
+
+class Verdict(StrEnum):
+    """Bounded: used as a metric label."""
+
+    KEEP = "keep"
+    TOO_LARGE = "too_large"
+    FIRST_ASK = "first_ask"
+    NO_ROOM = "no_room"
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionPolicy:
+    """How much one object may ask of the others.
+
+    Attributes:
+        object_share_max: of the budget, for one object nobody asked to keep.
+        recent_seconds: a group used within this time is recently used.
+        recent_groups_max: so many may be pushed out by an object's first ask.
+        second_ask_seconds: within this time a second ask counts.
+    """
+
+    object_share_max: float = 0.5
+    recent_seconds: float = 24 * 3600.0
+    recent_groups_max: int = 2
+    second_ask_seconds: float = 3600.0
+
+
+def too_large(size_bytes: int, *, room: Room, policy: AdmissionPolicy) -> bool:
+    """Whether an object is more than its share of the budget."""
+    return size_bytes > room.budget_bytes * policy.object_share_max
+
+
+def judge(plan: Plan, *, asked_before: bool, now: float, policy: AdmissionPolicy) -> Verdict:
+    """What becomes of an object that does not fit, given what would go for it."""
+    if not plan.enough:
+        return Verdict.NO_ROOM
+    recent = sum(now - group.last_used < policy.recent_seconds for group in plan.groups)
+    if recent > policy.recent_groups_max and not asked_before:
+        return Verdict.FIRST_ASK
+    return Verdict.KEEP
+
+
+class Asks:
+    """Who was asked for lately: bounded, in memory."""
+
+    def __init__(self, *, asks_max: int = ASKS_MAX) -> None:
+        self._asks_max = asks_max
+        self._last: OrderedDict[str, float] = OrderedDict()
+
+    def ask(self, key: str, *, now: float, within_seconds: float) -> bool:
+        """Remembers an ask; whether there was one before within the time."""
+        last = self._last.pop(key, None)
+        self._last[key] = now
+        while len(self._last) > self._asks_max:
+            self._last.popitem(last=False)
+        return last is not None and now - last <= within_seconds
+
+    def __len__(self) -> int:
+        return len(self._last)
