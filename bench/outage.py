@@ -20,9 +20,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.outage_peers import Mirror, mirrors
 from rich.console import Console
 from rich.table import Table
+
+from bench.outage_peers import Mirror, mirrors
 from skerry.app.drill.client import Got, RegistryClient
 from skerry.app.drill.processes import NotReady
 from tests.rig import outage

@@ -56,17 +56,31 @@ def _scripts() -> str:
 class Service:
     """A registry that runs as a child."""
 
-    def __init__(self, child: Child, authority: str, prefix: str = "") -> None:
-        self.child = child
+    def __init__(self, argv: list[str], *, log: Path, authority: str, prefix: str = "") -> None:
+        self._argv, self._log = argv, log
         self.authority = authority
         self.prefix = prefix
+        self.child = Child(argv, log=log)
 
     @property
     def url(self) -> str:
         return f"http://{self.authority}"
 
-    def client(self, **more: object) -> RegistryClient:
-        return RegistryClient(self.authority, **more)  # type: ignore[arg-type]
+    def client(self) -> RegistryClient:
+        return RegistryClient(self.authority)
+
+    def wait(self) -> None:
+        """Until it says anything over HTTP. Raises NotReady."""
+        self.child.wait_until(lambda: answers(self.authority), seconds_max=10)
+
+    def restart(self) -> None:
+        """kill -9 and a cold start. Raises NotReady."""
+        self.child.kill()
+        self.child = Child(self._argv, log=self._log)
+        self.wait()
+
+    def stop(self) -> None:
+        self.child.stop()
 
 
 class Rig:
@@ -220,13 +234,13 @@ class Rig:
         self._ends.callback(child.stop)
         return child
 
-    def service(
-        self, argv: list[str], authority: str, folder: Path, *, prefix: str = ""
-    ) -> Service:
+    def service(self, argv: list[str], authority: str, folder: Path, prefix: str = "") -> Service:
         """Starts a server and waits until it says anything over HTTP."""
-        child = self.child(argv, folder)
-        child.wait_until(lambda: answers(authority))
-        return Service(child, authority, prefix)
+        service = Service(argv, log=folder / "log", authority=authority, prefix=prefix)
+        self.logs.append(folder / "log")
+        self._ends.callback(service.stop)
+        service.wait()
+        return service
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
