@@ -121,7 +121,7 @@ class DiskIndex:
         with self._lock:
             try:
                 if self._connection is None:
-                    self._connection = self._connect()
+                    self._connection = self._opened()
                 return work(self._connection)
             except (sqlite3.Error, OSError, InvalidDigest, TypeError, ValueError) as error:
                 self.error_count += 1
@@ -131,6 +131,14 @@ class DiskIndex:
                 if damaged:
                     self._forget()
                 return default
+
+    def _opened(self) -> sqlite3.Connection:
+        try:
+            return self._connect()
+        except sqlite3.OperationalError:
+            # WAL needs to write even to read; a read-only disk changes nothing, so this is safe.
+            uri = f"{self._path.absolute().as_uri()}?immutable=1"
+            return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, timeout=1.0, isolation_level=None, check_same_thread=False)

@@ -298,6 +298,8 @@ class DiskStore:
             await self.make_room(size_bytes)
             room = self.room()
         if not room.fits(size_bytes):
+            if size_bytes > room.disk_free_bytes:
+                self._writable = False  # until `flush` finds that it is again
             raise StoreFull(
                 f"no room for {format_bytes(size_bytes)}: {format_bytes(room.used_bytes)} of "
                 f"{format_bytes(room.budget_bytes)} are used and the disk has "
