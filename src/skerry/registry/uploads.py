@@ -229,12 +229,12 @@ class Uploads:
             raise RegistryError(Code.SIZE_INVALID, f"{received} bytes came instead of {wanted}")
 
     async def _keep(self, upload_id: str, session: _Session, digest: Digest) -> None:
+        self._sessions.pop(upload_id, None)  # commit ends the spool, whatever comes of it
         with self.needing(digest):
             try:
                 await session.spool.commit(digest)
             except DigestMismatch as error:
                 raise RegistryError(Code.DIGEST_INVALID, error.what, detail=str(digest)) from error
-            self._sessions.pop(upload_id, None)
             now = self._clock.now()
             await self._catalog.put_member(session.repository, digest, "layer", now=now)
         self._blobs += 1
