@@ -31,6 +31,17 @@ def test_a_broken_link_and_a_broken_anchor_are_found() -> None:
     assert [line.split(" ")[1] for line in broken_links(page)] == ["nowhere.md", "#two"]
 
 
+def test_every_page_that_the_code_names_is_there() -> None:
+    parts = "(?:concepts|operating|reference|internals|adr)"
+    lost = [
+        f"{path.relative_to(ROOT)} names {name}; write it or mend the name"
+        for path in sorted((ROOT / "src").rglob("*.py"))
+        for name in re.findall(rf"docs/{parts}/[\w./-]+?\.md", path.read_text())
+        if not (ROOT / name).exists()
+    ]
+    assert not lost, "\n" + "\n".join(lost)
+
+
 def test_every_page_of_docs_can_be_reached_from_the_map() -> None:
     seen = set()
     waiting = [ROOT / "docs" / "README.md"]
