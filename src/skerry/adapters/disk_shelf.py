@@ -142,6 +142,11 @@ class Shelf:
         """Folders that the accounting has something for."""
         return set(self._totals)
 
+    @property
+    def changed_count(self) -> int:
+        """Blobs that the index does not have right yet."""
+        return len(self._changed)
+
     def flush(self) -> bool:
         """Writes what changed to the index; what cannot be written is kept for the next time."""
         with self._lock:

@@ -40,6 +40,8 @@ from skerry.wire.message import Segment
 THREADS_MAX = 8
 READ_INLINE_BYTES_MAX = 64 * 1024
 HASH_STEP_BYTES = 8 * 1024 * 1024
+CHANGED_COUNT_MAX = 5_000
+"""So many corrections are written before more are gathered."""
 QUARANTINE_BYTES_MAX = 1 << 30
 QUARANTINE_SHARE_MAX = 0.02
 DEFAULT_BUDGET_SHARE = 0.8
@@ -243,6 +245,8 @@ class DiskStore:
         on_disk = await self._run(self._layout.folders)
         for folder in sorted({*on_disk, *self._shelf.known_folders()}):
             suspects += await self._run(partial(self._shelf.recount, folder))
+            if self._shelf.changed_count > CHANGED_COUNT_MAX:
+                await self._run(self._shelf.flush)
         await self.flush()
         return suspects
 

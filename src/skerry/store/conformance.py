@@ -189,6 +189,17 @@ async def an_aborted_spool_leaves_nothing(store: KeptStore) -> None:
     clean(store)
 
 
+async def a_committed_spool_takes_nothing_more_and_its_abort_is_harmless(store: KeptStore) -> None:
+    spool = await fill(store, BIG)
+    await spool.commit(digest_of(BIG))
+    await fails(spool.write(b""), SpoolAborted, "write after commit")
+    await fails(spool.commit(digest_of(BIG)), SpoolAborted, "commit after commit")
+    await spool.abort(SpoolAborted("too late"))
+    expect(await read_all(spool, 0) == BIG, "a late follower lost its bytes")
+    expect(await store.read(digest_of(BIG), bytes_max=len(BIG)) == BIG, "the blob is gone")
+    clean(store)
+
+
 async def more_or_less_than_announced_is_refused(store: KeptStore) -> None:
     """T13."""
     spool = await store.begin(size_bytes=10)
@@ -302,6 +313,7 @@ CHECKS: tuple[Check, ...] = (
     followers_get_every_byte_whenever_they_join,
     open_readers_survive_deletion,
     an_aborted_spool_leaves_nothing,
+    a_committed_spool_takes_nothing_more_and_its_abort_is_harmless,
     more_or_less_than_announced_is_refused,
     a_cancelled_writer_leaves_nothing_and_its_followers_know,
     a_sound_blob_verifies,

@@ -120,6 +120,7 @@ class MemorySpool:
             self._store.keep(digest, self.memory)
         finally:
             self._store.spools.discard(self)
+            self.fault = self.fault or SpoolAborted("the spool is committed")
 
     async def abort(self, error: Exception) -> None:
         self.growth.abort(error)
