@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from skerry.app.drill import wan as link
 from skerry.app.drill.client import RegistryClient
 from skerry.app.drill.images import index, push
-from skerry.app.drill.processes import NodeProcess
+from skerry.app.drill.processes import SKERRY, NodeProcess
 from skerry.app.drill.wan import Wan
 from tests.rig import images, nodes
 from tests.rig.nodes import HOST
@@ -135,11 +136,8 @@ def test_written_client_configuration_works_with_the_real_programs(
     scene: Scene, tmp_path: Path
 ) -> None:
     """`skerry clients ... --write --root` is what podman and containerd then read."""
-    import subprocess
-    import sys
-
     for client in ("podman", "containerd"):
-        argv = [sys.executable, "-m", "skerry.cli.main", "clients", client]
+        argv = [*SKERRY, "clients", client]
         argv += ["--config", str(scene.node.config), "--write", "--root", str(tmp_path)]
         for _ in range(2):  # the second time changes nothing
             ran = subprocess.run(argv, capture_output=True, text=True, check=False)

@@ -21,6 +21,9 @@ READY_SECONDS_MAX = 20.0
 POLL_SECONDS = 0.01
 LOG_TAIL_BYTES = 4000
 
+SKERRY = (sys.executable, "-c", "from skerry.cli.main import main; main()")
+"""This very installation's `skerry`, wherever its script is."""
+
 Setting = str | int | float | bool | Sequence["Setting"] | Mapping[str, "Setting"]
 
 
@@ -130,7 +133,7 @@ class NodeProcess:
 
     def start(self) -> None:
         """Starts it and waits until its registry answers. Raises NotReady."""
-        argv = [sys.executable, "-m", "skerry.cli.main", "up", "--config", str(self.config)]
+        argv = [*SKERRY, "up", "--config", str(self.config)]
         self._child = Child(argv, log=self.log)
         self.ready_seconds = self._child.wait_until(lambda: answers(self.registry))
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from skerry.app.drill import checks, images
+from skerry.app.drill.client import RegistryClient
 from skerry.app.drill.images import Image
 from skerry.app.drill.processes import NotReady
 from skerry.app.drill.report import Measured, Promise, as_json, table
@@ -84,6 +85,11 @@ def _show(console: Console, promises: list[Promise], spent: float, *, json_outpu
         )
         return
     console.print(table(promises))
+    console.print(
+        "whole: manifests, config and layers byte for byte, HEAD, Range, tag list, referrers, and "
+        "a stale answer says so",
+        style="dim",
+    )
     broken = [promise for promise in promises if not promise.kept]
     for promise in broken:
         for fault in promise.faults[:5]:
@@ -141,37 +147,42 @@ def _move_then_cut(stage: Stage, cargo: Cargo) -> Promise:
         answers.append(Measured("tag", got.seconds, "" if got.status == 200 else got.text()))
         time.sleep(0.1)
     stage.switch(REFUSE)
-    return Promise("dying", "a moving tag answers while its new image arrives", CACHED_SECONDS,
+    return Promise("dying", "a tag answers while it moves slowly", CACHED_SECONDS,
                    tuple(answers))  # fmt: skip
 
 
 def _cut_off(stage: Stage, cargo: Cargo, scene: str, number: int) -> Iterator[Promise]:
-    text = "pulls by tag and digest, HEAD, Range, tag list, referrers"
-    yield _everything(stage, cargo, scene, text)
-    yield from _misses(stage, scene, f"{number}")
+    def pulls(when: str) -> Promise:
+        text = f"whole by tag and digest, lists{when}"
+        return Promise(scene, text, CACHED_SECONDS, _everything(stage.client, cargo))
+
+    yield pulls("")
+    tries = _misses(stage.client, f"{number}")
     stage.node.restart()
     ready = Measured("restart", stage.node.ready_seconds)
-    yield Promise(scene, "kill -9 and cold start, still cut off", RESTART_SECONDS, (ready,))
-    yield _everything(stage, cargo, scene, f"{text}, after it")
-    yield from _misses(stage, scene, f"{number}-restarted")
+    yield Promise(scene, "killed -9, starts cold, still cut off", RESTART_SECONDS, (ready,))
+    yield pulls(", again")
+    tries_again = _misses(stage.client, f"{number}-restarted")
+    text = "a name never seen: a clear 503"
+    yield Promise(scene, text, ANSWER_SECONDS, (*tries[:-1], *tries_again[:-1]))
+    text = "and at once when the node knows"
+    yield Promise(scene, text, BREAKER_SECONDS, (tries[-1], tries_again[-1]))
 
 
-def _everything(stage: Stage, cargo: Cargo, scene: str, text: str) -> Promise:
-    client = stage.client
-    measured = (
+def _everything(client: RegistryClient, cargo: Cargo) -> tuple[Measured, ...]:
+    return (
         *checks.pulls(client, REPOSITORY, TAG, cargo.image, 1),
         *checks.pulls(client, REPOSITORY, MOVING, cargo.image, 1),
     )
-    return Promise(scene, text, CACHED_SECONDS, measured)
 
 
-def _misses(stage: Stage, scene: str, name: str) -> Iterator[Promise]:
-    tries = [
-        checks.never_seen(stage.client, f"{HOST}/drill/unknown", f"{name}-{number}", HOST)
+def _misses(client: RegistryClient, name: str) -> tuple[Measured, ...]:
+    """Asks for names nobody has pulled, often enough that the breaker opens."""
+    unknown = f"{HOST}/drill/unknown"
+    return tuple(
+        checks.never_seen(client, unknown, f"{name}-{number}", HOST)
         for number in range(NEVER_SEEN_TRIES)
-    ]
-    yield Promise(scene, "a name never seen: a clear 503", ANSWER_SECONDS, tuple(tries))
-    yield Promise(scene, "and at once when the node knows", BREAKER_SECONDS, (tries[-1],))
+    )
 
 
 def _heals(stage: Stage, cargo: Cargo) -> Promise:
