@@ -10,7 +10,6 @@ from skerry.aio.single import SingleFlight
 from skerry.aio.tasks import Nursery
 from skerry.base.digest import Digest
 from skerry.base.errors import SkerryError
-from skerry.registry.contents import Contents
 from skerry.registry.core.referrers import companion_tags
 from skerry.registry.listings import Listings
 from skerry.registry.ports import Repository
@@ -29,7 +28,6 @@ class Companions:
     def __init__(
         self,
         *,
-        contents: Contents,
         tags: Tags,
         listings: Listings,
         wholeness: Wholeness,
@@ -37,7 +35,6 @@ class Companions:
         nursery: Nursery,
         enabled: bool,
     ) -> None:
-        self._contents = contents
         self._tags = tags
         self._listings = listings
         self._wholeness = wholeness

@@ -79,15 +79,32 @@ class RegistryInventory:
             or self._is_uploading(digest)
         )
 
+    def roots(self, repository: Repository) -> list[Digest]:
+        """The contents of a repository that no other manifest there links."""
+        held = {member.digest: member for member in self._catalog.members(repository)}
+        below = self._below(held)
+        linked = {digest for children in below.values() for digest in children}
+        return sorted(held.keys() - linked)
+
+    def last_used(self, repository: Repository, digest: Digest) -> float:
+        """When an image was last asked for, in seconds since the epoch; 0 for never."""
+        noted = self._uses.get((repository, digest), 0.0)
+        return max(
+            (noted, *(m.last_used for m in self._catalog.members(repository) if m.digest == digest))
+        )
+
+    def _below(self, held: dict[Digest, Member]) -> dict[Digest, set[Digest]]:
+        """For each manifest, what it leads to of what the repository holds."""
+        return {
+            digest: {link.child for link in reachable(digest, self._catalog.manifest)} & held.keys()
+            for digest in held
+            if self._catalog.manifest(digest) is not None
+        }
+
     def _groups_of(self, repository: Repository, held: dict[Digest, Member]) -> list[Group]:
-        below: dict[Digest, set[Digest]] = {}
-        linked: set[Digest] = set()
-        for digest in held:
-            if self._catalog.manifest(digest) is not None:
-                links = {link.child for link in reachable(digest, self._catalog.manifest)}
-                below[digest] = links & held.keys()
-                linked |= below[digest]
-        pinned = self._pinned(repository)
+        below = self._below(held)
+        linked = {digest for children in below.values() for digest in children}
+        pinned = self.pinned(repository)
         refetchable = self._refetchable(repository)
         gone = {tag.digest for tag in self._catalog.tags(repository) if tag.gone_at is not None}
         found = []
@@ -110,7 +127,7 @@ class RegistryInventory:
         noted = self._uses.get((member.repository, member.digest), 0.0)
         return max(noted, member.last_used)
 
-    def _pinned(self, repository: Repository) -> set[Digest]:
+    def pinned(self, repository: Repository) -> set[Digest]:
         """What pins of the repository mean now: the served and the pending image of a tag."""
         found: set[Digest] = set()
         for pin in self._catalog.pins():

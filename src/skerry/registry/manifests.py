@@ -15,6 +15,7 @@ from skerry.base.digest import Digest
 from skerry.registry.companions import Companions
 from skerry.registry.contents import Contents, Held
 from skerry.registry.core.errors import Code, RegistryError
+from skerry.registry.meters import Meters
 from skerry.registry.ports import Repository
 from skerry.registry.replies import Outcome, content_fields, still_fetching
 from skerry.registry.tags import Meaning, Tags
@@ -37,6 +38,7 @@ class Manifests:
         clock: Clock,
         answer_seconds: float,
         used: Callable[[Repository, Digest], None],
+        meters: Meters,
     ) -> None:
         self._contents = contents
         self._tags = tags
@@ -44,6 +46,7 @@ class Manifests:
         self._clock = clock
         self._answer_seconds = answer_seconds
         self._used = used
+        self._meters = meters
 
     async def answer(
         self, request: Request, repository: Repository, reference: Digest | str
@@ -111,7 +114,12 @@ class Manifests:
         hot = None
         if hot_seconds is not None and held.kept:
             until = self._clock.monotonic() + min(hot_seconds, HOT_DIGEST_SECONDS)
-            hot = Hot(until, lambda: self._used(repository, digest))
+
+            def hit() -> None:
+                self._used(repository, digest)
+                self._meters.hot()
+
+            hot = Hot(until, hit)
         body = b"" if request.method == "HEAD" else held.body
         return Answer(200, fields, body, hot)
 

@@ -69,7 +69,6 @@ class Tags:
         events: Events,
         nursery: Nursery,
         changed: Callable[[], None],
-        moved: Callable[[Repository, Digest], None] = lambda repository, digest: None,
     ) -> None:
         self._contents = contents
         self._catalog = catalog
@@ -81,7 +80,7 @@ class Tags:
         self._events = events
         self._nursery = nursery
         self._changed = changed
-        self._moved = moved
+        self.on_take_over: Callable[[Repository, Digest], None] = lambda repository, digest: None
         self._fetches: SingleFlight[tuple[Repository, str], Meaning] = SingleFlight(
             nursery, name="tag fetch"
         )
@@ -244,7 +243,7 @@ class Tags:
             return
         await self._put(takeover.take_over(tag, confirmed_at=self._clock.now()))
         self._events.emit("tag.taken_over", subject, cause=str(new))
-        self._moved(tag.repository, new)
+        self.on_take_over(tag.repository, new)
 
     async def _gone(self, tag: Tag) -> None:
         if tag.gone_at is None:

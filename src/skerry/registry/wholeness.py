@@ -98,9 +98,13 @@ class Wholeness:
         wanted = None if like is None else self._wanted_like(repository, like, root)
         return self.completeness(repository, root, wanted).whole
 
+    def links_below(self, root: Digest) -> list[Link]:
+        """Every link that a known manifest leads to, each child once."""
+        return list(reachable(root, self._catalog.manifest))
+
     def below(self, root: Digest) -> list[Digest]:
         """Every content that a known manifest leads to, each once."""
-        return [link.child for link in reachable(root, self._catalog.manifest)]
+        return [link.child for link in self.links_below(root)]
 
     def storable(self) -> bool:
         """Whether the disk takes new bytes."""

@@ -1,0 +1,242 @@
+"""One node: every room made, joined and started, and ended in the reverse order.
+
+Owns the composition; alone knows which adapter is in use. Holds no policy.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import secrets
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from skerry import __version__
+from skerry.adapters.aiohttp_transport import AiohttpTransport
+from skerry.adapters.disk_store import DiskStore
+from skerry.adapters.http_server import Door, DoorMetrics
+from skerry.adapters.resolver import NameResolver
+from skerry.adapters.sqlite_catalog import SqliteCatalog
+from skerry.aio.tasks import Nursery
+from skerry.app.admin import AdminDoor
+from skerry.app.admin_access import Access, ensure_token
+from skerry.app.settings import Settings, split_address
+from skerry.app.wiring import name_table, own_platform, siblings_of, tag_windows, upstream_of
+from skerry.base.clock import Clock, SystemClock
+from skerry.registry.assembly import Parts, RegistryRooms, Rules, assemble
+from skerry.registry.core.users import Users, parse_htpasswd
+from skerry.registry.desk import Desk
+from skerry.registry.front import Front
+from skerry.registry.remote import Remote
+from skerry.store.core.admission import AdmissionPolicy
+from skerry.store.service import Housekeeper, ScrubPolicy
+from skerry.telemetry.events import Events, Level
+from skerry.telemetry.metrics import Registry
+from skerry.upstream.client import UpstreamClient
+from skerry.upstream.fills import Fills
+from skerry.upstream.measures import UpstreamMetrics
+
+UPKEEP_SECONDS = 30.0
+DRAIN_SECONDS = 5.0
+
+_log = logging.getLogger("skerry.node")
+
+
+class Node:
+    """A running node. `start` opens its doors, `stop` closes them and loses nothing."""
+
+    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.events = Events(self.clock.now)
+        self.metrics = Registry()
+        self.registry_door: Door | None = None
+        self.admin_door: Door | None = None
+        self._chance = random.SystemRandom()
+        self._ends = AsyncExitStack()
+
+    @property
+    def registry_port(self) -> int:
+        """Where the registry door listens; 0 while it is closed."""
+        return self.registry_door.port if self.registry_door else 0
+
+    @property
+    def admin_port(self) -> int:
+        """Where the admin door listens; 0 while it is closed."""
+        return self.admin_door.port if self.admin_door else 0
+
+    async def start(self) -> None:
+        """Opens the data directory and the doors. Raises SkerryError, with nothing left open."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Closes the doors, ends what runs, writes what was noted. May be called twice."""
+        await self._ends.aclose()
+
+    async def _start(self) -> None:
+        settings, clock, end = self.settings, self.clock, self._ends.push_async_callback
+        nursery = Nursery(on_crash=self._crashed)
+        store = DiskStore(
+            settings.node.data_path,
+            clock=clock,
+            budget_bytes=settings.store.budget_bytes,
+            high_watermark=settings.store.high_watermark,
+            low_watermark=settings.store.low_watermark,
+        )
+        end(store.close)
+        catalog = SqliteCatalog.open(settings.node.data_path / "catalog.sqlite")
+        end(catalog.close)
+        remotes = self._remotes(nursery)
+        fills = Fills(store, nursery, clock=clock, events=self.events, metrics=self.metrics)
+        parts = Parts(
+            store=store,
+            catalog=catalog,
+            fills=fills,
+            remotes=remotes,
+            clock=clock,
+            events=self.events,
+            metrics=self.metrics,
+            nursery=nursery,
+            node_id=settings.node.name,
+            chance=self._chance,
+            changed=self._forget_hot,
+        )
+        rooms = assemble(parts, self._rules())
+        end(rooms.inventory.flush)
+        end(rooms.pushes.close)
+        end(nursery.close)
+        housekeeper = Housekeeper(
+            store=store,
+            inventory=rooms.inventory,
+            clock=clock,
+            events=self.events,
+            nursery=nursery,
+            on_corrupt=rooms.healing.start,
+            admission=AdmissionPolicy(object_share_max=settings.store.object_share_max),
+            scrub=ScrubPolicy(
+                settings.store.scrub_period_seconds, settings.store.scrub_bytes_per_second
+            ),
+        )
+        desk = Desk(
+            node=settings.node.name,
+            version=__version__,
+            rooms=rooms,
+            housekeeper=housekeeper,
+            parts=parts,
+        )
+        self._gauges(store)
+        await self._open_doors(rooms.front, desk)
+        housekeeper.start()
+        nursery.start(self._upkeep(rooms), name="registry-upkeep")
+
+    def _remotes(self, nursery: Nursery) -> dict[str, Remote]:
+        """The upstreams, each with pools, breakers and budgets of its own."""
+        settings, end = self.settings, self._ends.push_async_callback
+        resolver = NameResolver(clock=self.clock, nursery=nursery, servers=settings.dns.servers)
+        transport = AiohttpTransport(resolver=resolver)
+        end(transport.close)
+        metrics = UpstreamMetrics(self.metrics)
+        remotes: dict[str, Remote] = {}
+        for each in settings.upstreams:
+            upstream = upstream_of(each)
+            client = UpstreamClient(
+                upstream,
+                transport=transport,
+                clock=self.clock,
+                events=self.events,
+                metrics=metrics,
+                rng=self._chance,
+                node_id=settings.node.name,
+                siblings=siblings_of(settings, each),
+            )
+            end(client.close)
+            remotes[each.name] = Remote(each.name, client, upstream.private)
+        return remotes
+
+    def _rules(self) -> Rules:
+        registry = self.settings.registry
+        users = None
+        if registry.users_file:
+            text = Path(registry.users_file).read_text(encoding="utf-8")
+            users = Users(parse_htpasswd(text), key=secrets.token_bytes(32))
+        return Rules(
+            names=name_table(self.settings),
+            windows=tag_windows(self.settings),
+            answer_seconds=registry.answer_within_seconds,
+            serve_deleted=registry.serve_deleted_tags,
+            companions=registry.companions,
+            negative_seconds=registry.negative_window_seconds,
+            own_platform=own_platform(),
+            local_enabled=registry.local.enabled,
+            users=users,
+        )
+
+    async def _open_doors(self, front: Front, desk: Desk) -> None:
+        doors, metrics = self.settings.doors, DoorMetrics(self.metrics)
+        token = ensure_token(self.settings.node.data_path)
+        admin = AdminDoor(
+            desk,
+            metrics=self.metrics,
+            access=Access(token, hosts=doors.admin_hosts),
+            not_ready=lambda: "",
+        )
+        host, port = split_address(doors.registry)
+        self.registry_door = Door(
+            front,
+            name="registry",
+            host=host,
+            port=port,
+            clock=self.clock,
+            metrics=metrics,
+            cert_file=doors.cert_file,
+            key_file=doors.key_file,
+        )
+        host, port = split_address(doors.admin)
+        self.admin_door = Door(
+            admin, name="admin", host=host, port=port, clock=self.clock, metrics=metrics
+        )
+        for door in (self.registry_door, self.admin_door):
+            await door.open()
+            self._ends.push_async_callback(door.close, DRAIN_SECONDS)
+
+    def _gauges(self, store: DiskStore) -> None:
+        self.metrics.gauge(
+            "skerry_store_bytes",
+            "Bytes of blobs on disk, of spools on their way in and in quarantine.",
+            lambda: {
+                ("blobs",): store.statistics().blob_bytes,
+                ("spools",): store.statistics().spool_bytes,
+                ("quarantine",): store.statistics().quarantine_bytes,
+            },
+            ["part"],
+        )
+        self.metrics.gauge(
+            "skerry_store_budget_bytes",
+            "Bytes the store may use.",
+            lambda: {(): store.statistics().budget_bytes},
+        )
+
+    async def _upkeep(self, rooms: RegistryRooms) -> None:
+        """Writes noted uses out and throws given-up uploads away."""
+        while True:
+            await self.clock.sleep(UPKEEP_SECONDS)
+            await rooms.inventory.flush()
+            await rooms.pushes.sweep()
+
+    def _forget_hot(self) -> None:
+        if self.registry_door is not None:
+            self.registry_door.hot.forget_all()
+
+    def _crashed(self, name: str, error: BaseException) -> None:
+        _log.error("task %s crashed", name, exc_info=error)
+        self.events.emit(
+            "task.crashed",
+            name,
+            cause=type(error).__name__,
+            next_step="report it with the log's traceback",
+            level=Level.ERROR,
+        )

@@ -1,0 +1,212 @@
+"""The registry's rooms, made and joined.
+
+Owns the order in which they need each other. Takes ports and plain values, so that a test builds
+a whole registry over twins in a few lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from skerry.aio.tasks import Nursery
+from skerry.base.clock import Clock
+from skerry.registry.blobs import Blobs
+from skerry.registry.companions import Companions
+from skerry.registry.contents import Contents
+from skerry.registry.core.freshness import TagWindow
+from skerry.registry.core.names import NameTable
+from skerry.registry.core.users import Users
+from skerry.registry.front import Front, Rooms
+from skerry.registry.gate import Gate
+from skerry.registry.healing import Healing
+from skerry.registry.images import Images
+from skerry.registry.inventory import RegistryInventory
+from skerry.registry.listings import Listings
+from skerry.registry.manifests import Manifests
+from skerry.registry.meters import Meters
+from skerry.registry.ports import Catalog
+from skerry.registry.push import Pushes
+from skerry.registry.remote import Remote
+from skerry.registry.shelf import Shelf
+from skerry.registry.tags import Tags
+from skerry.registry.uploads import Uploads
+from skerry.registry.wholeness import Wholeness
+from skerry.store.ports import Store
+from skerry.telemetry.events import Events
+from skerry.telemetry.metrics import Registry
+from skerry.upstream.fills import Fills
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the operator decided.
+
+    Attributes:
+        answer_seconds: to the first byte of an answer that needs the upstream.
+        serve_deleted: whether a tag that the upstream deleted goes on being served.
+        own_platform: `os/arch[/variant]` fetched when nobody says which.
+        listing_seconds: how long tag lists and referrers are fresh.
+    """
+
+    names: NameTable
+    windows: Sequence[TagWindow] = ()
+    answer_seconds: float = 10.0
+    serve_deleted: bool = True
+    companions: bool = True
+    negative_seconds: float = 10.0
+    listing_seconds: float = 300.0
+    own_platform: str = "linux/amd64"
+    local_enabled: bool = False
+    users: Users | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the registry stands on."""
+
+    store: Store
+    catalog: Catalog
+    fills: Fills
+    remotes: Mapping[str, Remote]
+    clock: Clock
+    events: Events
+    metrics: Registry
+    nursery: Nursery
+    node_id: str
+    chance: Random
+    changed: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryRooms:
+    """The registry of one node."""
+
+    front: Front
+    images: Images
+    inventory: RegistryInventory
+    contents: Contents
+    tags: Tags
+    wholeness: Wholeness
+    companions: Companions
+    pushes: Pushes
+    healing: Healing
+    shelf: Shelf
+
+
+def assemble(parts: Parts, rules: Rules) -> RegistryRooms:
+    """Makes and joins the rooms; starts nothing."""
+    catalog, store, clock, nursery = parts.catalog, parts.store, parts.clock, parts.nursery
+    contents = Contents(
+        store=store,
+        catalog=catalog,
+        fills=parts.fills,
+        remotes=parts.remotes,
+        clock=clock,
+        nursery=nursery,
+    )
+    wholeness = Wholeness(
+        contents=contents, catalog=catalog, store=store, own_platform=rules.own_platform
+    )
+    tags = Tags(
+        contents=contents,
+        catalog=catalog,
+        wholeness=wholeness,
+        windows=rules.windows,
+        serve_deleted=rules.serve_deleted,
+        negative_seconds=rules.negative_seconds,
+        clock=clock,
+        events=parts.events,
+        nursery=nursery,
+        changed=parts.changed,
+    )
+    listings = Listings(
+        contents=contents,
+        catalog=catalog,
+        window_seconds=rules.listing_seconds,
+        clock=clock,
+        nursery=nursery,
+    )
+    companions = Companions(
+        tags=tags,
+        listings=listings,
+        wholeness=wholeness,
+        events=parts.events,
+        nursery=nursery,
+        enabled=rules.companions,
+    )
+    tags.on_take_over = companions.start
+    pushes = Pushes(
+        store=store,
+        catalog=catalog,
+        clock=clock,
+        uploads=Uploads(store=store, catalog=catalog, clock=clock, chance=parts.chance),
+        changed=parts.changed,
+    )
+    inventory = RegistryInventory(
+        catalog=catalog,
+        store=store,
+        remotes=parts.remotes,
+        is_filling=contents.is_filling,
+        is_uploading=pushes.is_uploading,
+        clock=clock,
+        changed=parts.changed,
+    )
+    meters = Meters(parts.metrics)
+
+    manifests = Manifests(
+        contents=contents,
+        tags=tags,
+        companions=companions,
+        clock=clock,
+        answer_seconds=rules.answer_seconds,
+        used=inventory.used,
+        meters=meters,
+    )
+    blobs = Blobs(
+        contents=contents,
+        store=store,
+        clock=clock,
+        events=parts.events,
+        nursery=nursery,
+        answer_seconds=rules.answer_seconds,
+    )
+    images = Images(
+        names=rules.names,
+        tags=tags,
+        wholeness=wholeness,
+        companions=companions,
+        catalog=catalog,
+        store=store,
+        inventory=inventory,
+        clock=clock,
+        nursery=nursery,
+    )
+    private = frozenset(name for name, remote in parts.remotes.items() if remote.private)
+    front = Front(
+        rooms=Rooms(manifests, blobs, listings, pushes),
+        names=rules.names,
+        gate=Gate(users=rules.users, private=private, local_enabled=rules.local_enabled),
+        meters=meters,
+        node_id=parts.node_id,
+        clock=clock,
+    )
+    return RegistryRooms(
+        front=front,
+        images=images,
+        inventory=inventory,
+        contents=contents,
+        tags=tags,
+        wholeness=wholeness,
+        companions=companions,
+        pushes=pushes,
+        healing=Healing(contents=contents, catalog=catalog, events=parts.events, nursery=nursery),
+        shelf=Shelf(
+            catalog=catalog,
+            wholeness=wholeness,
+            inventory=inventory,
+            windows=rules.windows,
+            clock=clock,
+        ),
+    )

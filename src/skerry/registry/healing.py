@@ -1,0 +1,60 @@
+"""What was lost to rot is fetched again.
+
+Owns the heal of a quarantined content: for a repository that held it, from any other place that
+has it. Never on a client's time.
+"""
+
+from __future__ import annotations
+
+from skerry.aio.single import SingleFlight
+from skerry.aio.tasks import Nursery
+from skerry.base.digest import Digest
+from skerry.base.errors import SkerryError
+from skerry.registry.contents import Contents
+from skerry.registry.ports import Catalog, Link
+from skerry.telemetry.events import Events, Level
+
+
+class Healing:
+    """Fetches contents again."""
+
+    def __init__(
+        self, *, contents: Contents, catalog: Catalog, events: Events, nursery: Nursery
+    ) -> None:
+        self._contents = contents
+        self._catalog = catalog
+        self._events = events
+        self._flights: SingleFlight[Digest, bool] = SingleFlight(nursery, name="heal")
+
+    def start(self, digest: Digest) -> None:
+        """Begins a heal behind whoever found the rot."""
+        self._flights.start(digest, lambda: self._heal(digest))
+
+    async def heal(self, digest: Digest) -> bool:
+        """Fetches a content again; whether it is whole and here now."""
+        return await self._flights.run(digest, lambda: self._heal(digest))
+
+    async def _heal(self, digest: Digest) -> bool:
+        why = "no repository holds it"
+        for repository in self._catalog.repositories_of(digest):
+            if repository.local:
+                why = f"{repository} was pushed here and has no other source"
+                continue
+            try:
+                if self._catalog.manifest(digest) is not None:
+                    await self._contents.manifest(repository, digest)
+                else:
+                    await self._contents.obtain(repository, Link(digest, "layer", "", 0))
+            except SkerryError as error:
+                why = error.what
+                continue
+            self._events.emit("blob.healed", str(digest), cause=f"fetched again for {repository}")
+            return True
+        self._events.emit(
+            "blob.lost",
+            str(digest),
+            cause=why,
+            next_step="the next pull that reaches a source fetches it; push a local one again",
+            level=Level.ERROR,
+        )
+        return False
