@@ -1,0 +1,80 @@
+"""The `skerry` command: its subcommands, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import typer
+from typer.core import TyperGroup
+
+from skerry.base.errors import SkerryError
+from skerry.cli import clients, images, node
+from skerry.cli.screen import Exit, code_of, err, say_error
+
+RUN, CONTENT, CLIENTS = "The node", "Images", "Clients"
+NODE_COMMANDS: Mapping[str, Callable[..., None]] = {
+    "up": node.up,
+    "drill": node.drill,
+    "status": node.status,
+    "events": node.events,
+    "version": node.version,
+}
+IMAGE_COMMANDS: Mapping[str, Callable[..., None]] = {
+    "warm": images.warm,
+    "ls": images.ls,
+    "pin": images.pin,
+    "unpin": images.unpin,
+    "rm": images.rm,
+    "export": images.export,
+    "import": images.import_,
+    "scrub": images.scrub,
+    "evict": images.evict,
+}
+
+
+class SkerryGroup(TyperGroup):
+    """Turns an expected failure into one message and its exit code."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
+        """Runs the command."""
+        try:
+            return super().invoke(ctx)
+        except SkerryError as error:
+            say_error(error, ctx)
+            raise typer.Exit(code_of(error)) from error
+        except BrokenPipeError as error:
+            raise typer.Exit(Exit.FAILED) from error
+        except KeyboardInterrupt as error:
+            err().print("stopped")
+            raise typer.Exit(130) from error
+
+
+def make_app() -> typer.Typer:
+    """The command line, ready to run."""
+    app = typer.Typer(
+        cls=SkerryGroup,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="Keeps container images pullable when everything upstream is gone.",
+        epilog="Exit codes: 0 good, 1 the operation failed or a promise broke, "
+        "2 wrong input or settings, 3 no node answers.",
+    )
+    config = typer.Typer(no_args_is_help=True, help="Check or show the settings.")
+    config.command("check")(node.config_check)
+    config.command("show")(node.config_show)
+
+    for name, command in NODE_COMMANDS.items():
+        app.command(name, rich_help_panel=RUN)(command)
+    app.add_typer(config, name="config", rich_help_panel=RUN)
+    for name, command in IMAGE_COMMANDS.items():
+        app.command(name, rich_help_panel=CONTENT)(command)
+    app.add_typer(clients.make_clients(), name="clients", rich_help_panel=CLIENTS)
+    return app
+
+
+def main() -> None:
+    """Entry point."""
+    make_app()()

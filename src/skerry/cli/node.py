@@ -1,0 +1,240 @@
+"""The commands about the node itself: run it, check its settings, see how it is."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import platform
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from skerry import __version__
+from skerry.app.settings import Settings, split_address
+from skerry.app.settings_checks import warnings
+from skerry.app.settings_errors import Problem, SettingsError
+from skerry.app.settings_load import load, settings_file
+from skerry.app.settings_render import to_plain, to_toml
+from skerry.base.units import format_bytes, parse_seconds
+from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, Overrides, connect, overrides_of
+from skerry.cli.screen import Exit, ago, err, out, plain, print_json
+from skerry.registry.operations import Status
+from skerry.telemetry.events import Event
+
+
+class EventList(msgspec.Struct, frozen=True):
+    """The answer of GET /api/v1/events."""
+
+    events: list[Event]
+
+
+def up(
+    config: Config = None,
+    data_dir: DataDir = None,
+    registry: Annotated[
+        str | None, typer.Option(metavar="ADDR", help="Registry door, e.g. 0.0.0.0:5000.")
+    ] = None,
+    admin: Annotated[str | None, typer.Option(metavar="ADDR", help="Admin door.")] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Run a node; with no settings at all it works."""
+    chosen = overrides_of(overrides)
+    named = {"node.data_dir": data_dir, "doors.registry": registry, "doors.admin": admin}
+    chosen |= {name: str(value) for name, value in named.items() if value is not None}
+    settings = load(config, os.environ, chosen)
+    for warning in warnings(settings):
+        err().print(f"[yellow]note:[/] {plain(warning)}")
+    check_doors_free(settings)
+    import uvloop
+
+    uvloop.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    """Runs the node until SIGTERM or SIGINT."""
+    # The node's rooms take longer to load than all the rest: other commands need not wait.
+    from skerry.app.node import Node
+
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    node = Node(settings)
+    await node.start()
+    try:
+        doors = node.registry_door, node.admin_door
+        registry_port, admin_port = (door.port if door else 0 for door in doors)
+        greet(settings, registry_port=registry_port, admin_port=admin_port)
+        await stopping.wait()
+    finally:
+        await node.stop()
+
+
+def check_doors_free(settings: Settings) -> None:
+    """Raises SettingsError when a door cannot be opened here."""
+    problems: list[Problem] = []
+    for name in ("registry", "admin"):
+        address: str = getattr(settings.doors, name)
+        host, port = split_address(address)
+        try:
+            family, kind, _, _, place = socket.getaddrinfo(
+                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            with socket.socket(family, kind) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(place)
+        except OSError as error:
+            reason, step = _door_trouble(error, name)
+            problems.append(Problem(f"doors.{name}", address, reason, step))
+    if problems:
+        raise SettingsError(problems)
+
+
+def _door_trouble(error: OSError, name: str) -> tuple[str, str]:
+    if error.errno == errno.EADDRINUSE:
+        step = f"stop what listens there, or choose another with --{name} ADDR"
+        return "the port is taken by another program", step
+    if error.errno == errno.EACCES:
+        return "this user may not listen there", "choose a port from 1024 on"
+    return "this machine has no such address", "write an address of this machine, or 0.0.0.0"
+
+
+def greet(settings: Settings, *, registry_port: int, admin_port: int) -> None:
+    """The node's doors, as they were opened, and what to do next."""
+    registry = _door(settings.doors.registry, registry_port)
+    scheme = "https" if settings.doors.cert_file else "http"
+    say = out().print
+    say(f"[bold]skerry {__version__}[/], node {plain(settings.node.name)}")
+    say(f"  registry  {scheme}://{registry}")
+    say(f"  admin     http://{_door(settings.doors.admin, admin_port)}  (health, metrics, API)")
+    say(f"  data      {plain(settings.node.data_dir)}")
+    say(f"  upstreams {plain(', '.join(upstream.name for upstream in settings.upstreams))}")
+    name = settings.upstreams[0].name if settings.upstreams else "local"
+    image = "library/alpine" if name == "docker.io" else "IMAGE"
+    say(f"next: pull through it:  podman pull --tls-verify=false {plain(registry)}/{name}/{image}")
+    say("      for every pull:   skerry clients podman   (or containerd, docker)")
+    say("      see it hold:      skerry drill")
+    sys.stdout.flush()  # whoever started us may be waiting for these lines in a pipe
+
+
+def _door(address: str, port: int) -> str:
+    """A door as it is reached from this machine."""
+    host, _ = split_address(address)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def config_check(
+    config: Config = None, overrides: Overrides = None, as_json: AsJson = False
+) -> None:
+    """Say whether a node would start with these settings; touches nothing."""
+    file = settings_file(config, os.environ)
+    try:
+        settings = load(config, os.environ, overrides_of(overrides))
+    except SettingsError as error:
+        if as_json:
+            print_json({"valid": False, "file": file and str(file), "problems": error.problems})
+            raise typer.Exit(Exit.BAD_INPUT) from error
+        raise
+    notes = warnings(settings)
+    if as_json:
+        print_json({"valid": True, "file": file and str(file), "problems": [], "warnings": notes})
+        return
+    for warning in notes:
+        err().print(f"[yellow]note:[/] {plain(warning)}")
+    out().print(f"{plain(file or 'embedded defaults')}: good")
+
+
+def config_show(
+    config: Config = None, overrides: Overrides = None, as_json: AsJson = False
+) -> None:
+    """Print the settings that hold in the end, secrets masked."""
+    settings = load(config, os.environ, overrides_of(overrides))
+    if as_json:
+        print_json(to_plain(settings))
+    else:
+        out().print(plain_lines(to_toml(settings)), end="")
+
+
+def plain_lines(text: str) -> str:
+    """Several lines of others' text."""
+    return "".join(f"{plain(line)}\n" for line in text.splitlines())
+
+
+def status(
+    node: NodeUrl = None, config: Config = None, data_dir: DataDir = None, as_json: AsJson = False
+) -> None:
+    """Show how the node is: upstreams, disk, images."""
+    found = connect(node, config, data_dir).get("/api/v1/status", Status)
+    if as_json:
+        print_json(found)
+        return
+    now = time.time()
+    store = found.store
+    say = out().print
+    mode = "[bold yellow]cut off[/], serving from here" if found.cut_off else "[green]connected[/]"
+    say(f"[bold]{plain(found.node)}[/] skerry {plain(found.version)}: {mode}")
+    say(f"  up since  {ago(found.started_at, now)}")
+    say(f"  images    {found.images.whole} whole, {found.images.half} half, "
+        f"{found.images.pinned} pinned, {found.fills} fills in flight")  # fmt: skip
+    trouble = "" if store.writable else ", [red]read-only or full[/]"
+    say(f"  disk      {format_bytes(store.blob_bytes)} of {format_bytes(store.budget_bytes)} "
+        f"in {store.blob_count} blobs{trouble}")  # fmt: skip
+    if store.quarantine_count:
+        say(f"  quarantine {store.quarantine_count} blobs, {format_bytes(store.quarantine_bytes)}")
+    for upstream in found.upstreams:
+        for source in upstream.sources:
+            trouble = f" after {plain(source.trouble)}" if source.trouble else ""
+            since = f", {ago(source.since, now)}" if source.since else ""
+            say(f"  {plain(upstream.name)} via {plain(source.name)}: "
+                f"breaker {plain(source.breaker)}{trouble}{since}")  # fmt: skip
+    for warning in found.warnings:
+        err().print(f"[yellow]note:[/] {plain(warning)}")
+
+
+def events(
+    since: Annotated[str, typer.Option(metavar="DURATION", help="How far back, e.g. 15m.")] = "1d",
+    node: NodeUrl = None,
+    config: Config = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what happened, with cause and next step."""
+    start = time.time() - parse_seconds(since)
+    found = connect(node, config, data_dir).get(f"/api/v1/events?since={start:.3f}", EventList)
+    if as_json:
+        print_json(found)
+        return
+    for event in found.events:
+        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.at))
+        cause = f": {plain(event.cause)}" if event.cause else ""
+        step = f"; {plain(event.next_step)}" if event.next_step else ""
+        style = {"warning": "yellow", "error": "red"}.get(event.level, "default")
+        out().print(f"{at} [{style}]{plain(event.kind)}[/] {plain(event.subject)}{cause}{step}")
+
+
+def drill(
+    data_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where its throw-away nodes live.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the data for a look.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Cut a throw-away region off and see what goes on working. Needs no network."""
+    from skerry.app.drill.run import run
+
+    raise typer.Exit(run(data_dir=data_dir, keep=keep, json_output=as_json))
+
+
+def version(as_json: AsJson = False) -> None:
+    """Print the version."""
+    if as_json:
+        print_json({"skerry": __version__, "python": platform.python_version()})
+    else:
+        out().print(f"skerry {__version__}")
