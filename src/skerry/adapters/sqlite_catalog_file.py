@@ -153,11 +153,7 @@ class CatalogFile:
             return _readable(self._path, error)
         except sqlite3.DatabaseError as error:
             raise _damaged(self._path, error) from error
-        if self._path is None:
-            return self._writer
-        reader = _connect(f"{self._path.absolute().as_uri()}?mode=rw")
-        reader.execute("PRAGMA query_only = 1")
-        return reader
+        return self._writer if self._path is None else _beside_writer(self._path)
 
     def _drain(self) -> None:
         """Commits everything that is queued; on the writer's thread."""
@@ -174,12 +170,10 @@ class CatalogFile:
     def _commit(self, batch: list[tuple[Change[Any], Future[Any]]], *, last: bool = False) -> bool:
         alone = last or len(batch) == 1
         try:
-            if self._writer is None:
-                self._reopen()
-            assert self._writer is not None  # noqa: S101
-            self._writer.execute("BEGIN IMMEDIATE")
-            results = [change(self._writer) for change, _ in batch]
-            self._writer.execute("COMMIT")
+            writer = self._writer or self._reopened()
+            writer.execute("BEGIN IMMEDIATE")
+            results = [change(writer) for change, _ in batch]
+            writer.execute("COMMIT")
         except Exception as error:
             if self._writer is not None:
                 with suppress(sqlite3.Error):
@@ -193,10 +187,20 @@ class CatalogFile:
             done.set_result(result)
         return True
 
-    def _reopen(self) -> None:
-        """The disk may take writes again: the reader changes too, its snapshot may be frozen."""
-        self._writer = None
-        self._reader = self._open()
+    def _reopened(self) -> sqlite3.Connection:
+        """The writer, if the disk takes writes again. The reader changes, too: it may have been
+        opened on a file that was held to be immutable."""
+        writer = _writable(self._path)
+        if self._path is not None:
+            self._reader = _beside_writer(self._path)
+        self._writer = writer
+        return writer
+
+
+def _beside_writer(path: Path) -> sqlite3.Connection:
+    reader = _connect(f"{path.absolute().as_uri()}?mode=rw")
+    reader.execute("PRAGMA query_only = 1")
+    return reader
 
 
 def _connect(uri: str) -> sqlite3.Connection:
@@ -212,7 +216,7 @@ def _writable(path: Path | None) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")  # it holds pins and pushes: truth
-        connection.execute("BEGIN IMMEDIATE")  # a disk that takes no writes says so here
+        connection.execute("BEGIN IMMEDIATE")
         _migrate(connection, path)
         connection.execute("COMMIT")
     except BaseException:
@@ -263,14 +267,13 @@ def _check_version(connection: sqlite3.Connection, path: Path | None) -> int:
 
 def _migrate(connection: sqlite3.Connection, path: Path | None) -> None:
     version = _check_version(connection, path)
-    if version == VERSION:
-        return
     for step in range(version, VERSION):
         script = _SCHEMA if version == 0 else MIGRATIONS[step]
         for statement in script.split(";"):
             connection.execute(statement)
         if version == 0:
             break
+    # Written at every open: SQLite lets a transaction begin on a disk that takes no writes.
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {VERSION}")
 
