@@ -1,0 +1,383 @@
+"""What several sources say together, and when none is asked."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from client_rig import (
+    ANONYMOUS,
+    FETCH,
+    MIRROR_URL,
+    NEIGHBOUR_URL,
+    REGION,
+    SIBLING,
+    URL,
+    Rig,
+)
+
+from skerry.upstream.ports import (
+    Absent,
+    Denied,
+    Dial,
+    Fetch,
+    TransportError,
+    Trouble,
+    Unavailable,
+)
+from skerry.upstream.testing_transport import Scripted
+
+GONE = Scripted(404)
+FINE = Scripted(body=b"fine")
+DOWN = Scripted(trouble=Trouble.REFUSED)
+BOTH = (REGION, ANONYMOUS)
+
+
+async def read(place_number: int, rig: Rig, offset: int = 0) -> bytes:
+    opened = await rig.place(place_number).open(offset)
+    return b"".join([chunk async for chunk in opened.exchange.chunks()])
+
+
+async def failing(rig: Rig, times: int) -> None:
+    for _ in range(times):
+        with pytest.raises(Unavailable):
+            await rig.ask()
+
+
+async def test_the_region_is_asked_first_and_its_404_goes_on_to_the_origin() -> None:
+    rig = Rig(BOTH)
+    rig.transport.on(MIRROR_URL, GONE, FINE)
+    rig.transport.on(URL, FINE)
+    assert (await rig.ask()).source == "origin"
+    assert (await rig.ask()).source == "region"
+    assert rig.transport.open_exchanges == 0
+
+
+async def test_absent_needs_every_source_to_say_so() -> None:
+    rig = Rig(BOTH)
+    rig.transport.on(MIRROR_URL, GONE)
+    rig.transport.on(URL, Scripted(410))
+    with pytest.raises(Absent):
+        await rig.ask()
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [DOWN, Scripted(503), Scripted(429), Scripted(trouble=Trouble.DNS), Scripted(400)],
+)
+async def test_t28_t31_a_source_in_trouble_makes_it_unavailable_never_absent(
+    trouble: Scripted,
+) -> None:
+    for first, second in ((trouble, GONE), (GONE, trouble)):
+        rig = Rig(BOTH)
+        rig.transport.on(MIRROR_URL, first)
+        rig.transport.on(URL, second)
+        with pytest.raises(Unavailable):
+            await rig.ask()
+
+
+async def test_a_source_left_alone_makes_it_unavailable_and_says_why() -> None:
+    rig = Rig(BOTH)
+    rig.transport.on(URL, GONE)
+    await failing(rig, 3)  # the mirror has no script: refused
+    asked = len(rig.transport.seen)
+    with pytest.raises(Unavailable) as caught:
+        await rig.ask()
+    (cause,) = caught.value.causes
+    assert (cause.source, cause.trouble) == ("region", Trouble.BREAKER_OPEN)
+    assert "refused" in str(caught.value) or "connected" in str(caught.value)
+    assert [seen.host for seen in rig.transport.seen[asked:]] == ["registry.example"]
+
+
+async def test_a_denial_is_told_when_the_rest_has_nothing() -> None:
+    rig = Rig(BOTH)
+    rig.transport.on(MIRROR_URL, GONE)
+    rig.transport.on(URL, Scripted(403))
+    with pytest.raises(Denied):
+        await rig.ask()
+
+
+async def test_304_is_an_answer() -> None:
+    rig = Rig()
+    rig.transport.on(URL, Scripted(304))
+    assert (await rig.ask()).status == 304
+
+
+async def test_no_source_at_all_is_unavailable() -> None:
+    with pytest.raises(Unavailable):
+        await Rig(()).ask()
+
+
+async def test_every_request_carries_the_loop_mark_and_refuses_codings() -> None:
+    rig = Rig(BOTH, siblings=(SIBLING,))
+    rig.transport.on(MIRROR_URL, GONE)
+    rig.transport.on(URL, FINE)
+    await rig.ask()
+    for seen in rig.transport.seen:
+        assert seen.headers.get("cdn-loop") == "skerry;id=rock-1"
+        assert seen.headers.get("accept-encoding") == "identity"
+        assert seen.headers.get("cache-control") is None
+
+
+async def test_a_sibling_is_asked_only_for_what_it_has_and_its_504_is_no_outage() -> None:
+    rig = Rig(BOTH, siblings=(SIBLING,))
+    rig.transport.on(NEIGHBOUR_URL, Scripted(504))
+    for _ in range(5):
+        with pytest.raises(Absent):
+            await rig.place(0).open(0)
+    assert rig.transport.seen[0].headers.get("cache-control") == "only-if-cached"
+    assert rig.client.statistics().siblings[0].breaker == "closed"
+    assert [place.source for place in rig.client.places(FETCH)] == ["neighbour", "region", "origin"]
+    assert len(rig.client.places(FETCH, siblings=False)) == 2
+
+
+async def test_siblings_may_be_asked_first_and_their_trouble_is_passed_over() -> None:
+    rig = Rig((ANONYMOUS,), siblings=(SIBLING,))
+    rig.transport.on(URL, GONE)
+    rig.transport.on(NEIGHBOUR_URL, FINE, DOWN)
+    first = await rig.client.ask(FETCH, body_bytes_max=9, siblings=True)
+    assert first.source == "neighbour"
+    with pytest.raises(Absent):
+        await rig.client.ask(FETCH, body_bytes_max=9, siblings=True)
+
+
+async def test_a_source_may_rewrite_and_prefix_paths() -> None:
+    moved = replace(ANONYMOUS, rewrite=lambda fetch: replace(fetch, path="/v2/x" + fetch.path[3:]))
+    rig = Rig((moved,))
+    rig.transport.on("https://registry.example/v2/x/a/manifests/1", FINE)
+    assert (await rig.ask()).body == b"fine"
+    below = Rig((replace(ANONYMOUS, prefix="/cache/"),))
+    below.transport.on("https://registry.example/cache/v2/a/manifests/1", FINE)
+    await below.ask(replace(FETCH, query="n=1"))
+    assert below.transport.seen[0].url.endswith("/cache/v2/a/manifests/1?n=1")
+
+
+# ---- places
+
+
+async def test_a_place_resumes_by_range() -> None:
+    rig = Rig()
+    head = (("Content-Range", "bytes 3-5/6"),)
+    rig.transport.on(URL, Scripted(206, head, b"def"))
+    opened = await rig.place().open(3)
+    assert (opened.offset_bytes, opened.size_bytes) == (3, 6)
+    assert rig.transport.seen[0].headers.get("range") == "bytes=3-"
+    await opened.exchange.close()
+    await opened.exchange.close()
+    assert rig.transport.open_exchanges == 0
+
+
+async def test_a_place_that_ignores_the_range_starts_at_zero() -> None:
+    rig = Rig()
+    rig.transport.on(URL, Scripted(body=b"abcdef"))
+    opened = await rig.place().open(3)
+    assert (opened.offset_bytes, opened.size_bytes) == (0, 6)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Scripted(206, (("Content-Range", "bytes 2-5/6"),), b"cdef"),
+        Scripted(206, (), b"def"),
+        Scripted(200, (("Content-Encoding", "gzip"),), b"def"),
+        Scripted(200, (("Content-Type", "text/html"),), b"<html>"),
+    ],
+)
+async def test_t11_t13_a_wrong_range_a_coding_and_a_web_page_are_trouble(wrong: Scripted) -> None:
+    rig = Rig()
+    rig.transport.on(URL, wrong)
+    for _ in range(3):
+        with pytest.raises(TransportError) as caught:
+            await rig.place().open(3)
+        assert caught.value.trouble is Trouble.PROTOCOL
+    assert rig.transport.open_exchanges == 0
+    assert not rig.client.reachable()
+
+
+async def test_bodies_that_are_cut_open_the_breaker_though_their_heads_were_fine() -> None:
+    rig = Rig()
+    rig.transport.on(URL, Scripted(body=b"abcdef", cut_after=3))
+    for _ in range(3):
+        with pytest.raises(TransportError):
+            await read(0, rig)
+    assert not rig.client.reachable()
+    assert rig.client.statistics().sources[0].troubles == (("cut", 3),)
+
+
+async def test_wrong_content_marks_the_source() -> None:
+    rig = Rig()
+    rig.place().wrong()
+    assert [e.kind for e in rig.events.recent()] == ["source.wrong_content"]
+    assert rig.client.statistics().sources[0].troubles == (("wrong_content", 1),)
+
+
+async def test_a_small_answer_that_is_not_small_is_refused() -> None:
+    rig = Rig()
+    rig.transport.on(URL, Scripted(body=b"x" * 11))
+    with pytest.raises(Unavailable):
+        await rig.client.ask(FETCH, body_bytes_max=10)
+    assert rig.transport.open_exchanges == 0
+
+
+# ---- breaker and limits at work
+
+
+async def test_t30_an_open_breaker_sends_nothing_then_one_probe() -> None:
+    rig = Rig()
+    rig.transport.on(URL, DOWN)
+    await failing(rig, 5)
+    assert len(rig.transport.seen) == 3
+    assert not rig.client.reachable()
+    assert rig.client.retry_after_seconds() == 2
+    rig.clock.advance(2)
+    rig.transport.on(URL, Scripted(hang=True))
+    probe = asyncio.ensure_future(rig.ask())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await failing(rig, 3)
+    assert len(rig.transport.seen) == 4
+    probe.cancel()
+    await asyncio.gather(probe, return_exceptions=True)
+    rig.transport.on(URL, FINE)
+    assert (await rig.ask()).body == b"fine"
+    kinds = [event.kind for event in rig.events.recent()]
+    assert kinds == ["breaker.opened", "breaker.closed"]
+    assert rig.client.reachable()
+
+
+async def test_t30_a_stalled_probe_is_released() -> None:
+    rig = Rig()
+    rig.transport.on(URL, DOWN)
+    await failing(rig, 3)
+    rig.clock.advance(2)
+    rig.transport.on(URL, Scripted(hang=True))
+    probe = asyncio.ensure_future(rig.ask())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    rig.clock.advance(15)
+    rig.transport.on(URL, FINE)
+    assert (await rig.ask()).body == b"fine"
+    probe.cancel()
+    await asyncio.gather(probe, return_exceptions=True)
+
+
+async def test_404_keeps_a_source_healthy_and_403_neither_hides_nor_counts() -> None:
+    rig = Rig()
+    rig.transport.on(URL, DOWN, DOWN, Scripted(403), Scripted(403), Scripted(403), DOWN)
+    await failing(rig, 2)
+    for _ in range(3):
+        with pytest.raises(Denied):
+            await rig.ask()
+    assert rig.client.reachable()
+    await failing(rig, 1)
+    assert not rig.client.reachable()
+
+
+async def test_t32_retry_after_is_obeyed_to_the_second() -> None:
+    rig = Rig()
+    limited = Scripted(429, (("Retry-After", "60"), ("ratelimit-remaining", "0;w=21600")))
+    rig.transport.on(URL, limited, FINE)
+    await failing(rig, 3)
+    assert len(rig.transport.seen) == 1
+    assert rig.client.retry_after_seconds() == 60
+    assert rig.client.statistics().sources[0].remaining == 0
+    assert [event.kind for event in rig.events.recent()] == ["source.rate_limited"]
+    rig.clock.advance(59.5)
+    await failing(rig, 1)
+    rig.clock.advance(0.5)
+    assert (await rig.ask()).body == b"fine"
+
+
+async def test_a_503_with_retry_after_is_obeyed_too() -> None:
+    rig = Rig()
+    rig.transport.on(URL, Scripted(503, (("Retry-After", "7"),)), FINE)
+    await failing(rig, 2)
+    assert len(rig.transport.seen) == 1
+    rig.clock.advance(7)
+    await rig.ask()
+
+
+async def test_a_request_budget_that_is_used_up_is_said_and_refills() -> None:
+    rig = Rig((replace(ANONYMOUS, requests_per_minute=2),))
+    rig.transport.on(URL, FINE)
+    await rig.ask()
+    await rig.ask()
+    with pytest.raises(Unavailable) as caught:
+        await rig.ask()
+    assert caught.value.causes[0].trouble is Trouble.BUDGET
+    assert rig.client.statistics().sources[0].requests_left == 0
+    rig.clock.advance(31)
+    await rig.ask()
+
+
+async def test_connections_are_bounded_per_source_and_given_back() -> None:
+    dial = Dial(connections_max=1, connect_seconds=0.005, first_byte_seconds=0.005)
+    rig = Rig((replace(ANONYMOUS, dial=dial),))
+    rig.transport.on(URL, FINE)
+    opened = await rig.place().open(0)
+    with pytest.raises(Unavailable) as caught:
+        await rig.ask()
+    assert caught.value.causes[0].trouble is Trouble.BUDGET
+    assert rig.client.reachable(), "a full house is not an outage"
+    await opened.exchange.close()
+    await rig.ask()
+    assert rig.client.statistics().sources[0].in_flight == 0
+
+
+async def test_bytes_per_second_pace_the_reading() -> None:
+    rig = Rig((replace(ANONYMOUS, bytes_per_second=100),))
+    rig.transport.on(URL, Scripted(body=b"x" * 300, chunk_bytes=100))
+    reading = asyncio.ensure_future(read(0, rig))
+    for seconds in (0, 1, 1):
+        rig.clock.advance(seconds)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not reading.done()
+    rig.clock.advance(1)
+    assert len(await asyncio.wait_for(reading, 5)) == 300
+
+
+async def test_one_dead_upstream_holds_no_place_of_another() -> None:
+    dead, living = Rig((ANONYMOUS,)), Rig((ANONYMOUS,))
+    dead.transport.on(URL, Scripted(hang=True))
+    living.transport.on(URL, FINE)
+    stuck = [asyncio.ensure_future(dead.ask()) for _ in range(50)]
+    assert (await asyncio.wait_for(living.ask(), 5)).body == b"fine"
+    for task in stuck:
+        task.cancel()
+    await asyncio.gather(*stuck, return_exceptions=True)
+    assert dead.client.statistics().sources[0].in_flight == 0
+
+
+async def test_metrics_count_outcomes_and_bytes_by_configured_names() -> None:
+    rig = Rig()
+    rig.transport.on(URL, FINE, GONE, DOWN)
+    await rig.ask()
+    with pytest.raises(Absent):
+        await rig.ask()
+    await failing(rig, 1)
+    assert rig.metrics.requests.series() == {
+        ("hub", "origin", "ok"): 1,
+        ("hub", "origin", "absent"): 1,
+        ("hub", "origin", "refused"): 1,
+    }
+    assert rig.metrics.bytes.value("hub", "origin") == 4
+    assert 'skerry_upstream_source_left_alone{upstream="hub",source="origin"} 0' in (
+        rig.registry.expose()
+    )
+
+
+async def test_the_query_is_sent_as_given() -> None:
+    rig = Rig()
+    rig.transport.on("https://registry.example/v2/a%2Fb", FINE)
+    await rig.ask(Fetch("GET", "/v2/a%2Fb", query="n=2&last=a%20b"))
+    assert rig.transport.seen[0].url == "https://registry.example/v2/a%2Fb?n=2&last=a%20b"
+
+
+async def test_nothing_is_left_after_close() -> None:
+    rig = Rig()
+    rig.transport.on(URL, FINE)
+    await rig.ask()
+    await rig.client.close()
+    assert rig.transport.open_exchanges == 0
