@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -99,12 +100,14 @@ class CatalogFile:
         )
         self._writes = self._commits = self._failures = 0
         self._writer: sqlite3.Connection | None = None
+        self._changing = threading.Lock()
         self._reader = self._open()
 
     def read(self, sql: str, parameters: Row = ()) -> list[Row]:
         """All rows of a query; no statement stays open, so no read holds the log back."""
         try:
-            return self._reader.execute(sql, parameters).fetchall()
+            with self._changing:
+                return self._reader.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
             raise CatalogUnusable(
                 f"the catalog cannot be read ({error})",
@@ -188,13 +191,20 @@ class CatalogFile:
         return True
 
     def _reopened(self) -> sqlite3.Connection:
-        """The writer, if the disk takes writes again. The reader changes, too: it may have been
-        opened on a file that was held to be immutable."""
-        writer = _writable(self._path)
-        if self._path is not None:
-            self._reader = _beside_writer(self._path)
-        self._writer = writer
-        return writer
+        """The writer, if the disk takes writes again.
+
+        The reader makes way first: SQLite shares what it knows of a file within a process, so a
+        reader from read-only days would keep the writer from writing.
+        """
+        with self._changing:
+            self._reader.close()
+            self._reader = self._open()
+        if self._writer is None:
+            raise CatalogReadOnly(
+                f"the catalog {self._path} is on a disk that takes no writes",
+                next_step="make the data directory writable; the next write tries again",
+            )
+        return self._writer
 
 
 def _beside_writer(path: Path) -> sqlite3.Connection:
