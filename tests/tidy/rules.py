@@ -20,6 +20,7 @@ FUNCTION_LINES_MAX = 60
 IMPURE = {"asyncio", "os", "random", "secrets", "socket", "sqlite3", "subprocess", "threading"} | {
     "pathlib", "shutil", "tempfile", "time", "uuid", "aiohttp", "uvicorn", "logging", "select",
 }  # fmt: skip
+PURE_PATHS = {"pathlib.PurePath", "pathlib.PurePosixPath"}
 SPAWNERS = {"create_task", "ensure_future"}
 EMPTY_NAMES = {"util", "utils", "helper", "helpers", "manager", "managers"}
 WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
@@ -51,7 +52,12 @@ def called_name(call: ast.Call) -> str:
 def a_core_has_no_io(source: Source) -> Iterator[str]:
     if not source.in_core:
         return
-    for name in sorted(IMPURE & {name.partition(".")[0] for name in source.imports()}):
+    names = source.imports()
+    roots = {name.partition(".")[0] for name in names}
+    paths = {name for name in names if name.startswith("pathlib.")}
+    if paths and paths <= PURE_PATHS:
+        roots.discard("pathlib")
+    for name in sorted(IMPURE & roots):
         yield f"{source.path}: a core imports {name}; take the value as an argument instead"
 
 

@@ -16,6 +16,8 @@ BREAKERS = [
     (rules.a_core_has_no_io, CORE, "import time"),
     (rules.a_core_has_no_io, CORE, "from os import path"),
     (rules.a_core_has_no_io, CORE, "import asyncio.events"),
+    (rules.a_core_has_no_io, CORE, "import pathlib"),
+    (rules.a_core_has_no_io, CORE, "from pathlib import Path, PurePosixPath"),
     (rules.a_core_knows_values_and_ports_only, CORE, "from skerry.telemetry.events import Events"),
     (rules.a_core_knows_values_and_ports_only, CORE, "from skerry.store.disk import Disk"),
     (rules.tasks_have_parents, SHELL, "asyncio.create_task(work())"),
@@ -51,6 +53,7 @@ def test_every_rule_has_a_breaker() -> None:
 
 
 CLEAN = [
+    (CORE, DOC + "from pathlib import PurePosixPath"),
     (CORE, DOC + "from skerry.base.digest import Digest\nfrom skerry.store.ports import Group"),
     ("src/skerry/aio/tasks.py", DOC + "loop.create_task(x)"),
     (SHELL, DOC + "from contextlib import contextmanager\nclass _Inner: ..."),
