@@ -222,3 +222,26 @@ async def test_a_failed_fsync_keeps_nothing(
             await spool.commit(digest_of(BIG))
     assert store.size_of(digest_of(BIG)) is None
     assert store.statistics().spool_count == 0
+
+
+async def test_the_bytes_are_durable_before_the_name_and_the_name_before_the_answer(
+    store: DiskStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Design section 4: prove, release followers, fsync, rename, fsync of the folder."""
+    steps: list[str] = []
+    fsync, rename = os.fsync, os.rename
+
+    def watched_fsync(fd: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{fd}"))
+        steps.append(f"fsync {'folder' if path.is_dir() else path.parent.name}")
+        fsync(fd)
+
+    def watched_rename(source: str, target: str) -> None:
+        steps.append(f"rename from {Path(source).parent.name}")
+        rename(source, target)
+
+    await store.put(digest_of(BIG), BIG)  # makes the folder
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(os, "rename", watched_rename)
+    await store.put(digest_of(BIG), BIG)
+    assert steps == ["fsync ingest", "rename from ingest", "fsync folder"]
