@@ -7,11 +7,22 @@ import json
 import pytest
 
 from skerry.app.drill.client import Got, RegistryClient
-from skerry.app.drill.processes import NodeProcess
+from skerry.app.drill.processes import NodeProcess, wait_until_still
 from tests.rig import nodes, outage
 from tests.rig.netns import FAR_ADDRESS, Cable
 from tests.rig.nodes import HOST
-from tests.rig.outage import FAULTS, FRESH, HALF, STALE, UNAVAILABLE, WHOLE, Fault, Road
+from tests.rig.outage import (
+    FAULTS,
+    FRESH,
+    HALF,
+    NOT_FOUND,
+    STALE,
+    UNAVAILABLE,
+    UNSEEN,
+    WHOLE,
+    Fault,
+    Road,
+)
 from tests.rig.processes import Rig, Service
 
 HANG_GUARD_SECONDS = 10.0
@@ -36,6 +47,7 @@ def test_what_is_here_is_served_and_what_is_not_fails_clearly(
     node = road.node()
     client = RegistryClient(node.registry, timeout_seconds=HANG_GUARD_SECONDS)
     outage.warm(client)
+    road.settle()
 
     fault.cut(road)
     before = road.connections()
@@ -62,6 +74,7 @@ def test_a_real_syn_black_hole_holds_nothing_that_is_here(rig: Rig, registry: Se
             node: NodeProcess = rig.node(settings)
             client = RegistryClient(node.registry, timeout_seconds=HANG_GUARD_SECONDS)
             outage.warm(client)
+            wait_until_still(cable.packets)
             cable.cut()
             for phase in ("running", "restarted"):
                 before = cable.packets()
@@ -80,7 +93,9 @@ def _everything_goes_on(client: RegistryClient, fault: Fault, phase: str) -> Non
     _half_an_image_is_half_served(client, fault)
     for number in range(MISSES):
         got = client.manifest(f"{HOST}/team/never", f"{phase}-{number}")
-        _fails_clearly(got, fault)
+        # A liar that changes bytes still says truly that there is no such name.
+        _fails_clearly(got, fault, also=NOT_FOUND if fault.lies else frozenset())
+    _an_unseen_image_is_not_made_up(client, fault)
     _cached_content_is_whole(client, STALE)
 
 
@@ -115,8 +130,17 @@ def _half_an_image_is_half_served(client: RegistryClient, fault: Fault) -> None:
             _fails_clearly(got, fault)
 
 
-def _fails_clearly(got: Got, fault: Fault) -> None:
-    assert got.status in fault.never, f"{got.status} {got.text()} {got.trouble}"
+def _an_unseen_image_is_not_made_up(client: RegistryClient, fault: Fault) -> None:
+    got = client.manifest(f"{HOST}/{UNSEEN}", FRESH)
+    if got.status == 200:
+        assert fault.lies
+        assert got.body == outage.unseen().manifest.data
+    else:
+        _fails_clearly(got, fault)
+
+
+def _fails_clearly(got: Got, fault: Fault, *, also: frozenset[int] = frozenset()) -> None:
+    assert got.status in fault.never | also, f"{got.status} {got.text()} {got.trouble}"
     error = json.loads(got.body)["errors"][0]
     assert error["code"], error
     if got.status in UNAVAILABLE:

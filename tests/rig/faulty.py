@@ -15,7 +15,6 @@ import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 
 from tests.rig.http import Asked, Reply, TinyServer, read_chunked, read_head
 
@@ -248,8 +247,3 @@ class Faulty:
             return replace(reply, body=await reader.read())
         finally:
             far.close()
-
-
-def host_of(url: str) -> str:
-    """`http://127.0.0.1:5000/x` -> `127.0.0.1:5000`."""
-    return urlsplit(url).netloc

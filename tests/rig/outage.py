@@ -16,14 +16,14 @@ from skerry.app.drill import wan as link
 from skerry.app.drill.client import Got, RegistryClient
 from skerry.app.drill.images import Image, index, push
 from skerry.app.drill.names import NameFault
-from skerry.app.drill.processes import NodeProcess, Setting
+from skerry.app.drill.processes import NodeProcess, Setting, wait_until_still
 from tests.rig import faulty, images, nodes
 from tests.rig.faulty import Rule
 from tests.rig.http import Reply
 from tests.rig.nodes import HOST
 from tests.rig.processes import Rig, Service, certificate
 
-WHOLE, HALF = "team/whole", "team/half"
+WHOLE, HALF, UNSEEN = "team/whole", "team/half", "team/unseen"
 FRESH, STALE = "fresh", "stale"
 UNAVAILABLE = frozenset({503})
 REFUSED = frozenset({403, 503})
@@ -52,6 +52,10 @@ class Road:
     def connections(self) -> int:
         """How often anybody tried to get out: connections that came, and names asked for."""
         return self.wan.statistics().connections + self.names.statistics().queries
+
+    def settle(self) -> None:
+        """Until what a warming left to do behind its answers is done."""
+        wait_until_still(self.connections)
 
     def link(self, mode: link.Mode) -> None:
         self.rig.run(self.wan.switch(mode))
@@ -86,7 +90,9 @@ class Road:
         if self.tls:
             more["ca_file"] = str(certificate(self.rig.folder)[0])
         if self.tokens:
-            more["realms"] = [f"{self.tokens.server.url}/token"]
+            # A realm over plain http is trusted only at the source's own host.
+            self.liar.realm = f"http://{HOST}:{self.tokens.server.port}/token"
+            more["realms"] = [self.liar.realm]
         windows = {FRESH: "1h"}
         port = self.names.port
         settings = nodes.settings(self.url, window="1ms", windows=windows, dns_port=port, **more)
@@ -158,12 +164,18 @@ def half() -> Image:
     return images.small(7)
 
 
+def unseen() -> Image:
+    """An image that is there upstream and was never asked for."""
+    return images.small(9)
+
+
 def load(registry: Service) -> None:
     """Puts both images into the real registry."""
     client = registry.client()
     for tag in (FRESH, STALE):
         push(client, WHOLE, cargo(), tag)
     push(client, HALF, half(), FRESH)
+    push(client, UNSEEN, unseen(), FRESH)
 
 
 def warm(client: RegistryClient, prefix: str = f"{HOST}/") -> None:

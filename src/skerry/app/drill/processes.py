@@ -159,6 +159,17 @@ def answers(authority: str) -> bool:
     return 0 < RegistryClient(authority, timeout_seconds=2).get("/v2/").status < 500
 
 
+def wait_until_still(read: Callable[[], int], *, quiet_seconds: float = 0.3) -> None:
+    """Until a count has stood still for so long. Raises NotReady when it never does."""
+    last, since, started = read(), time.monotonic(), time.monotonic()
+    while time.monotonic() - since < quiet_seconds:
+        time.sleep(POLL_SECONDS)
+        if (count := read()) != last:
+            last, since = count, time.monotonic()
+        if time.monotonic() - started > READY_SECONDS_MAX:
+            raise NotReady(f"a count is still rising after {READY_SECONDS_MAX:g} s: {last}")
+
+
 def free_port() -> int:
     """A loopback port nobody listens on at this moment."""
     with socket.socket() as probe:
