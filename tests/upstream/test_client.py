@@ -120,6 +120,14 @@ async def test_every_request_carries_the_loop_mark_and_refuses_codings() -> None
         assert seen.headers.get("cache-control") is None
 
 
+async def test_the_loop_marks_of_others_are_kept() -> None:
+    rig = Rig()
+    rig.transport.on(URL, FINE)
+    marked = FETCH.headers.with_fields(("CDN-Loop", "other;id=1"))
+    await rig.ask(replace(FETCH, headers=marked))
+    assert rig.transport.seen[0].headers.all("cdn-loop") == ("other;id=1, skerry;id=rock-1",)
+
+
 async def test_a_sibling_is_asked_only_for_what_it_has_and_its_504_is_no_outage() -> None:
     rig = Rig(BOTH, siblings=(SIBLING,))
     rig.transport.on(NEIGHBOUR_URL, Scripted(504))

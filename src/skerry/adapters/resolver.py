@@ -113,8 +113,14 @@ class NameResolver:
 
     async def _ask(self, host: str, within_seconds: float) -> _Found:
         resolver = self._dnspython(within_seconds)
-        four = self._nursery.start(_query(resolver, host, "A", within_seconds), name="dns A")
-        six = self._nursery.start(_query(resolver, host, "AAAA", within_seconds), name="dns AAAA")
+
+        def query(kind: str) -> asyncio.Task[_Found]:
+            # Configured servers know nothing of this machine's own search domains.
+            search = not self._servers
+            work = _query(resolver, host, kind, search=search, within_seconds=within_seconds)
+            return self._nursery.start(work, name=f"dns {kind}")
+
+        four, six = query("A"), query("AAAA")
         try:
             await asyncio.wait({four, six}, return_when=asyncio.FIRST_COMPLETED)
             if four.done() and not six.done() and (four.result().addresses or four.result().final):
@@ -161,12 +167,14 @@ class NameResolver:
         return self._hosts.get(name, ())
 
 
-async def _query(resolver: DnsPython, host: str, kind: str, within_seconds: float) -> _Found:
+async def _query(
+    resolver: DnsPython, host: str, kind: str, *, search: bool, within_seconds: float
+) -> _Found:
     import dns.exception
     import dns.resolver
 
     try:
-        answer = await resolver.resolve(host, kind, search=True, lifetime=within_seconds)
+        answer = await resolver.resolve(host, kind, search=search, lifetime=within_seconds)
     except dns.resolver.NXDOMAIN:
         return _Found(why="no such name", final=True)
     except dns.resolver.NoAnswer:

@@ -43,7 +43,8 @@ class Conversation:
         self._transport = transport
         self._clock = clock
         self._dial = source.content_dial
-        own = [("Accept-Encoding", "identity"), ("CDN-Loop", f"skerry;id={node_id}")]
+        self._loop_mark = f"skerry;id={node_id}"
+        own = [("Accept-Encoding", "identity")]
         if source.kind is SourceKind.SIBLING:
             # A sibling answers from what it has or not at all: no loop, no chain of waits.
             own.append(("Cache-Control", "only-if-cached"))
@@ -97,7 +98,11 @@ class Conversation:
     async def _converse(self, fetch: Fetch) -> Exchange:
         """The last answer after redirects and at most one challenge (T26: no 401 loop)."""
         url, own = self.source.locate(fetch)
-        headers = own.headers.without(*CREDENTIALS).with_fields(*self._own_headers)
+        # RFC 8586: every node on the way adds itself, none takes another's mark away.
+        marks = ", ".join(filter(None, (own.headers.joined("cdn-loop"), self._loop_mark)))
+        headers = own.headers.without(*CREDENTIALS).with_fields(
+            ("CDN-Loop", marks), *self._own_headers
+        )
         authorization = await self.tokens.ready(own.scope)
         exchange, crossed = await self._follow(own.method, url, headers, authorization)
         if exchange.status != 401 or crossed:
