@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.app.operations_twin import DIGEST, HALF, RememberingOperations
 
 from skerry.app.admin import OPENMETRICS, AdminDoor
 from skerry.app.admin_access import Access, TokenError, ensure_token, read_token
 from skerry.telemetry.metrics import Registry
 from skerry.wire.message import Answer, Headers, Request
+from tests.app.operations_twin import DIGEST, HALF, RememberingOperations
 
 TOKEN = "t" * 43
 

@@ -23,6 +23,7 @@ from skerry.app.settings_errors import Problem, SettingsError
 from skerry.app.settings_load import load, settings_file
 from skerry.app.settings_render import to_plain, to_toml
 from skerry.base.units import format_bytes, parse_seconds
+from skerry.cli.logs import log_to_stderr
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, Overrides, connect, overrides_of
 from skerry.cli.screen import Exit, ago, err, out, plain, print_json
 from skerry.registry.operations import Status
@@ -54,6 +55,7 @@ def up(
     check_doors_free(settings)
     import uvloop
 
+    log_to_stderr()
     uvloop.run(_serve(settings))
 
 
@@ -68,9 +70,7 @@ async def _serve(settings: Settings) -> None:
     node = Node(settings)
     await node.start()
     try:
-        doors = node.registry_door, node.admin_door
-        registry_port, admin_port = (door.port if door else 0 for door in doors)
-        greet(settings, registry_port=registry_port, admin_port=admin_port)
+        greet(settings, registry_port=node.registry_port, admin_port=node.admin_port)
         await stopping.wait()
     finally:
         await node.stop()

@@ -1,0 +1,33 @@
+"""The log's lines."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+
+from skerry.cli.logs import EVENTS_LOGGER, JsonLines
+
+
+def record(name: str, message: str, *, broken: bool = False) -> logging.LogRecord:
+    found = None
+    if broken:
+        try:
+            raise ValueError("two\nlines")
+        except ValueError:
+            found = sys.exc_info()
+    return logging.LogRecord(name, logging.WARNING, "f", 1, "%s", (message,), found)
+
+
+def test_an_event_is_logged_as_the_json_it_is() -> None:
+    assert JsonLines().format(record(EVENTS_LOGGER, '{"kind": "tag.moved"}')) == (
+        '{"kind": "tag.moved"}'
+    )
+
+
+def test_everything_else_becomes_one_json_line_with_its_traceback() -> None:
+    line = JsonLines().format(record("skerry.node", "a\nb", broken=True))
+    assert "\n" not in line
+    found = json.loads(line)
+    assert found["message"] == "a\nb"
+    assert "ValueError" in found["traceback"]
