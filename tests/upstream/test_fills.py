@@ -3,58 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
 from typing import cast
 
 import pytest
 
-from skerry.aio.tasks import Nursery
-from skerry.base.clock import ManualClock
 from skerry.base.digest import Digest, digest_of
-from skerry.store.ports import HELD_BACK_BYTES, DigestMismatch, StoreFull
-from skerry.store.testing import MemoryStore, read_segment
-from skerry.telemetry.events import Events
-from skerry.telemetry.metrics import Registry
-from skerry.upstream.fills import Fill, FillKey, Fills
+from skerry.store.ports import HELD_BACK_BYTES, DigestMismatch
+from skerry.store.testing import read_segment
+from skerry.upstream.fills import FillKey
 from skerry.upstream.flight import FillFailed
 from skerry.upstream.ports import Absent, Denied, Unavailable
 from skerry.upstream.testing import HONEST, Act, ScriptedPlace, absent, dead, denied
 from skerry.wire.message import BodyAborted, Segment
-
-DATA = random.Random(7).randbytes(300_000)
-DIGEST = digest_of(DATA)
-KEY = FillKey(DIGEST, "docker.io")
-GUARD_SECONDS = 10.0
-
-
-class Bench:
-    """One node's fills, with everything around them in memory."""
-
-    def __init__(self, *, fills_max: int = 64) -> None:
-        self.clock = ManualClock()
-        self.store = MemoryStore(self.clock)
-        self.crashes: list[BaseException] = []
-        self.nursery = Nursery(on_crash=lambda _, error: self.crashes.append(error))
-        self.events = Events(self.clock.now)
-        self.fills = Fills(
-            self.store,
-            self.nursery,
-            clock=self.clock,
-            events=self.events,
-            metrics=Registry(),
-            fills_max=fills_max,
-        )
-
-    def get(self, *places: ScriptedPlace, size: int | None = None, keep: bool = True) -> Fill:
-        return self.fills.get(KEY, places, size_bytes=size, keep=keep)
-
-    def assert_nothing_is_left(self, *places: ScriptedPlace) -> None:
-        assert len(self.nursery) == 0
-        assert not self.store.spools
-        assert [place.open_count for place in places] == [0] * len(places)
-        assert not self.fills.statistics().flying
-        assert not self.crashes
+from tests.upstream.fills_bench import DATA, DIGEST, KEY, Bench, read, settle, soon
 
 
 @pytest.fixture
@@ -62,24 +24,6 @@ async def bench() -> AsyncIterator[Bench]:
     bench = Bench()
     yield bench
     await bench.nursery.close()
-
-
-async def soon(awaitable: object) -> object:
-    return await asyncio.wait_for(awaitable, GUARD_SECONDS)  # type: ignore[arg-type]
-
-
-async def read(fill: Fill, offset: int = 0, size: int | None = None) -> bytes:
-    await fill.opened()
-    body = fill.body(offset, size)
-    if isinstance(body, AsyncIterator):
-        return b"".join([chunk async for chunk in body])
-    return await read_segment(body)
-
-
-async def settle(bench: Bench) -> None:
-    """Until every fill has ended."""
-    while bench.fills.statistics().flying:  # noqa: ASYNC110  turns of the loop, no event to await
-        await asyncio.sleep(0)
 
 
 async def test_a_missing_content_is_fetched_proven_and_kept(bench: Bench) -> None:
@@ -312,108 +256,6 @@ async def test_places_are_asked_for_when_the_turn_of_the_fill_has_come(bench: Be
     for fill in fills:
         await soon(fill.done())
     assert asked == [1]
-
-
-# No room: contents pass through.
-
-
-async def test_a_full_disk_lets_contents_pass_through_one_fetch_per_reader(bench: Bench) -> None:
-    bench.store.full = True
-    place = ScriptedPlace("origin", DATA)
-    fills = [bench.get(place) for _ in range(3)]
-    assert await soon(asyncio.gather(*(read(fill) for fill in fills))) == [DATA] * 3
-    assert place.offsets == [0, 0, 0]
-    assert bench.store.size_of(DIGEST) is None
-    assert bench.fills.statistics().passed_through_count == 3
-    await settle(bench)
-    bench.assert_nothing_is_left(place)
-
-
-async def test_what_passes_through_cannot_be_waited_for(bench: Bench) -> None:
-    bench.store.full = True
-    with pytest.raises(StoreFull):
-        await soon(bench.get(ScriptedPlace("origin", DATA)).done())
-
-
-async def test_what_passes_through_is_proven_too(bench: Bench) -> None:
-    bench.store.full = True
-    place = ScriptedPlace("liar", DATA, Act(flip_at=10))
-    seen = bytearray()
-
-    async def collect() -> None:
-        async for chunk in bench.get(place).stream():
-            seen.extend(chunk)
-
-    with pytest.raises(BodyAborted):
-        await soon(collect())
-    assert 0 < len(seen) <= len(DATA) - HELD_BACK_BYTES
-    assert place.wrong_count == 1
-
-
-async def test_what_passes_through_is_resumed_too(bench: Bench) -> None:
-    place = ScriptedPlace("origin", DATA, Act(cut_at=180_000), HONEST)
-    assert await soon(read(bench.get(place, keep=False))) == DATA
-    assert place.offsets == [0, 180_000]
-
-
-async def test_a_reader_of_a_range_that_passes_through_lets_the_rest_go(bench: Bench) -> None:
-    data = DATA * 10
-    place = ScriptedPlace("origin", data)
-    fill = bench.fills.get(FillKey(digest_of(data), "docker.io"), [place], keep=False)
-    assert await soon(read(fill, 1000, 5000)) == data[1000:6000]
-    await soon(settle(bench))
-    assert place.sent_bytes < len(data)
-    bench.assert_nothing_is_left(place)
-
-
-async def test_a_slow_reader_of_what_passes_through_holds_a_bounded_buffer(bench: Bench) -> None:
-    data = DATA * 20
-    place = ScriptedPlace("origin", data)
-    fill = bench.fills.get(FillKey(digest_of(data), "docker.io"), [place], keep=False)
-    await soon(fill.opened())
-    stream = fill.stream()
-    got = await anext(stream)
-    for _ in range(2000):
-        await asyncio.sleep(0)
-    assert place.sent_bytes < 4 << 20
-    got += b"".join([chunk async for chunk in stream])
-    assert got == data
-
-
-async def test_a_disk_that_fills_up_in_mid_fill_aborts_and_the_next_asker_passes_through(
-    bench: Bench,
-) -> None:
-    place = ScriptedPlace("origin", DATA, Act(stall_at=100_000), HONEST)
-    fill = bench.get(place)
-    await soon(fill.opened())
-    reader = asyncio.ensure_future(read(fill))
-    bench.store.full = True
-    place.release()
-    with pytest.raises(BodyAborted):
-        await soon(reader)
-    bench.store.full = False
-    assert await soon(read(bench.get(place))) == DATA
-    assert bench.store.size_of(DIGEST) is None, "it did not fit a moment ago"
-    bench.clock.advance(31)
-    await soon(bench.get(place).done())
-    assert bench.store.size_of(DIGEST) == len(DATA)
-
-
-async def test_a_disk_that_refuses_the_last_step_has_served_its_readers(bench: Bench) -> None:
-    place = ScriptedPlace("origin", DATA, Act(stall_at=299_999))
-    fill = bench.get(place)
-    await soon(fill.opened())
-    reader = asyncio.ensure_future(read(fill))
-
-    def refuse(*_: object) -> None:
-        raise StoreFull("no room for the name")
-
-    bench.store.keep = refuse  # type: ignore[method-assign]
-    place.release()
-    assert await soon(reader) == DATA
-    with pytest.raises(StoreFull):
-        await soon(fill.done())
-    assert bench.store.size_of(DIGEST) is None
 
 
 async def test_a_content_on_its_way_in_is_known_by_its_digest(bench: Bench) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter as Tally
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from skerry.aio.tasks import Nursery
@@ -84,7 +85,7 @@ class FillsStatistics:
     troubles: tuple[tuple[str, int], ...]
 
 
-Body = Segment | AsyncIterator[bytes]
+Body = Segment | AsyncGenerator[bytes, None]
 
 
 class Fill:
@@ -150,7 +151,7 @@ class Fill:
 
     async def stream(
         self, offset_bytes: int = 0, size_bytes: int | None = None
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """The bytes as they may be shown, wherever they are. Raises BodyAborted.
 
         To the end when `size_bytes` is None. What passes through can be read once, by the one
@@ -160,8 +161,9 @@ class Fill:
             await self.opened()
         flight = self._flight
         if flight.relay is not None:
-            async for chunk in flight.relay.stream(offset_bytes, size_bytes):
-                yield chunk
+            async with aclosing(flight.relay.stream(offset_bytes, size_bytes)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
             return
         position, stop = offset_bytes, None if size_bytes is None else offset_bytes + size_bytes
         while stop is None or position < stop:

@@ -23,23 +23,26 @@ TURNS_MAX = 2
 
 
 class Intake:
-    """Reads an exchange until its end. `close` lets the connection go."""
+    """Reads an exchange from the first `batch` on, until its end; `close` lets it go."""
 
     def __init__(self, exchange: Exchange, nursery: Nursery) -> None:
         self._exchange = exchange
+        self._nursery = nursery
         self._chunks: deque[bytes] = deque()
         self._held_bytes = 0
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._ended = False
         self._error: Exception | None = None
-        self._task = nursery.start(self._read(), name="fill.intake")
+        self._task: asyncio.Task[None] | None = None
 
     async def batch(self) -> bytes:
         """What has come since the last call, at least one byte; b"" at the body's end.
 
         Raises what the exchange raised, after the bytes that came before it.
         """
+        if self._task is None:
+            self._task = self._nursery.start(self._read(), name="fill.intake")
         while not self._chunks and not self._ended:
             self._changed.clear()
             await self._changed.wait()
@@ -56,9 +59,10 @@ class Intake:
 
     async def close(self) -> None:
         """Stops reading. Nothing is left of it afterwards, also when the caller is cancelled."""
-        self._task.cancel()
         try:
-            await asyncio.wait([self._task])
+            if self._task is not None:
+                self._task.cancel()
+                await asyncio.wait([self._task])
         finally:
             await self._exchange.close()
 

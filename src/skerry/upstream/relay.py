@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from skerry.base.digest import Digest, new_hasher
 from skerry.store.ports import HELD_BACK_BYTES, DigestMismatch, SpoolAborted
@@ -71,7 +71,9 @@ class Relay:
             self._chunks.clear()
             self._changed.set()
 
-    async def stream(self, offset_bytes: int, size_bytes: int | None) -> AsyncIterator[bytes]:
+    async def stream(
+        self, offset_bytes: int, size_bytes: int | None
+    ) -> AsyncGenerator[bytes, None]:
         """The reader's bytes. Raises BodyAborted; leaving early lets the source go."""
         skip, left = offset_bytes, size_bytes
         try:

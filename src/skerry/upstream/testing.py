@@ -29,7 +29,8 @@ class Act:
         raises: the open fails with this.
         cut_at: the body raises CUT there.
         ends_at: the body ends there as if all were well.
-        stall_at: the body waits there until `ScriptedPlace.release`.
+        stall_at: the body waits there until `ScriptedPlace.release`, or raises STALL.
+        stall_seconds: after how long it raises; None for never.
         ignores_range: starts at byte 0 whatever was asked.
         sized: says the length at all.
         size_lie_bytes: says this length instead of the true one.
@@ -43,6 +44,7 @@ class Act:
     cut_at: int | None = None
     ends_at: int | None = None
     stall_at: int | None = None
+    stall_seconds: float | None = None
     ignores_range: bool = False
     sized: bool = True
     size_lie_bytes: int | None = None
@@ -142,7 +144,7 @@ class ScriptedPlace:
         marks = [at for at in (act.cut_at, act.ends_at, act.stall_at) if at is not None]
         while True:
             if position == act.stall_at:
-                await self._released.wait()
+                await self._stall(act.stall_seconds, position)
             if act.cut_at is not None and position >= act.cut_at:
                 raise TransportError(Trouble.CUT, f"cut after {position} bytes")
             stop = min([position + self._chunk_bytes, *(at for at in marks if at > position)])
@@ -153,6 +155,14 @@ class ScriptedPlace:
             self.sent_bytes += len(piece)
             position += len(piece)
             yield piece
+
+    async def _stall(self, seconds: float | None, position: int) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._released.wait()
+        except TimeoutError:
+            what = f"nothing for {seconds} s after {position} bytes"
+            raise TransportError(Trouble.STALL, what) from None
 
 
 class ScriptedExchange:
