@@ -28,7 +28,7 @@ from skerry.registry.core.users import Users, parse_htpasswd
 from skerry.registry.desk import Desk
 from skerry.registry.front import Front
 from skerry.registry.remote import Remote
-from skerry.store.core.admission import AdmissionPolicy
+from skerry.store.core.admission import AdmissionPolicy, Verdict
 from skerry.store.service import Housekeeper, ScrubPolicy
 from skerry.telemetry.events import Events, Level
 from skerry.telemetry.metrics import Registry
@@ -104,6 +104,9 @@ class Node:
             node_id=settings.node.name,
             chance=self._chance,
             changed=self._forget_hot,
+            # The housekeeper needs the registry's inventory, and the registry the housekeeper.
+            admits=lambda key, size: housekeeper.admits(key, size) is Verdict.KEEP,
+            check=lambda digest: housekeeper.check(digest),
         )
         rooms = assemble(parts, self._rules())
         end(rooms.inventory.flush)

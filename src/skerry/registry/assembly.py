@@ -6,12 +6,13 @@ a whole registry over twins in a few lines.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
+from skerry.base.digest import Digest
 from skerry.registry.blobs import Blobs
 from skerry.registry.companions import Companions
 from skerry.registry.contents import Contents
@@ -64,7 +65,14 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the registry stands on."""
+    """What the registry stands on.
+
+    Attributes:
+        changed: called when ready answers may have become wrong.
+        admits: whether a content of a length should be kept when nobody asked for that.
+        check: re-hashes a blob, puts a bad one away and has it healed; the store's own `verify`
+            when absent.
+    """
 
     store: Store
     catalog: Catalog
@@ -77,6 +85,8 @@ class Parts:
     node_id: str
     chance: Random
     changed: Callable[[], None] = lambda: None
+    admits: Callable[[str, int], bool] = lambda key, size_bytes: True
+    check: Callable[[Digest], Awaitable[bool]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +115,7 @@ def assemble(parts: Parts, rules: Rules) -> RegistryRooms:
         remotes=parts.remotes,
         clock=clock,
         nursery=nursery,
+        admits=parts.admits,
     )
     wholeness = Wholeness(
         contents=contents, catalog=catalog, store=store, own_platform=rules.own_platform
@@ -168,9 +179,9 @@ def assemble(parts: Parts, rules: Rules) -> RegistryRooms:
         contents=contents,
         store=store,
         clock=clock,
-        events=parts.events,
         nursery=nursery,
         answer_seconds=rules.answer_seconds,
+        check=parts.check or store.verify,
     )
     images = Images(
         names=rules.names,

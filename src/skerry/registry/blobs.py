@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
@@ -18,8 +18,7 @@ from skerry.registry.contents import Contents
 from skerry.registry.core.errors import Code, RegistryError
 from skerry.registry.ports import Repository
 from skerry.registry.replies import Outcome, content_fields, still_fetching
-from skerry.store.ports import BlobMissing, Store
-from skerry.telemetry.events import Events, Level
+from skerry.store.ports import BlobMissing, Store, StoreError
 from skerry.upstream.ports import Absent
 from skerry.wire.message import Answer, Body, Request
 
@@ -41,16 +40,17 @@ class Blobs:
         contents: Contents,
         store: Store,
         clock: Clock,
-        events: Events,
         nursery: Nursery,
         answer_seconds: float,
+        check: Callable[[Digest], Awaitable[bool]],
     ) -> None:
+        """`check` re-hashes a blob and has a bad one put away and healed."""
         self._contents = contents
         self._store = store
         self._clock = clock
-        self._events = events
         self._nursery = nursery
         self._answer_seconds = answer_seconds
+        self._check = check
         self._asked: OrderedDict[tuple[str, Digest], float] = OrderedDict()
         self._verified: OrderedDict[Digest, float] = OrderedDict()
 
@@ -149,18 +149,10 @@ class Blobs:
 
     async def _verify(self, digest: Digest) -> None:
         try:
-            sound = await self._store.verify(digest)
-        except BlobMissing:
-            return
-        if not sound:
-            self._verified.pop(digest, None)
-            self._events.emit(
-                "blob.rotten",
-                str(digest),
-                cause="a client asked for it twice and its bytes no longer match",
-                next_step="it is in quarantine and is fetched again; check the disk",
-                level=Level.ERROR,
-            )
+            if not await self._check(digest):
+                self._verified.pop(digest, None)
+        except StoreError:
+            return  # gone meanwhile, or unreadable: opening it tells
 
 
 def _wanted(request: Request, digest: Digest, size: int) -> ByteRange | Unsatisfiable | None:

@@ -7,7 +7,7 @@ decides what a tag means.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from skerry.aio.single import SingleFlight
@@ -48,12 +48,15 @@ class Contents:
         remotes: Mapping[str, Remote],
         clock: Clock,
         nursery: Nursery,
+        admits: Callable[[str, int], bool],
     ) -> None:
+        """`admits` says whether a content of a length should be kept when nobody asked for that."""
         self._store = store
         self._catalog = catalog
         self._fills = fills
         self._remotes = remotes
         self._clock = clock
+        self._admits = admits
         self._manifests: SingleFlight[tuple[Repository, Digest], Held] = SingleFlight(
             nursery, name="manifest"
         )
@@ -127,14 +130,18 @@ class Contents:
         length = reply.headers.get("Content-Length", "") or ""
         return int(length) if length.isdigit() else None
 
-    def fill(self, repository: Repository, digest: Digest, *, keep: bool = True) -> Fill:
-        """Starts or joins the fill of a blob. Raises Absent for a local repository."""
+    def fill(self, repository: Repository, digest: Digest, *, explicit: bool = False) -> Fill:
+        """Starts or joins the fill of a blob. Raises Absent for a local repository.
+
+        Unless `explicit`, one that is too large for the store's good passes through.
+        """
         remote = self._remote_of(repository, digest)
+        size = self.announced_size(repository, digest)
         return self._fills.get(
             FillKey(digest, authority=repository.upstream, scope=repository.name),
             lambda: remote.client.places(blob_fetch("GET", repository.name, digest)),
-            size_bytes=self.announced_size(repository, digest),
-            keep=keep,
+            size_bytes=size,
+            keep=explicit or size is None or self._admits(str(digest), size),
         )
 
     def is_filling(self, digest: Digest) -> bool:
@@ -153,7 +160,7 @@ class Contents:
         if self._store.size_of(link.child) is not None:
             await self.confirm(repository, link.child)
             return
-        await self.fill(repository, link.child).done()
+        await self.fill(repository, link.child, explicit=True).done()
         await self._join(repository, link.child)
 
     async def joined(self, repository: Repository, fill: Fill, digest: Digest) -> None:

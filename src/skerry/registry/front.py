@@ -74,7 +74,7 @@ class Front:
         self._rooms = rooms
         self._names = names
         self._gate = gate
-        self._meters = meters
+        self.meters = meters
         self._node_id = node_id
         self._clock = clock
 
@@ -90,7 +90,7 @@ class Front:
             answer, outcome = _refusal(error, kind)
             if outcome is Outcome.FAILED:
                 _log.error("%s %s failed: %s", request.method, kind, error)
-        self._meters.answered(kind, outcome, self._clock.monotonic() - began)
+        self.meters.answered(kind, outcome, self._clock.monotonic() - began)
         return answer
 
     async def _route(

@@ -195,12 +195,16 @@ class SourceStatus:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamStatus:
+    """One upstream; its sources in the order they are tried."""
+
     name: str
     sources: tuple[SourceStatus, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ImageCounts:
+    """How many images are here: every one is whole or half."""
+
     whole: int
     half: int
     pinned: int
