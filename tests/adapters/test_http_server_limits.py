@@ -81,6 +81,17 @@ async def test_an_unread_body_is_passed_over() -> None:
         assert (await client.get("/none")).status == 404
 
 
+async def test_an_upload_right_behind_a_hot_request_arrives() -> None:
+    front = Front({"/up": count_body})
+    front.hot("/hot", b"hot")
+    async with opened(front) as door:
+        client = await connect(door)
+        await client.get("/hot")
+        upload = request("/up", "Content-Length: 5", method="PUT") + b"hello"
+        await client.send(request("/hot") + upload + request("/hot"))
+        assert [(await client.answer()).body for _ in range(3)] == [b"hot", b"5", b"hot"]
+
+
 async def test_an_upload_waits_for_its_reader() -> None:
     gate = asyncio.Event()
     chunk_sizes: list[int] = []
@@ -139,6 +150,7 @@ SMALL = DoorLimits(header_bytes_max=4096, header_count_max=20, url_bytes_max=100
     ("data", "status"),
     [
         (request("/", "X-A: " + "a" * 5000), 431),
+        (request("/", "X-A: " + "a" * 3_000_000), 431),
         (request("/", *(f"X-{n}: a" for n in range(30))), 431),
         (request("/" + "a" * 1001), 414),
         (b"GET / HTTP/1.1\r\n\r\n", 400),
