@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from tests.tidy.sources import Source
@@ -243,6 +244,32 @@ def modules_nobody_imports(sources: list[Source], started: set[str]) -> list[str
         if source.module not in used:
             dead.append(f"{source.path}: nobody imports it; wire it in or remove it")
     return dead
+
+
+def things_nobody_uses(sources: list[Source]) -> list[str]:
+    """Functions, classes and constants of the package whose name stands nowhere else in it.
+
+    That only a test uses a thing does not make it used. Twins for tests are told by their name.
+    """
+    counts: Counter[str] = Counter()
+    for source in sources:
+        if source.in_package:
+            counts.update(re.findall(r"\w+", source.text))
+    unused = []
+    for source in sources:
+        if not source.in_package or source.for_tests:
+            continue
+        for node in source.tree.body:
+            match node:
+                case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                    pass
+                case ast.ClassDef(name=name) | ast.Assign(targets=[ast.Name(id=name)]):
+                    pass
+                case _:
+                    continue
+            if counts[name] == 1 and not name.startswith(("__", "Manual")):
+                unused.append(f"{at(source, node)}: nobody uses {name}; use it or remove it")
+    return unused
 
 
 def unfinished_or_foreign(path: str, text: str) -> Iterator[str]:

@@ -6,7 +6,13 @@ import tomllib
 
 import pytest
 
-from tests.tidy.rules import RULES, Rule, modules_nobody_imports, unfinished_or_foreign
+from tests.tidy.rules import (
+    RULES,
+    Rule,
+    modules_nobody_imports,
+    things_nobody_uses,
+    unfinished_or_foreign,
+)
 from tests.tidy.sources import ROOT, python_files, text_files
 
 SOURCES = python_files()
@@ -22,6 +28,11 @@ def test_every_module_is_used() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     started = {target.partition(":")[0] for target in project["scripts"].values()}
     complaints = modules_nobody_imports(SOURCES, started)
+    assert not complaints, "\n" + "\n".join(complaints)
+
+
+def test_every_function_class_and_constant_is_used() -> None:
+    complaints = things_nobody_uses(SOURCES)
     assert not complaints, "\n" + "\n".join(complaints)
 
 

@@ -81,6 +81,16 @@ def test_a_module_that_only_its_test_imports_is_dead() -> None:
     assert dead == []
 
 
+def test_a_function_that_only_its_test_calls_is_unused() -> None:
+    disk = Source("src/skerry/store/disk.py", "LIMIT = 3\ndef size(): return LIMIT\nclass Old: ...")
+    test = Source(TEST, "size()\nOld()")
+    unused = rules.things_nobody_uses([disk, test])
+    assert [line.partition(": ")[2].split(";")[0] for line in unused] == [
+        "nobody uses size",
+        "nobody uses Old",
+    ]
+
+
 def test_notes_to_self_and_words_of_one_machine_are_found() -> None:
     text = "\n".join(("# TO" + "DO later", "fine", "see /wor" + "k/notes"))
     found = list(rules.unfinished_or_foreign("a.py", text))
