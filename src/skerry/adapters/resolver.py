@@ -70,11 +70,13 @@ class NameResolver:
         nursery: Nursery,
         servers: Sequence[str] = (),
         hosts_file: Path = Path("/etc/hosts"),
+        aaaa_delay_seconds: float = AAAA_DELAY_SECONDS,
     ) -> None:
         self._clock = clock
         self._nursery = nursery
         self._servers = tuple(_server(text) for text in servers)
         self._hosts_file = hosts_file
+        self._aaaa_delay_seconds = aaaa_delay_seconds
         self._hosts: dict[str, tuple[str, ...]] = {}
         self._hosts_stamp: tuple[int, int] | None = None
         self._cache: OrderedDict[str, tuple[tuple[str, ...], float]] = OrderedDict()
@@ -124,7 +126,7 @@ class NameResolver:
         try:
             await asyncio.wait({four, six}, return_when=asyncio.FIRST_COMPLETED)
             if four.done() and not six.done() and (four.result().addresses or four.result().final):
-                await asyncio.wait({six}, timeout=AAAA_DELAY_SECONDS)
+                await asyncio.wait({six}, timeout=self._aaaa_delay_seconds)
             else:
                 await asyncio.wait({four, six})
         finally:

@@ -92,11 +92,15 @@ Event = Asked | Alive | Succeeded | Failed | Released
 
 @dataclass(frozen=True, slots=True)
 class Allow:
+    """Send it; outcomes carry this ticket."""
+
     ticket: int
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
+    """Do not send it; ask again after so many seconds."""
+
     retry_after_seconds: float
 
 

@@ -29,6 +29,8 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
+    """Why a redirect is not followed."""
+
     trouble: Trouble
     what: str
 
