@@ -105,7 +105,10 @@ def plain(text: object) -> str:
 
 def ago(then: float, now: float) -> str:
     """How long ago, for people; `never` for 0."""
-    return f"{format_seconds(max(1.0, now - then))} ago" if then > 0 else "never"
+    if then <= 0:
+        return "never"
+    passed = max(1.0, now - then)
+    return f"{passed:.0f} s ago" if passed < 120 else f"{format_seconds(passed)} ago"
 
 
 def absolute(path: Path) -> str:
