@@ -105,6 +105,7 @@ def test_every_client_still_pulls_after_a_crash_and_a_cold_start_while_cut_off(
 ) -> None:
     name = f"{REPOSITORY}:1"
     assert scene.skopeo_pulls(name) == "whole"
+    scene.node.wait_until_stored()
     scene.cut()
     scene.node.restart()
     for reader, pull in PULLS.items():

@@ -48,6 +48,7 @@ def test_what_is_here_is_served_and_what_is_not_fails_clearly(
     client = RegistryClient(node.registry, timeout_seconds=HANG_GUARD_SECONDS)
     outage.warm(client)
     road.settle()
+    node.wait_until_stored()
 
     fault.cut(road)
     before = road.connections()
@@ -75,6 +76,7 @@ def test_a_real_syn_black_hole_holds_nothing_that_is_here(rig: Rig, registry: Se
             client = RegistryClient(node.registry, timeout_seconds=HANG_GUARD_SECONDS)
             outage.warm(client)
             wait_until_still(cable.packets)
+            node.wait_until_stored()
             cable.cut()
             for phase in ("running", "restarted"):
                 before = cable.packets()

@@ -5,6 +5,7 @@ Owns their construction; the plain ones come from the drill's builder.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,3 +106,13 @@ def cosign_signature(subject: Image, seed: int = 1) -> Image:
     """What hangs at `cosign_tag`: an image whose layer is a signed claim."""
     claim = document({"critical": {"image": {"docker-manifest-digest": str(subject.digest)}}})
     return with_layers(small(seed), (Piece.of(SIGNATURE_LAYER, claim),))
+
+
+def referrers_index(attached: list[Image]) -> Image:
+    """What hangs at the referrers fallback tag (distribution-spec 1.1, "Referrers Tag Schema")."""
+    entries = [
+        item.manifest.descriptor(artifactType=json.loads(item.manifest.data)["artifactType"])
+        for item in attached
+    ]
+    content = {"schemaVersion": 2, "mediaType": images.INDEX_TYPE, "manifests": entries}
+    return Image(Piece.of(images.INDEX_TYPE, document(content)))

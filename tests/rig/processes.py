@@ -21,7 +21,14 @@ import pytest
 from skerry.app.drill.client import RegistryClient
 from skerry.app.drill.loop import LoopThread
 from skerry.app.drill.names import NameServer
-from skerry.app.drill.processes import Child, NodeProcess, Setting, answers, free_port
+from skerry.app.drill.processes import (
+    Child,
+    NodeProcess,
+    Setting,
+    answers,
+    free_port,
+    wait_until_still,
+)
 from skerry.app.drill.wan import Wan
 from tests.rig.clients import Containerd, Podman
 from tests.rig.faulty import Faulty, TokenService
@@ -122,6 +129,10 @@ class Rig:
         self.run(wan.start())
         self._ends.callback(lambda: self.run(wan.close()))
         return wan
+
+    def settle(self, wan: Wan) -> None:
+        """Until nothing has come over a link for a moment."""
+        wait_until_still(lambda: wan.statistics().down_bytes)
 
     def tokens(self, *, user: str = "", password: str = "") -> TokenService:
         service = TokenService(user=user, password=password)

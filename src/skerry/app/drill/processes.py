@@ -137,6 +137,11 @@ class NodeProcess:
         self._child = Child(argv, log=self.log)
         self.ready_seconds = self._child.wait_until(lambda: answers(self.registry))
 
+    def wait_until_stored(self) -> None:
+        """Until everything that clients have got is durable too; that comes a moment later."""
+        ingest = self.folder / "data" / "ingest"
+        self.child.wait_until(lambda: not ingest.exists() or not any(ingest.iterdir()))
+
     def kill(self) -> None:
         """kill -9."""
         self.child.kill()

@@ -37,13 +37,15 @@ class Fault(StrEnum):
     """`amount` bytes a second come down, together over all connections or fewer."""
     CUT = "cut"
     """After `amount` more bytes came down, every connection is reset."""
+    CUT_ONCE = "cut_once"
+    """As CUT, and then the link is whole again."""
     ANSWER = "answer"
     """Old connections are reset; new ones get `text` as their answer and are closed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """A fault with its size: bytes per second for RATE, bytes for CUT, an answer for ANSWER."""
+    """A fault with its size: bytes per second for RATE, bytes for a CUT, an answer for ANSWER."""
 
     fault: Fault
     amount: int = 0
@@ -63,9 +65,9 @@ def rate(bytes_per_second: int) -> Mode:
     return Mode(Fault.RATE, bytes_per_second)
 
 
-def cut_after(count_bytes: int) -> Mode:
-    """The link breaks after so many more bytes came down."""
-    return Mode(Fault.CUT, count_bytes)
+def cut_after(count_bytes: int, *, then_heal: bool = False) -> Mode:
+    """The link breaks after so many more bytes came down, for good or for that moment."""
+    return Mode(Fault.CUT_ONCE if then_heal else Fault.CUT, count_bytes)
 
 
 def status_answer(status: int, reason: str, *fields: str) -> Mode:
@@ -217,13 +219,15 @@ class Wan:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(changed.wait(), count / mode.amount)
                 return 0
-        elif mode.fault is Fault.CUT:
+        elif mode.fault in (Fault.CUT, Fault.CUT_ONCE):
             count = min(count, self._down_left)
             self._down_left -= count
         self._down_bytes += count  # before the far end can have them: tests read the count then
         writer.write(chunk[:count])
-        if mode.fault is Fault.CUT and self._down_left <= 0:
+        if mode.fault in (Fault.CUT, Fault.CUT_ONCE) and self._down_left <= 0:
             await writer.drain()
+            if mode.fault is Fault.CUT_ONCE:
+                self._mode = PASS
             self._reset_all()
             raise ConnectionResetError("the link was cut")
         return count

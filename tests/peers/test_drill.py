@@ -1,0 +1,49 @@
+"""`skerry drill` as an operator sees it: no network, no other program, a table and an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from skerry.app.drill import run as drill
+from skerry.app.drill.processes import SKERRY
+from skerry.app.drill.report import Measured, Promise
+
+
+def test_the_drill_keeps_every_promise_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    argv = [*SKERRY, "drill", "--json", "--data-dir", str(tmp_path / "drill")]
+    # Nothing of the machine's own is needed, and no proxy of the machine is asked.
+    environment = {**os.environ, "PATH": "", "HTTP_PROXY": "http://127.0.0.1:1"}
+    ran = subprocess.run(
+        argv, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    said = json.loads(ran.stdout)
+    broken = [row for row in said["promises"] if not row["kept"]]
+    assert not broken
+    scenes = {row["scene"] for row in said["promises"]}
+    assert scenes >= {"refused", "silent", "1 byte/s", "answers 503", "name gone", "healed"}
+    assert list((tmp_path / "drill").iterdir()) == []
+
+
+def test_a_broken_promise_is_shown_and_makes_the_drill_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(drill, "CUTS", drill.CUTS[:1])
+    monkeypatch.setattr(drill, "CACHED_SECONDS", 0.0)  # nothing is that fast
+    assert drill.run(data_dir=tmp_path, keep=True, json_output=False) == 1
+    said = capsys.readouterr().out
+    assert "BROKEN" in said
+    assert "promised 0 s" in said
+    assert (tmp_path / "node" / "skerry.toml").exists()
+
+
+def test_a_promise_is_broken_by_a_fault_by_slowness_and_by_not_being_tried() -> None:
+    good = Measured("tag", 0.5)
+    assert Promise("x", "y", 1.0, (good,)).kept
+    for measured in ((good, Measured("tag", 0.5, "404")), (Measured("tag", 2.0),), ()):
+        assert not Promise("x", "y", 1.0, measured).kept
