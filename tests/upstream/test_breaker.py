@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -170,6 +172,17 @@ def test_whatever_happens_it_asks_again_within_the_bound(
     after = now + COOLDOWN_SECONDS_MAX
     _, commands = step(breaker, Asked(), after)
     assert isinstance(commands[0], Allow)
+
+
+def test_the_page_shows_the_table_as_it_is() -> None:
+    page = Path(__file__).parents[2] / "docs" / "internals" / "upstream.md"
+    shown = [
+        f"| {state} | "
+        + " | ".join(rule.__name__.strip("_").replace("_", " ") for rule in row)
+        + " |"
+        for state, row in ((state.value, rules.values()) for state, rules in RULES.items())
+    ]
+    assert [line for line in page.read_text().splitlines() if line in shown] == shown
 
 
 def test_an_unknown_event_raises() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from client_rig import (
@@ -344,6 +345,29 @@ async def test_bytes_per_second_pace_the_reading() -> None:
         assert not reading.done()
     rig.clock.advance(1)
     assert len(await asyncio.wait_for(reading, 5)) == 300
+
+
+async def test_t25_a_body_of_one_byte_a_second_is_given_up_as_a_stall() -> None:
+    rig = Rig()
+    second = partial(rig.clock.advance, 1)
+    rig.transport.on(URL, Scripted(body=b"x" * 999, chunk_bytes=1, before_chunk=second))
+    with pytest.raises(Unavailable) as caught:
+        await rig.ask()
+    assert caught.value.causes[0].trouble is Trouble.STALL
+    assert rig.clock.monotonic() == 15
+    assert rig.transport.open_exchanges == 0
+
+
+async def test_a_refusal_gives_its_connection_back() -> None:
+    limited = replace(ANONYMOUS, requests_per_minute=1, dial=Dial(connections_max=1))
+    rig = Rig((limited,))
+    rig.transport.on(URL, FINE)
+    await rig.ask()
+    for _ in range(3):
+        with pytest.raises(Unavailable, match="requests/min"):
+            await rig.ask()
+    rig.clock.advance(60)
+    assert (await asyncio.wait_for(rig.ask(), 5)).body == b"fine"
 
 
 async def test_one_dead_upstream_holds_no_place_of_another() -> None:

@@ -27,6 +27,7 @@ class Scripted:
         cut_after: the body breaks off after so many bytes.
         stall_after: the body falls silent after so many bytes.
         chunk_bytes: how the body is cut up.
+        before_chunk: called before each chunk; the place to move a clock on.
     """
 
     status: int = 200
@@ -37,6 +38,7 @@ class Scripted:
     cut_after: int | None = None
     stall_after: int | None = None
     chunk_bytes: int = 65536
+    before_chunk: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,8 @@ class MemoryExchange:
         return self
 
     async def __anext__(self) -> bytes:
+        if self._script.before_chunk is not None:
+            self._script.before_chunk()
         faults = [f for f in (self._script.cut_after, self._script.stall_after) if f is not None]
         stop = min([len(self._body), *faults])
         chunk = self._body[self._sent : min(stop, self._sent + self._script.chunk_bytes)]
