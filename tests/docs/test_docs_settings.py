@@ -10,7 +10,7 @@ import pytest
 from skerry.app.settings import Settings
 from skerry.app.settings_errors import SettingsError
 from skerry.app.settings_load import load
-from tests.docs.pages import Page, pages
+from tests.docs.pages import ROOT, Page, pages
 
 SECTIONS = set(Settings.__struct_encode_fields__)
 
@@ -43,6 +43,10 @@ BLOCKS = [(page, text) for page in pages() for text in page.fences("toml") if is
 @pytest.mark.parametrize(("page", "text"), BLOCKS, ids=lambda part: getattr(part, "name", ""))
 def test_settings_that_are_shown_are_taken(page: Page, text: str, tmp_path: Path) -> None:
     assert refused(text, tmp_path) == [], page.name
+
+
+def test_the_settings_file_we_ship_is_taken(tmp_path: Path) -> None:
+    assert refused((ROOT / "deploy" / "skerry.toml").read_text(), tmp_path) == []
 
 
 def test_the_readme_shows_settings() -> None:
