@@ -275,7 +275,7 @@ def test_opening_does_not_grow_with_the_catalog(tmp_path: Path) -> None:
     with writer:
         writer.execute("BEGIN")
         writer.executemany(
-            "INSERT INTO member VALUES ('docker.io', 'library/nginx', ?, 'layer', 1.0)",
+            "INSERT INTO member VALUES ('docker.io', 'library/nginx', ?, 'layer', 1.0, 1)",
             ((f"sha256:{number:064x}",) for number in range(100_000)),
         )
         writer.execute("COMMIT")

@@ -81,9 +81,14 @@ class SqliteCatalog:
             _insert_manifest(db, manifest)
             kinds = {str(link.child): link.kind for link in reversed(manifest.links)}
             kinds[str(manifest.digest)] = "manifest"
+            own = str(manifest.digest)
             db.executemany(
-                "INSERT INTO member VALUES (?,?,?,?,?) ON CONFLICT DO NOTHING",
-                [(*_key(repository), digest, kind, now) for digest, kind in kinds.items()],
+                "INSERT INTO member VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE "
+                "SET proven = max(proven, excluded.proven)",
+                [
+                    (*_key(repository), digest, kind, now, digest == own)
+                    for digest, kind in kinds.items()
+                ],
             )
 
         await self._file.write(change)
@@ -96,8 +101,8 @@ class SqliteCatalog:
         self, repository: Repository, digest: Digest, kind: str, *, now: float
     ) -> None:
         await self._run(
-            "INSERT INTO member VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE "
-            "SET last_used = max(last_used, excluded.last_used)",
+            "INSERT INTO member VALUES (?,?,?,?,?,1) ON CONFLICT DO UPDATE "
+            "SET last_used = max(last_used, excluded.last_used), proven = 1",
             (*_key(repository), str(digest), kind, now),
         )
 
@@ -115,6 +120,12 @@ class SqliteCatalog:
 
     def repositories_of(self, digest: Digest) -> list[Repository]:
         sql = "SELECT upstream, repository FROM member WHERE digest = ? ORDER BY 1, 2"
+        return [Repository(*row) for row in self._file.read(sql, (str(digest),))]
+
+    def holders(self, digest: Digest) -> list[Repository]:
+        sql = (
+            "SELECT upstream, repository FROM member WHERE digest = ? AND proven = 1 ORDER BY 1, 2"
+        )
         return [Repository(*row) for row in self._file.read(sql, (str(digest),))]
 
     def referrers(self, repository: Repository, subject: Digest) -> list[Manifest]:

@@ -46,7 +46,7 @@ CREATE TABLE link (
 CREATE INDEX link_by_parent ON link (parent);
 CREATE TABLE member (
     upstream TEXT NOT NULL, repository TEXT NOT NULL, digest TEXT NOT NULL,
-    kind TEXT NOT NULL, last_used REAL NOT NULL,
+    kind TEXT NOT NULL, last_used REAL NOT NULL, proven INTEGER NOT NULL,
     PRIMARY KEY (upstream, repository, digest)
 ) WITHOUT ROWID;
 CREATE INDEX member_by_digest ON member (digest);

@@ -70,13 +70,29 @@ class Contents:
 
     def size_here(self, repository: Repository, digest: Digest) -> int | None:
         """Length of a content this repository may serve from the store now, else None."""
+        return self._store.size_of(digest) if self._may_serve(repository, digest) else None
+
+    def _may_serve(self, repository: Repository, digest: Digest) -> bool:
+        """Whether the repository holds a content, as far as is known here.
+
+        A manifest that names it is enough while anybody may read it somewhere: a layer shared by
+        two images stays pullable through both. What only private upstreams hold has to be proven
+        to be in this very repository, or a forged manifest would give it away (T17, T23).
+        """
         if not self._catalog.is_member(repository, digest):
-            return None
-        return self._store.size_of(digest)
+            return False
+        if not any(remote.private for remote in self._remotes.values()):
+            return True
+        holders = self._catalog.holders(digest)
+        return repository in holders or not all(map(self._is_private, holders))
+
+    def _is_private(self, repository: Repository) -> bool:
+        remote = self.remote(repository)
+        return remote is not None and remote.private
 
     async def manifest_here(self, repository: Repository, digest: Digest) -> Held | None:
         """A manifest from the store alone; None when it is not held in this repository."""
-        if not self._catalog.is_member(repository, digest):
+        if not self._may_serve(repository, digest):
             return None
         known = self._catalog.manifest(digest)
         if known is None:
@@ -175,7 +191,7 @@ class Contents:
             return
 
     async def _join(self, repository: Repository, digest: Digest) -> None:
-        if not self._catalog.is_member(repository, digest):
+        if repository not in self._catalog.holders(digest):
             await self._catalog.put_member(repository, digest, "blob", now=self._clock.now())
 
     async def _fetch_manifest(self, repository: Repository, digest: Digest) -> Held:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import io
 import tarfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -92,23 +92,16 @@ async def export_layout(
         digests[manifest.digest] = None
         below = (link.child for link in reachable(manifest.digest, catalog.manifest))
         digests.update((child, None) for child in below if store.size_of(child) is not None)
-    size = 0
     try:
         await _in_thread(lambda: remove(part))
-        sink = await _in_thread(lambda: open_sink(part, archive=path.suffix == ".tar"))
-        try:
-            await _add(sink, LAYOUT_FILE, LAYOUT_BODY)
-            for digest in digests:
-                size += await _export_blob(sink, store, digest)
-            await _add(sink, INDEX_FILE, index_body(roots))
-            await _in_thread(sink.finish)
-            await _in_thread(lambda: publish(part, path))
-        except BaseException:
-            sink.abandon()
-            remove(part)
-            raise
+        size = await _write(part, roots, digests, store, archive=path.suffix == ".tar")
+        await _in_thread(lambda: publish(part, path))
     except OSError as error:
+        remove(part)
         raise LayoutError(f"{path} cannot be written ({error})") from error
+    except BaseException:
+        remove(part)  # also when cancelled while it was being opened
+        raise
     return Written(path, len(digests), size)
 
 
@@ -161,6 +154,8 @@ class _Import:
             await self._store.put(manifest.digest, data)
             await self._catalog.put_manifest(repository, manifest, now=now)
             self.sizes[manifest.digest] = len(data)
+        for link in blobs.values():  # read from the layout itself: proven to be of this image
+            await self._catalog.put_member(repository, link.child, link.kind, now=now)
         if tag is not None:
             # What an upstream says of the tag is not known yet: it is checked at its first use.
             said = now if repository.local else 0.0
@@ -222,6 +217,29 @@ async def _pieces(source: Source, name: str) -> AsyncIterator[bytes]:
         raise LayoutError(f"{name} in the layout cannot be read ({error})") from error
     finally:
         file.close()
+
+
+async def _write(
+    part: Path,
+    roots: Sequence[tuple[str, Manifest]],
+    digests: Iterable[Digest],
+    store: Store,
+    *,
+    archive: bool,
+) -> int:
+    """The whole layout, durable, not under its name yet. Returns the bytes of its blobs."""
+    sink = await _in_thread(lambda: open_sink(part, archive=archive))
+    size = 0
+    try:
+        await _add(sink, LAYOUT_FILE, LAYOUT_BODY)
+        for digest in digests:
+            size += await _export_blob(sink, store, digest)
+        await _add(sink, INDEX_FILE, index_body(roots))
+        await _in_thread(sink.finish)
+    except BaseException:
+        sink.abandon()
+        raise
+    return size
 
 
 async def _add(sink: Sink, name: str, data: bytes) -> None:

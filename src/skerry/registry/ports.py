@@ -163,7 +163,8 @@ class Catalog(Protocol):
         """Accepts a manifest into a repository, in one transaction.
 
         The manifest and every child it links become members of the repository; a member there
-        already keeps its last use.
+        already keeps its last use. That a child is there is the manifest's word only, see
+        `holders`.
         """
 
     def is_member(self, repository: Repository, digest: Digest) -> bool: ...
@@ -176,7 +177,15 @@ class Catalog(Protocol):
     def members(self, repository: Repository | None = None) -> Iterable[Member]:
         """All members, of one repository or of all."""
 
-    def repositories_of(self, digest: Digest) -> list[Repository]: ...
+    def repositories_of(self, digest: Digest) -> list[Repository]:
+        """Where a content is a member, in order."""
+
+    def holders(self, digest: Digest) -> list[Repository]:
+        """Where a content is proven to be: accepted as a manifest, or put as a member.
+
+        The others only have a manifest that names it, which anybody who may push there can write.
+        """
+
     def referrers(self, repository: Repository, subject: Digest) -> list[Manifest]:
         """Members of the repository whose subject is this, by digest."""
 

@@ -136,7 +136,7 @@ class Pushes:
             if link.foreign:
                 continue
             size = self._store.size_of(link.child)
-            if size is None or not self._catalog.is_member(repository, link.child):
+            if size is None or repository not in self._catalog.holders(link.child):
                 raise RegistryError(
                     Code.MANIFEST_BLOB_UNKNOWN,
                     f"{repository} does not hold {link.child}",

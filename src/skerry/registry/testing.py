@@ -132,6 +132,19 @@ async def a_member_keeps_its_last_use(catalog: Catalog) -> None:
     expect(not list(catalog.members(OTHER)), "a use makes no member")
 
 
+async def a_manifests_word_alone_makes_no_holder_t17(catalog: Catalog) -> None:
+    """Naming a content is not having it."""
+    image = some_image("shared", "a layer")
+    layer = image.links[-1].child
+    await catalog.put_manifest(NGINX, image, now=1.0)
+    expect(catalog.holders(image.digest) == [NGINX], "the manifest itself was given")
+    expect(catalog.is_member(NGINX, layer), "its layer is a member")
+    expect(catalog.holders(layer) == [], "but nobody has shown to have it")
+    await catalog.put_member(NGINX, layer, "layer", now=2.0)
+    await catalog.put_manifest(NGINX, image, now=3.0)
+    expect(catalog.holders(layer) == [NGINX], "what was proven stays proven")
+
+
 async def members_are_put_found_and_deleted_with_their_tags_t17(catalog: Catalog) -> None:
     image = some_image("a", "layer")
     for where in (PUSHED, NGINX):
@@ -255,6 +268,7 @@ CATALOG_CHECKS: tuple[Check, ...] = (
     tags_come_in_ascii_order,
     a_manifest_brings_its_children_into_the_repository,
     a_member_keeps_its_last_use,
+    a_manifests_word_alone_makes_no_holder_t17,
     members_are_put_found_and_deleted_with_their_tags_t17,
     referrers_are_found_by_repository,
     parents_are_the_manifests_that_link_it_here,

@@ -170,7 +170,7 @@ class Uploads:
         if not is_name(source):
             return False
         with self.needing(digest):
-            held = self._catalog.is_member(Repository(LOCAL, source), digest)
+            held = Repository(LOCAL, source) in self._catalog.holders(digest)
             if not held or self._store.size_of(digest) is None:
                 return False
             await self._catalog.put_member(repository, digest, "layer", now=self._clock.now())
