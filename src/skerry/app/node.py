@@ -6,6 +6,7 @@ Owns the composition; alone knows which adapter is in use. Holds no policy.
 from __future__ import annotations
 
 import logging
+import os
 import random
 import secrets
 from contextlib import AsyncExitStack
@@ -184,8 +185,8 @@ class Node:
         admin = AdminDoor(
             desk,
             metrics=self.metrics,
-            access=Access(token, hosts=doors.admin_hosts),
-            not_ready=lambda: "",
+            access=Access(token, hosts=(*doors.admin_hosts, self.settings.node.name)),
+            not_ready=self._not_ready,
         )
         host, port = split_address(doors.registry)
         self.registry_door = Door(
@@ -229,6 +230,11 @@ class Node:
             await self.clock.sleep(UPKEEP_SECONDS)
             await rooms.inventory.flush()
             await rooms.pushes.sweep()
+
+    def _not_ready(self) -> str:
+        """Why what is cached cannot be served, "" when it can."""
+        blobs = self.settings.node.data_path / "blobs"
+        return "" if os.access(blobs, os.R_OK | os.X_OK) else f"{blobs} cannot be read"
 
     def _forget_hot(self) -> None:
         if self.registry_door is not None:

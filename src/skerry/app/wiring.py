@@ -8,9 +8,9 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from skerry.app.settings import Settings, SiblingSettings, SourceSettings, UpstreamSettings
+from skerry.app.settings_checks import read_password
 from skerry.registry.core.freshness import TagWindow
 from skerry.registry.core.names import NameTable, UpstreamName
 from skerry.upstream.ports import Dial, Fetch
@@ -42,7 +42,7 @@ def tag_windows(settings: Settings) -> tuple[TagWindow, ...]:
 
 
 def upstream_of(settings: UpstreamSettings) -> Upstream:
-    """One upstream with its sources in order. Reads password files; raises OSError."""
+    """One upstream with its sources in order. Reads password files; raises SettingsError."""
     return Upstream(
         name=settings.name,
         sources=tuple(_source(source) for source in settings.sources),
@@ -58,13 +58,12 @@ def siblings_of(settings: Settings, upstream: UpstreamSettings) -> tuple[Source,
 
 
 def _source(settings: SourceSettings) -> Source:
-    password = Path(settings.password_file).read_text().strip() if settings.password_file else None
     return Source(
         name=settings.name,
         url=settings.url,
         kind=SourceKind(settings.kind),
         username=settings.username or None,
-        password=password,
+        password=read_password(settings) or None,
         realms=settings.realms,
         redirect_hosts=settings.redirect_hosts,
         dial=Dial(
