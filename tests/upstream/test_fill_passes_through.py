@@ -61,6 +61,11 @@ async def test_what_passes_through_is_resumed_too(bench: Bench) -> None:
     assert place.offsets == [0, 180_000]
 
 
+async def test_the_end_of_a_content_can_be_asked_for_alone(bench: Bench) -> None:
+    place = ScriptedPlace("origin", DATA, Act(sized=False))
+    assert await soon(read(bench.get(place, keep=False), 200_001)) == DATA[200_001:]
+
+
 async def test_a_reader_of_a_range_that_passes_through_lets_the_rest_go(bench: Bench) -> None:
     data = DATA * 10
     place = ScriptedPlace("origin", data)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from skerry.base.digest import Digest, digest_of
 from skerry.store.ports import HELD_BACK_BYTES, DigestMismatch
-from skerry.store.testing import read_segment
+from skerry.store.testing import MemorySpool, read_segment
 from skerry.upstream.fills import FillKey
-from skerry.upstream.flight import FillFailed
+from skerry.upstream.flight import FillFailed, TooLarge
 from skerry.upstream.ports import Absent, Denied, Unavailable
 from skerry.upstream.testing import HONEST, Act, ScriptedPlace, absent, dead, denied
 from skerry.wire.message import BodyAborted, Segment
@@ -140,6 +140,39 @@ async def test_after_a_lie_the_next_asker_gets_a_new_fetch(bench: Bench) -> None
     assert await soon(read(bench.get(place))) == DATA
 
 
+async def test_whoever_asks_again_at_once_does_not_join_the_failure(bench: Bench) -> None:
+    place = ScriptedPlace("origin", DATA, Act(flip_at=299_999), HONEST)
+
+    async def insist() -> bytes:
+        with pytest.raises(DigestMismatch):
+            await bench.get(place).done()
+        return await read(bench.get(place))
+
+    assert await soon(insist()) == DATA
+
+
+async def test_small_chunks_are_written_in_big_pieces(bench: Bench) -> None:
+    place = ScriptedPlace("origin", DATA, chunk_bytes=1000)
+    written: list[int] = []
+    begin = bench.store.begin
+
+    async def spied(**wish: Any) -> MemorySpool:
+        spool = await begin(**wish)
+        write = spool.write
+
+        async def count(chunk: bytes) -> None:
+            written.append(len(chunk))
+            await write(chunk)
+
+        spool.write = count  # type: ignore[method-assign, assignment]
+        return spool
+
+    bench.store.begin = spied  # type: ignore[method-assign]
+    await soon(bench.get(place).done())
+    assert sum(written) == len(DATA)
+    assert len(written) < 10
+
+
 async def test_a_small_lie_never_becomes_an_answer(bench: Bench) -> None:
     place = ScriptedPlace("portal", b"<html>please log in</html>")
     with pytest.raises(DigestMismatch):
@@ -165,6 +198,15 @@ async def test_what_cannot_be_had_says_why_to_every_asker(
             await soon(fill.opened())
         with pytest.raises(error):
             await soon(fill.done())
+
+
+async def test_a_content_longer_than_its_asker_takes_is_refused(bench: Bench) -> None:
+    place = ScriptedPlace("origin", DATA, Act(sized=False))
+    with pytest.raises(TooLarge):
+        bench.fills.get(KEY, [place], size_bytes=len(DATA), size_bytes_max=1000)
+    with pytest.raises(Unavailable, match="more than 1000 bytes"):
+        await soon(bench.fills.get(KEY, [place], size_bytes_max=1000).opened())
+    assert place.sent_bytes < len(DATA)
 
 
 async def test_an_empty_content_is_a_content(bench: Bench) -> None:
@@ -214,7 +256,7 @@ async def test_closing_the_nursery_in_mid_fill_leaves_nothing(bench: Bench) -> N
 
 async def test_closing_the_nursery_before_a_fill_begins_wakes_its_askers(bench: Bench) -> None:
     fill = bench.get(ScriptedPlace("origin", DATA))
-    await soon(bench.nursery.close())
+    await bench.nursery.close()  # at once: the task never takes its first step
     with pytest.raises(FillFailed):
         await soon(fill.opened())
 

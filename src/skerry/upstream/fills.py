@@ -20,7 +20,7 @@ from skerry.store.ports import Store, StoreError
 from skerry.telemetry.events import Events, Level
 from skerry.telemetry.metrics import Registry
 from skerry.upstream.core.fill import SIZE_BYTES_MAX
-from skerry.upstream.flight import Flight, Places
+from skerry.upstream.flight import Flight, Places, TooLarge
 from skerry.upstream.ports import Cause
 from skerry.wire.message import BodyAborted, Segment
 
@@ -243,11 +243,13 @@ class Fills:
         """Joins the fill of this content, or starts it.
 
         `places` are tried in order; a callable is asked when the fill's turn has come.
-        `size_bytes` is the length the asker knows for sure (a descriptor said it), and more than
-        `size_bytes_max` is never taken in. With `keep`
-        false, or when the store has no room, the content passes through memory: see `Fill`.
-        Raises RuntimeError after the nursery has closed.
+        `size_bytes` is the length the asker knows for sure (a descriptor said it); more than
+        `size_bytes_max` is never taken in. With `keep` false, or when the store has no room, the
+        content passes through memory: see `Fill`. Raises TooLarge when the two contradict each
+        other (no place is to blame for that), and RuntimeError after the nursery has closed.
         """
+        if size_bytes is not None and size_bytes > size_bytes_max:
+            raise TooLarge(f"{key.digest} is {size_bytes} bytes long, only {size_bytes_max} may be")
         wish = Wish(key, places, size_bytes, size_bytes_max)
         flight, started_at = self._joinable.get(key, (None, 0.0))
         if flight is not None and not flight.ended and flight.relay is None:

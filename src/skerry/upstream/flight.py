@@ -13,7 +13,7 @@ from typing import Protocol
 
 from skerry.aio.tasks import Nursery
 from skerry.base.digest import Digest
-from skerry.base.errors import SkerryError
+from skerry.base.errors import Party, SkerryError
 from skerry.store.ports import (
     HELD_BACK_BYTES,
     DigestMismatch,
@@ -35,6 +35,12 @@ Places = Sequence[Place] | Callable[[], Sequence[Place]]
 
 class FillFailed(SkerryError):
     """The node itself could not finish a fill: it was stopped, or it has a bug."""
+
+
+class TooLarge(SkerryError):
+    """A content is longer than its asker may take."""
+
+    party = Party.UPSTREAM
 
 
 class Watch(Protocol):
