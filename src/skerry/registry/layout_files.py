@@ -194,8 +194,8 @@ def remove(path: Path) -> None:
     """Removes what a layout that was not finished left behind."""
     if path.is_dir():
         shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    elif path.exists():
+        path.unlink()
 
 
 def _sync(folder: Path) -> None:
