@@ -226,13 +226,10 @@ class World:
         return statuses
 
     async def settle(self) -> None:
-        """Lets what runs behind the answers come to its end."""
-        for _ in range(2000):
-            await asyncio.sleep(0)
-            if not len(self.nursery):
-                return
-        if len(self.nursery):
-            await asyncio.sleep(0.05)
+        """Lets what runs behind the answers come to its end, hashing threads included."""
+        async with asyncio.timeout(10):
+            while len(self.nursery):
+                await self.nursery.idle()
 
     async def close(self) -> None:
         await self.nursery.close()

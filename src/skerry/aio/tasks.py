@@ -43,6 +43,11 @@ class Nursery:
     def __len__(self) -> int:
         return len(self._tasks)
 
+    async def idle(self) -> None:
+        """Waits until the children that run now have ended."""
+        if self._tasks:
+            await asyncio.wait(list(self._tasks))
+
     async def close(self) -> None:
         """Cancels every child and waits for all of them."""
         self._closed = True

@@ -96,20 +96,74 @@ class RegistryRooms:
     front: Front
     images: Images
     inventory: RegistryInventory
-    contents: Contents
-    tags: Tags
-    wholeness: Wholeness
-    companions: Companions
     pushes: Pushes
     healing: Healing
     shelf: Shelf
 
 
+@dataclass(frozen=True, slots=True)
+class _Pulling:
+    """What pulling takes, in the order in which each needs the one before."""
+
+    contents: Contents
+    wholeness: Wholeness
+    tags: Tags
+    listings: Listings
+    companions: Companions
+
+
 def assemble(parts: Parts, rules: Rules) -> RegistryRooms:
     """Makes and joins the rooms; starts nothing."""
-    catalog, store, clock, nursery = parts.catalog, parts.store, parts.clock, parts.nursery
-    contents = Contents(
+    catalog, store, clock = parts.catalog, parts.store, parts.clock
+    pulling = _pulling(parts, rules)
+    pushes = Pushes(
         store=store,
+        catalog=catalog,
+        clock=clock,
+        uploads=Uploads(store=store, catalog=catalog, clock=clock, chance=parts.chance),
+        changed=parts.changed,
+    )
+    inventory = RegistryInventory(
+        catalog=catalog,
+        store=store,
+        remotes=parts.remotes,
+        is_filling=pulling.contents.is_filling,
+        is_uploading=pushes.is_uploading,
+        clock=clock,
+        changed=parts.changed,
+    )
+    return RegistryRooms(
+        front=_front(parts, rules, pulling=pulling, pushes=pushes, inventory=inventory),
+        images=Images(
+            names=rules.names,
+            tags=pulling.tags,
+            wholeness=pulling.wholeness,
+            companions=pulling.companions,
+            catalog=catalog,
+            store=store,
+            inventory=inventory,
+            clock=clock,
+            nursery=parts.nursery,
+        ),
+        inventory=inventory,
+        pushes=pushes,
+        healing=Healing(
+            contents=pulling.contents, catalog=catalog, events=parts.events, nursery=parts.nursery
+        ),
+        shelf=Shelf(
+            catalog=catalog,
+            wholeness=pulling.wholeness,
+            inventory=inventory,
+            windows=rules.windows,
+            clock=clock,
+        ),
+    )
+
+
+def _pulling(parts: Parts, rules: Rules) -> _Pulling:
+    catalog, clock, nursery = parts.catalog, parts.clock, parts.nursery
+    contents = Contents(
+        store=parts.store,
         catalog=catalog,
         fills=parts.fills,
         remotes=parts.remotes,
@@ -118,7 +172,7 @@ def assemble(parts: Parts, rules: Rules) -> RegistryRooms:
         admits=parts.admits,
     )
     wholeness = Wholeness(
-        contents=contents, catalog=catalog, store=store, own_platform=rules.own_platform
+        contents=contents, catalog=catalog, store=parts.store, own_platform=rules.own_platform
     )
     tags = Tags(
         contents=contents,
@@ -148,76 +202,41 @@ def assemble(parts: Parts, rules: Rules) -> RegistryRooms:
         enabled=rules.companions,
     )
     tags.on_take_over = companions.start
-    pushes = Pushes(
-        store=store,
-        catalog=catalog,
-        clock=clock,
-        uploads=Uploads(store=store, catalog=catalog, clock=clock, chance=parts.chance),
-        changed=parts.changed,
-    )
-    inventory = RegistryInventory(
-        catalog=catalog,
-        store=store,
-        remotes=parts.remotes,
-        is_filling=contents.is_filling,
-        is_uploading=pushes.is_uploading,
-        clock=clock,
-        changed=parts.changed,
-    )
-    meters = Meters(parts.metrics)
+    return _Pulling(contents, wholeness, tags, listings, companions)
 
+
+def _front(
+    parts: Parts,
+    rules: Rules,
+    *,
+    pulling: _Pulling,
+    pushes: Pushes,
+    inventory: RegistryInventory,
+) -> Front:
+    meters = Meters(parts.metrics)
     manifests = Manifests(
-        contents=contents,
-        tags=tags,
-        companions=companions,
-        clock=clock,
+        contents=pulling.contents,
+        tags=pulling.tags,
+        companions=pulling.companions,
+        clock=parts.clock,
         answer_seconds=rules.answer_seconds,
         used=inventory.used,
         meters=meters,
     )
     blobs = Blobs(
-        contents=contents,
-        store=store,
-        clock=clock,
-        nursery=nursery,
+        contents=pulling.contents,
+        store=parts.store,
+        clock=parts.clock,
+        nursery=parts.nursery,
         answer_seconds=rules.answer_seconds,
-        check=parts.check or store.verify,
-    )
-    images = Images(
-        names=rules.names,
-        tags=tags,
-        wholeness=wholeness,
-        companions=companions,
-        catalog=catalog,
-        store=store,
-        inventory=inventory,
-        clock=clock,
-        nursery=nursery,
+        check=parts.check or parts.store.verify,
     )
     private = frozenset(name for name, remote in parts.remotes.items() if remote.private)
-    front = Front(
-        rooms=Rooms(manifests, blobs, listings, pushes),
+    return Front(
+        rooms=Rooms(manifests, blobs, pulling.listings, pushes),
         names=rules.names,
         gate=Gate(users=rules.users, private=private, local_enabled=rules.local_enabled),
         meters=meters,
         node_id=parts.node_id,
-        clock=clock,
-    )
-    return RegistryRooms(
-        front=front,
-        images=images,
-        inventory=inventory,
-        contents=contents,
-        tags=tags,
-        wholeness=wholeness,
-        companions=companions,
-        pushes=pushes,
-        healing=Healing(contents=contents, catalog=catalog, events=parts.events, nursery=nursery),
-        shelf=Shelf(
-            catalog=catalog,
-            wholeness=wholeness,
-            inventory=inventory,
-            windows=rules.windows,
-            clock=clock,
-        ),
+        clock=parts.clock,
     )

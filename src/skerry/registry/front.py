@@ -29,7 +29,7 @@ from skerry.registry.core.names import (
     resolve,
 )
 from skerry.registry.core.paging import page
-from skerry.registry.core.referrers import filtered, index_of
+from skerry.registry.core.referrers import FILTERS_APPLIED, filtered, index_of
 from skerry.registry.gate import Gate
 from skerry.registry.listings import Listings
 from skerry.registry.loops import refuse_loop
@@ -158,7 +158,7 @@ class Front:
         shown = filtered(found, request.query_value("artifactType"))
         fields = [("Content-Type", OCI_INDEX)]
         if shown.applied:
-            fields.append(("OCI-Filters-Applied", "artifactType"))
+            fields.append(FILTERS_APPLIED)
         if stale:
             fields.append(STALE_LIST)
         answer = Answer(200, Headers(fields), index_of(shown.descriptors))
