@@ -69,3 +69,8 @@ class Rig:
             for name in names
             for value in seen.headers.all(name)
         ]
+
+    async def read(self, number: int = 0, offset: int = 0) -> bytes:
+        """A whole body of a place."""
+        opened = await self.place(number).open(offset)
+        return b"".join([chunk async for chunk in opened.exchange.chunks()])

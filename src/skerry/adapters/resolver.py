@@ -135,7 +135,9 @@ class NameResolver:
         parts = [t.result() for t in (four, six) if t.done() and not t.cancelled()]
         useful = [part for part in parts if part.addresses]
         if not useful:
-            return _Found(why=next((part.why for part in parts if part.why), "no address"))
+            why = next((part.why for part in parts if part.why), "no address")
+            asked = ", ".join(str(server) for server in resolver.nameservers)
+            return _Found(why=f"{why} (asked {asked})")
         return _Found(
             tuple(a for part in useful for a in part.addresses)[:ADDRESSES_MAX],
             min(part.ttl_seconds for part in useful),
