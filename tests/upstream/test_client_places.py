@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from client_rig import URL, Rig
+from client_rig import FETCH, URL, Rig
 
 from skerry.upstream.ports import TransportError, Trouble, Unavailable
 from skerry.upstream.testing_transport import Scripted
