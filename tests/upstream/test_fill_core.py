@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -361,3 +363,14 @@ def test_whatever_happens_the_machine_keeps_its_promises(
                     assert not is_open
     assert fill.received_bytes == written <= 60
     assert tries <= 3 * places
+
+
+def test_the_page_shows_the_table_as_it_is() -> None:
+    page = Path(__file__).parents[2] / "docs" / "internals" / "fill-engine.md"
+    table = [
+        f"| {state.value} | {event.__name__} | {rule.__name__.strip('_').replace('_', ' ')} |"
+        for state, rules in RULES.items()
+        for event, rule in rules.items()
+    ]
+    states = tuple(f"| {state.value} | " for state in State)
+    assert [line for line in page.read_text().splitlines() if line.startswith(states)] == table
