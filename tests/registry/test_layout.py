@@ -301,8 +301,13 @@ async def test_a_cancelled_export_leaves_nothing_behind(tmp_path: Path, turns: i
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_what_is_here_already_is_not_read_again(tmp_path: Path) -> None:
+async def test_t17_a_layout_without_the_bytes_gives_no_right_to_what_others_hold(
+    tmp_path: Path,
+) -> None:
     node = Node()
     await node.export(tmp_path / "x", ("x:1", await node.image(LAYER)))
+    await node.read(tmp_path / "x")
     (tmp_path / "x" / "blobs" / "sha256" / digest_of(LAYER).hex).unlink()
-    assert [image.tag for image in await node.read(tmp_path / "x")] == ["1"]
+    assert [image.tag for image in await node.read(tmp_path / "x")] == ["1"]  # held: not read again
+    with pytest.raises(LayoutError, match="lacks"):
+        await node.read(tmp_path / "x", lambda _: (HUB, "1"))

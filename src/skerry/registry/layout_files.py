@@ -31,6 +31,8 @@ class Sink(Protocol):
 
 
 class FolderSink:
+    """A layout written as a folder."""
+
     def __init__(self, path: Path) -> None:
         self._path = path
 
@@ -85,6 +87,8 @@ class Source(Protocol):
 
 
 class FolderSource:
+    """A layout read from a folder; a blob that is a link is not there."""
+
     def __init__(self, path: Path) -> None:
         self._path = path
 
@@ -105,6 +109,8 @@ class FolderSource:
 
 
 class TarSource:
+    """A layout read from an archive. Raises LayoutError when one of its names is a trick."""
+
     def __init__(self, path: Path) -> None:
         self._tar = tarfile.open(path, "r:")  # noqa: SIM115
         self._members: dict[str, tarfile.TarInfo] = {}

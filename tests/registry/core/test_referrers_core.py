@@ -16,7 +16,6 @@ from skerry.registry.core.referrers import (
     fallback_tag,
     filtered,
     index_of,
-    links_of,
     listing_body,
     merge,
     parse_body,
@@ -98,8 +97,3 @@ def test_tags_beside_an_image_follow_the_schemes() -> None:
 def test_t22_an_upstream_cannot_flood_or_trick_us_with_referrers(data: bytes) -> None:
     with pytest.raises(InvalidManifest):
         parse_referrers(data)
-
-
-def test_referrers_can_be_fetched_as_manifests() -> None:
-    (link,) = links_of([SBOM])
-    assert (link.child, link.kind, link.size_bytes) == (SBOM.digest, "manifest", 5)

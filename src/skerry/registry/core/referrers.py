@@ -24,7 +24,7 @@ from skerry.registry.core.manifests import (
     objects,
     size_in,
 )
-from skerry.registry.ports import Link, Manifest
+from skerry.registry.ports import Manifest
 
 FILTERS_APPLIED = ("OCI-Filters-Applied", "artifactType")
 COMPANION_SUFFIXES = (".sig", ".att", ".sbom")
@@ -121,13 +121,6 @@ def index_of(descriptors: Iterable[Descriptor]) -> bytes:
         "manifests": [_json(descriptor) for descriptor in descriptors],
     }
     return json.dumps(document, separators=(",", ":")).encode()
-
-
-def links_of(descriptors: Iterable[Descriptor]) -> tuple[Link, ...]:
-    """Referrers as manifests to fetch."""
-    return tuple(
-        Link(item.digest, "manifest", item.media_type, item.size_bytes) for item in descriptors
-    )
 
 
 def _descriptors(items: list[Json]) -> tuple[Descriptor, ...]:
