@@ -332,7 +332,7 @@ def run(
         stuck = str(error)
     assert world is not None  # noqa: S101
     world.history.remains = world.remains(stuck)
-    _let_go(loop)
+    let_go(loop)
     return world.close()
 
 
@@ -341,7 +341,8 @@ def _error(context: dict[str, Any]) -> BaseException:
     return error if isinstance(error, BaseException) else RuntimeError(context["message"])
 
 
-def _let_go(loop: VirtualLoop) -> None:
+def let_go(loop: VirtualLoop) -> None:
+    """Ends what is left of a world."""
     for task in asyncio.all_tasks(loop):
         task.cancel()
     with suppress(Stuck):
