@@ -120,12 +120,6 @@ def test_listed_upstreams_replace_the_defaults(file: Path) -> None:
     assert settings.upstreams[1].sources[0].url == "https://r.lan:5000"
 
 
-def test_the_last_tag_window_matches_every_tag(file: Path) -> None:
-    file.write_text('[[registry.tag_window]]\npattern = "edge"\nwindow = "10s"\n')
-    windows = read(file).registry.tag_windows
-    assert [(w.pattern, w.window_seconds) for w in windows] == [("edge", 10.0), ("*", 300.0)]
-
-
 def test_paths_of_a_file_are_meant_beside_it(file: Path) -> None:
     (file.parent / "ca.pem").write_text("x")
     file.write_text(

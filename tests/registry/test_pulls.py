@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -292,5 +293,27 @@ async def test_what_travels_with_an_image_is_cached_behind_the_first_pull() -> N
         assert set(await world.pull(NAME, signature, f"sha256-{AMD.digest.hex}.sig")) == {200}
         assert (await world.get(f"/v2/{NAME}/tags/list")).status == 200
         assert (await world.get(f"/v2/{NAME}/referrers/{AMD.digest}")).status == 200
+    finally:
+        await world.close()
+
+
+async def test_nothing_is_held_longer_than_the_deadline() -> None:
+    world = World(answer_seconds=0.05)
+    try:
+        world.up.hang = True
+        for path in (
+            "manifests/1",
+            f"manifests/{AMD.digest}",
+            f"blobs/{AMD.digest}",
+            "tags/list",
+            f"referrers/{AMD.digest}",
+        ):
+            answer = await asyncio.wait_for(world.get(f"/v2/{NAME}/{path}"), 10)
+            assert answer.status == 503, path
+            assert answer.headers.get("Retry-After"), path
+        head = await asyncio.wait_for(
+            world.get(f"/v2/{NAME}/blobs/{AMD.digest}", method="HEAD"), 10
+        )
+        assert head.status == 503
     finally:
         await world.close()

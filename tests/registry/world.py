@@ -64,6 +64,7 @@ class FakeUpstream:
     asked: list[str] = field(default_factory=list)
     received: list[Headers] = field(default_factory=list)
     down: Trouble | None = None
+    hang: bool = False
     status: int = 0
     retry_after: str = ""
     lie: dict[str, bytes] = field(default_factory=dict)
@@ -98,6 +99,8 @@ class FakeUpstream:
         path = "/" + url.split("://", 1)[1].split("/", 1)[1].partition("?")[0]
         self.asked.append(f"{method} {path}")
         self.received.append(headers)
+        if self.hang:
+            await asyncio.Event().wait()
         if self.down is not None:
             raise TransportError(self.down, f"is {self.down.value}")
         if self.status:

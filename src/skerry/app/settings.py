@@ -58,21 +58,13 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class TagWindow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """[[registry.tag_window]]: how long a tag is believed before it is checked again."""
+    """[[registry.tag_window]]: how long a tag is believed before it is checked again.
+
+    Tags that match none of them have the windows of `registry.core.freshness`.
+    """
 
     pattern: str
     window_seconds: Seconds = msgspec.field(name="window")
-
-
-DEFAULT_TAG_WINDOW = TagWindow(pattern="*", window_seconds=300.0)
-"""Added last whenever no pattern is `*`, so that every tag has a window."""
-
-TAG_WINDOWS = (
-    TagWindow(pattern="latest", window_seconds=60.0),
-    TagWindow(pattern="v[0-9]*.[0-9]*.[0-9]*", window_seconds=3600.0),
-    TagWindow(pattern="[0-9]*.[0-9]*.[0-9]*", window_seconds=3600.0),
-    DEFAULT_TAG_WINDOW,
-)
 
 
 class LocalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -90,7 +82,7 @@ class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     companions: bool = True
     negative_window_seconds: Seconds = msgspec.field(default=10.0, name="negative_window")
     users_file: FilePath = ""
-    tag_windows: tuple[TagWindow, ...] = msgspec.field(default=TAG_WINDOWS, name="tag_window")
+    tag_windows: tuple[TagWindow, ...] = msgspec.field(default=(), name="tag_window")
     local: LocalSettings = LocalSettings()
 
 

@@ -20,7 +20,6 @@ from urllib.parse import urlsplit
 import msgspec
 
 from skerry.app.settings import (
-    DEFAULT_TAG_WINDOW,
     DEFAULT_UPSTREAMS,
     Settings,
     SiblingSettings,
@@ -113,9 +112,6 @@ def default_data_dir(env: Mapping[str, str], machine: Machine) -> Path:
 def complete(settings: Settings, env: Mapping[str, str], machine: Machine) -> Settings:
     """Fills in what depends on the machine or on other settings."""
     node = settings.node
-    windows = settings.registry.tag_windows
-    if not any(window.pattern == "*" for window in windows):
-        windows = (*windows, DEFAULT_TAG_WINDOW)
     return msgspec.structs.replace(
         settings,
         node=msgspec.structs.replace(
@@ -123,7 +119,6 @@ def complete(settings: Settings, env: Mapping[str, str], machine: Machine) -> Se
             name=node.name or _name_of(machine.host_name),
             data_dir=node.data_dir or str(default_data_dir(env, machine)),
         ),
-        registry=msgspec.structs.replace(settings.registry, tag_windows=windows),
         upstreams=tuple(_upstream(upstream) for upstream in settings.upstreams),
         siblings=tuple(_sibling(sibling) for sibling in settings.siblings),
     )

@@ -239,4 +239,5 @@ def _front(
         meters=meters,
         node_id=parts.node_id,
         clock=parts.clock,
+        answer_seconds=rules.answer_seconds,
     )

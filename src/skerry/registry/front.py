@@ -6,6 +6,7 @@ contents. distribution-spec 1.1 "Endpoints".
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ from skerry.registry.manifests import Manifests
 from skerry.registry.meters import Meters
 from skerry.registry.ports import Repository
 from skerry.registry.push import Pushes
-from skerry.registry.replies import Outcome
+from skerry.registry.replies import Outcome, still_fetching
 from skerry.store.ports import DigestMismatch, SpoolAborted, StoreError
 from skerry.upstream.ports import Absent, Denied, TransportError, Unavailable
 from skerry.wire.message import Answer, Headers, Hot, Request
@@ -70,6 +71,7 @@ class Front:
         meters: Meters,
         node_id: str,
         clock: Clock,
+        answer_seconds: float,
     ) -> None:
         self._rooms = rooms
         self._names = names
@@ -77,6 +79,7 @@ class Front:
         self.meters = meters
         self._node_id = node_id
         self._clock = clock
+        self._answer_seconds = answer_seconds
 
     async def __call__(self, request: Request) -> Answer:
         began = self._clock.monotonic()
@@ -123,10 +126,8 @@ class Front:
             )
         elif isinstance(target, BlobTarget):
             answer, outcome = await self._rooms.blobs.answer(request, repository, target.digest)
-        elif isinstance(target, TagsTarget):
-            answer, outcome = await self._tags(request, repository, target)
-        elif isinstance(target, ReferrersTarget):
-            answer, outcome = await self._referrers(request, repository, target)
+        elif isinstance(target, TagsTarget | ReferrersTarget):
+            answer, outcome = await self._list(request, repository, target)
         else:
             raise RegistryError(Code.UNSUPPORTED, "uploads are written, not read")
         if self._gate.is_private(repository):
@@ -139,6 +140,18 @@ class Front:
         headers = Headers((*_JSON, _VERSION, *challenge))
         hot = None if challenge else Hot(self._clock.monotonic() + 60, lambda: None)
         return Answer(200, headers, b"{}", hot), Outcome.HIT
+
+    async def _list(
+        self, request: Request, repository: Repository, target: TagsTarget | ReferrersTarget
+    ) -> tuple[Answer, Outcome]:
+        """Within the deadline, like everything that may need an upstream."""
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                if isinstance(target, TagsTarget):
+                    return await self._tags(request, repository, target)
+                return await self._referrers(request, repository, target)
+        except TimeoutError:
+            raise still_fetching(repository, "the list") from None
 
     async def _tags(
         self, request: Request, repository: Repository, target: TagsTarget

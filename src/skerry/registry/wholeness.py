@@ -13,14 +13,18 @@ from skerry.aio.each import each
 from skerry.base.digest import Digest
 from skerry.base.errors import Party, SkerryError
 from skerry.registry.contents import Contents
-from skerry.registry.core.whole import Completeness, completeness, platforms_held, reachable
+from skerry.registry.core.whole import (
+    DEPTH_MAX,
+    Completeness,
+    completeness,
+    platforms_held,
+    reachable,
+)
 from skerry.registry.ports import Catalog, Link, Manifest, Repository
 from skerry.store.ports import Store, StoreFull
 
 PARALLEL_MAX = 4
 """Contents of one image fetched at once: enough to fill a link, few enough to leave room."""
-DEPTH_MAX = 4
-"""Indexes within indexes (known failure T22)."""
 
 
 class TooLarge(SkerryError):
