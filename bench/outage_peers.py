@@ -21,7 +21,6 @@ class Mirror:
     prefix: str
     authority: Callable[[], str]
     restart: Callable[[], None]
-    settle: Callable[[], None] = lambda: None
 
 
 def mirrors(fault: Fault) -> dict[str, Callable[[Rig, Road], Mirror]]:

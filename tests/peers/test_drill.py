@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from skerry.app.drill import run as drill
-from skerry.app.drill.processes import SKERRY
+from skerry.app.drill.processes import SKERRY, Child
 from skerry.app.drill.report import Measured, Promise
+from skerry.base.errors import BadInput
 
 
 def test_the_drill_keeps_every_promise_and_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -47,3 +48,23 @@ def test_a_promise_is_broken_by_a_fault_by_slowness_and_by_not_being_tried() -> 
     assert Promise("x", "y", 1.0, (good,)).kept
     for measured in ((good, Measured("tag", 0.5, "404")), (Measured("tag", 2.0),), ()):
         assert not Promise("x", "y", 1.0, measured).kept
+
+
+def test_a_folder_that_already_holds_a_node_is_left_alone(tmp_path: Path) -> None:
+    precious = tmp_path / "node" / "precious"
+    precious.parent.mkdir()
+    precious.touch()
+    with pytest.raises(BadInput, match="already has 'node'"):
+        drill.run(data_dir=tmp_path, keep=False, json_output=False)
+    assert precious.exists()
+
+
+def test_a_terminated_drill_ends_its_nodes_and_removes_its_folder(tmp_path: Path) -> None:
+    place = tmp_path / "drill"
+    log = tmp_path / "log"
+    child = Child([*SKERRY, "drill", "--data-dir", str(place)], log=log)
+    child.wait_until(lambda: (place / "node" / "skerry.log").exists())
+    assert child.stop(seconds_max=20) == 143
+    assert list(place.iterdir()) == []
+    commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")]
+    assert not [command for command in commands if str(place).encode() in command]

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from skerry.app.drill import wan as link
-from skerry.app.drill.client import RegistryClient
+from skerry.app.drill.client import PushFailed, RegistryClient
 from skerry.app.drill.images import push
 from skerry.app.drill.processes import NodeProcess
 from skerry.app.drill.wan import Wan
@@ -72,7 +72,7 @@ def test_nothing_can_be_pushed_over_a_mirrored_name_or_outside_the_namespaces(
     client = RegistryClient(node.registry, user=USER, password=PASSWORD)
     image = images.small()
     for repository in (f"{HOST}/team/app", "elsewhere/app"):
-        with pytest.raises(RuntimeError, match=r": 40[345] "):
+        with pytest.raises(PushFailed, match=r": 40[345] "):
             push(client, repository, image, "1")
     push(client, "local/app", image, "1")
     assert client.manifest("local/app", "1").body == image.manifest.data

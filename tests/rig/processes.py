@@ -94,6 +94,7 @@ class Rig:
     """A workshop in one folder; everything it started ends with it."""
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._ends = ExitStack()
         self.loop = self._ends.enter_context(LoopThread())

@@ -61,7 +61,10 @@ def warm(client: RegistryClient, repository: str, tag: str, image: Image) -> Ite
 
 
 def _judge(what: str, got: Got, judge: Callable[[Got], str]) -> Measured:
-    fault = judge(got) if got.whole else f"{got.status} {got.trouble}"
+    try:
+        fault = judge(got) if got.whole else f"{got.status} {got.trouble}"
+    except (ValueError, LookupError, TypeError) as error:  # not the document it should be
+        fault = f"{got.status}, unreadable: {error!r}"
     return Measured(what, got.seconds, fault)
 
 

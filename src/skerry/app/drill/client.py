@@ -25,6 +25,10 @@ MANIFEST_TYPES = (
 )
 
 
+class PushFailed(RuntimeError):
+    """A registry did not take what was pushed; the message says what it answered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Got:
     """What one request brought.
@@ -113,7 +117,10 @@ class RegistryClient:
         return self.get(f"/v2/{repository}/blobs/{digest}", *fields, keep_body=keep_body)
 
     def push_blob(self, repository: str, digest: object, data: bytes) -> None:
-        """POST then PUT (distribution-spec 1.1, "Pushing a blob monolithically")."""
+        """POST then PUT (distribution-spec 1.1, "Pushing a blob monolithically").
+
+        Raises PushFailed.
+        """
         begun = self.send("POST", f"/v2/{repository}/blobs/uploads/")
         _expect(begun, 202, f"beginning an upload to {repository}")
         place = urlsplit(urljoin("/", begun.headers.get("Location") or ""))
@@ -125,7 +132,7 @@ class RegistryClient:
     def push_manifest(
         self, repository: str, reference: object, media_type: str, data: bytes
     ) -> None:
-        """PUT of exact bytes under a tag or a digest."""
+        """PUT of exact bytes under a tag or a digest. Raises PushFailed."""
         fields = [("Content-Type", media_type)]
         target = f"/v2/{repository}/manifests/{reference}"
         done = self.send("PUT", target, fields=fields, body=data)
@@ -161,4 +168,4 @@ def _read(answer: http.client.HTTPResponse, started: float, *, keep_body: bool) 
 
 def _expect(got: Got, status: int, what: str) -> None:
     if got.status != status:
-        raise RuntimeError(f"{what}: {got.status} {got.trouble or got.text()}")
+        raise PushFailed(f"{what}: {got.status} {got.trouble or got.text()}")

@@ -6,15 +6,18 @@ folder and loopback.
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from skerry.app.drill import checks, images
-from skerry.app.drill.client import RegistryClient
+from skerry.app.drill.client import PushFailed, RegistryClient
 from skerry.app.drill.images import Image
 from skerry.app.drill.processes import NotReady
 from skerry.app.drill.report import Measured, Promise, as_json, table
@@ -59,23 +62,44 @@ def run(*, data_dir: Path | None, keep: bool, json_output: bool) -> int:
     """Runs the whole drill. Returns 0 when every promise was kept, else 1.
 
     `data_dir` is where both nodes live, None for a new temporary folder; it is emptied of what
-    the drill put there unless `keep`.
+    the drill put there unless `keep`. Raises BadInput when something of the sort is there already.
     """
     console = Console(stderr=json_output)
     started = time.perf_counter()
     promises: list[Promise] = []
     try:
-        with Stage(data_dir, keep=keep) as stage, console.status("starting a region") as status:
+        with (
+            _ended_politely(),
+            Stage(data_dir, keep=keep) as stage,
+            console.status("starting a region") as status,
+        ):
             for promise in _scenes(stage, _load_cargo()):
                 promises.append(promise)
                 status.update(f"{promise.scene}: {promise.text}")
             if keep:
                 console.print(f"kept in {stage.folder}", soft_wrap=True, highlight=False)
-    except NotReady as error:
+    except (NotReady, PushFailed) as error:
         promises.append(Promise("start", str(error), 0, (Measured("start", 0, str(error)),)))
     spent = time.perf_counter() - started
     _show(console, promises, spent, json_output=json_output)
     return 0 if all(promise.kept for promise in promises) else 1
+
+
+@contextmanager
+def _ended_politely() -> Iterator[None]:
+    """SIGTERM ends both nodes too, as Ctrl-C does."""
+
+    def leave(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _show(console: Console, promises: list[Promise], spent: float, *, json_output: bool) -> None:

@@ -19,6 +19,7 @@ from skerry.app.drill.loop import LoopThread
 from skerry.app.drill.names import NameFault, NameServer
 from skerry.app.drill.processes import NodeProcess, Setting
 from skerry.app.drill.wan import PASS, RESET, Mode, Wan
+from skerry.base.errors import BadInput, Party
 
 HOST = "region.drill"
 USER = "drill"
@@ -27,10 +28,12 @@ TAG_WINDOW = "200ms"
 
 
 class Stage:
-    """Everything the drill starts; a context manager that ends it all."""
+    """Everything the drill starts; a context manager that ends it all. Raises BadInput when made
+    over a folder that has something in the drill's places."""
 
     def __init__(self, folder: Path | None, *, keep: bool) -> None:
         self._ends = ExitStack()
+        _refuse_used(folder)
         self.folder = folder or Path(tempfile.mkdtemp(prefix="skerry-drill-"))
         if not keep:
             self._ends.callback(self._tidy, folder is None)
@@ -132,3 +135,14 @@ class Stage:
         (self.folder / "users").unlink(missing_ok=True)
         if own:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _refuse_used(folder: Path | None) -> None:
+    """What the drill did not put there it must not remove. Raises BadInput."""
+    for name in ("region", "node", "users"):
+        if folder is not None and (folder / name).exists():
+            raise BadInput(
+                f"{folder} already has {name!r} in it",
+                next_step="give the drill a folder of its own, or none",
+                party=Party.OPERATOR,
+            )
