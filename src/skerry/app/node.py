@@ -54,6 +54,8 @@ class Node:
         self.registry_door: Door | None = None
         self.admin_door: Door | None = None
         self._chance = random.SystemRandom()
+        # Host names repeat (a default Debian is "debian"): two nodes of one name are no loop.
+        self._loop_id = f"{settings.node.name}-{secrets.token_hex(4)}"
         self._ends = AsyncExitStack()
 
     @property
@@ -102,7 +104,7 @@ class Node:
             events=self.events,
             metrics=self.metrics,
             nursery=nursery,
-            node_id=settings.node.name,
+            node_id=self._loop_id,
             chance=self._chance,
             changed=self._forget_hot,
             # The housekeeper needs the registry's inventory, and the registry the housekeeper.
@@ -154,7 +156,7 @@ class Node:
                 events=self.events,
                 metrics=metrics,
                 rng=self._chance,
-                node_id=settings.node.name,
+                node_id=self._loop_id,
                 siblings=siblings_of(settings, each),
             )
             end(client.close)

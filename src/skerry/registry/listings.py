@@ -68,7 +68,8 @@ class Listings:
         """
         held = [tag.name for tag in self._catalog.tags(repository)]
         if repository.local:
-            if not held:
+            # What was pushed by digest alone, or lost its last tag, is still a repository.
+            if not held and not any(True for _ in self._catalog.members(repository)):
                 raise RegistryError(Code.NAME_UNKNOWN, f"nothing was pushed to {repository}")
             return held, False
         try:

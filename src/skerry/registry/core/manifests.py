@@ -146,7 +146,11 @@ def media_type_in(holder: Json, key: str = "mediaType") -> str:
 
 
 def annotations_in(holder: Json) -> tuple[tuple[str, str], ...]:
-    """The annotations, in their order. Raises InvalidManifest."""
+    """The annotations, in their order; () when they are too many to be kept beside the bytes.
+
+    A manifest of such annotations is served like any other, only its listing as a referrer goes
+    without them (T22). Raises InvalidManifest.
+    """
     value = holder.get("annotations")
     if value is None:
         return ()
@@ -159,10 +163,7 @@ def annotations_in(holder: Json) -> tuple[tuple[str, str], ...]:
         total += _length(key) + _length(text)
         pairs.append((key, text))
     if total > ANNOTATIONS_BYTES_MAX or len(pairs) > ANNOTATIONS_MAX:
-        raise InvalidManifest(
-            f"{len(pairs)} annotations of {total} bytes are more than the "
-            f"{ANNOTATIONS_MAX} of {ANNOTATIONS_BYTES_MAX} allowed"
-        )
+        return ()
     return tuple(pairs)
 
 
