@@ -147,6 +147,7 @@ def _scenes(stage: Stage, cargo: Cargo) -> Iterator[Promise]:
         for measured in checks.warm(stage.client, REPOSITORY, tag, cargo.image)
     ]
     yield Promise("up", "an image is pulled through the node", ANSWER_SECONDS, tuple(warmed))
+    stage.settle()
     yield _move_then_cut(stage, cargo)
     for number, (scene, cut) in enumerate(CUTS):
         if number:

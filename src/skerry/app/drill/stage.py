@@ -17,7 +17,7 @@ import bcrypt
 from skerry.app.drill.client import RegistryClient
 from skerry.app.drill.loop import LoopThread
 from skerry.app.drill.names import NameFault, NameServer
-from skerry.app.drill.processes import NodeProcess, Setting
+from skerry.app.drill.processes import NodeProcess, Setting, wait_until_still
 from skerry.app.drill.wan import PASS, RESET, Mode, Wan
 from skerry.base.errors import BadInput, Party
 
@@ -69,6 +69,11 @@ class Stage:
     def down_bytes(self) -> int:
         """What has come over the link to the node."""
         return self._wan.statistics().down_bytes
+
+    def settle(self) -> None:
+        """Until what a pull left to do behind its answers has come, and is durable."""
+        wait_until_still(lambda: self.down_bytes)
+        self.node.wait_until_stored()
 
     def switch(self, mode: Mode) -> None:
         """Changes the link."""
