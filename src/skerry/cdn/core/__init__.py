@@ -1,0 +1,1 @@
+"""The cache's decisions, without IO: every rule cites its clause."""
