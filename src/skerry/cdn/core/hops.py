@@ -1,0 +1,101 @@
+"""What one hop keeps from the next: connection fields, Via, loops, Max-Forwards, Expect.
+
+Owns RFC 9110 sections 7.6 and 10.1.1 and RFC 8586. Never decides what is stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from skerry.cdn.core.directives import delta_seconds, split_list
+from skerry.wire.message import Headers
+
+HOP_BY_HOP = ("Connection", "Keep-Alive", "Proxy-Connection", "TE", "Transfer-Encoding", "Upgrade")
+"""Fields of one connection (RFC 9110 section 7.6.1)."""
+
+_NEVER_A_CONNECTION_OPTION = {
+    "age", "authorization", "cache-control", "cdn-cache-control", "cdn-loop", "content-encoding",
+    "content-length", "content-range", "content-type", "cookie", "date", "etag", "expires", "host",
+    "last-modified", "range", "set-cookie", "skerry-cache-control", "vary", "via",
+}  # fmt: skip
+"""Fields meant for every recipient. RFC 9110 section 7.6.1 forbids to name them in Connection;
+taken at its word there, a client strips a credential, or an origin's no-store, on its way."""
+
+
+class Expectation(Enum):
+    """What `Expect` asks (RFC 9110 section 10.1.1); UNKNOWN may be answered with 417."""
+
+    NONE = "none"
+    CONTINUE = "100-continue"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Hops:
+    """How far a TRACE or OPTIONS may go.
+
+    Attributes:
+        ours: this node is the last recipient and answers itself.
+        headers: the request's fields with Max-Forwards counted down.
+    """
+
+    ours: bool
+    headers: Headers
+
+
+def connection_options(headers: Headers) -> frozenset[str]:
+    """Lower-case names that Connection lists."""
+    listed = headers.joined("Connection").split(",")
+    return frozenset(name.strip(" \t").lower() for name in listed) - {""}
+
+
+def end_to_end(headers: Headers) -> Headers:
+    """The fields without those of this connection (RFC 9110 section 7.6.1)."""
+    named = connection_options(headers) - _NEVER_A_CONNECTION_OPTION
+    return headers.without(*HOP_BY_HOP, *named)
+
+
+def with_via(headers: Headers, name: str, *, protocol: str = "1.1") -> Headers:
+    """Via with this node appended (section 7.6.3); `name` is a pseudonym, a token."""
+    came = [line for line in headers.all("Via") if line.strip(" \t")]
+    return headers.with_fields(("Via", ", ".join([*came, f"{protocol} {name}"])))
+
+
+def forwarded_request(headers: Headers, name: str, *, protocol: str = "1.1") -> Headers:
+    """A client's fields as they go on to the origin: end-to-end, with Via and CDN-Loop.
+
+    Credentials for a proxy are ours to consume (RFC 9110 section 11.7.2) and go no further.
+    """
+    kept = end_to_end(headers).without("Proxy-Authorization")
+    via = with_via(kept, name, protocol=protocol)
+    came = [line for line in headers.all("CDN-Loop") if line.strip(" \t")]
+    return via.with_fields(("CDN-Loop", ", ".join([*came, name])))
+
+
+def has_looped(headers: Headers, name: str) -> bool:
+    """Whether this request already passed a node of this name (RFC 8586 section 2)."""
+    members, _ = split_list(headers.joined("CDN-Loop"))
+    return any(member.partition(";")[0].rstrip(" \t").lower() == name.lower() for member in members)
+
+
+def max_forwards(method: str, headers: Headers) -> Hops:
+    """Max-Forwards of TRACE and OPTIONS (RFC 9110 section 7.6.2).
+
+    For other methods and for values that are no number it is ignored and passed on.
+    """
+    left = delta_seconds((headers.get("Max-Forwards") or "").strip(" \t"))
+    if method not in ("TRACE", "OPTIONS") or left is None:
+        return Hops(ours=False, headers=headers)
+    if left == 0:
+        return Hops(ours=True, headers=headers)
+    return Hops(ours=False, headers=headers.with_fields(("Max-Forwards", str(left - 1))))
+
+
+def expectation(headers: Headers) -> Expectation:
+    """What the client waits for before it sends its body."""
+    members, _ = split_list(headers.joined("Expect"))
+    if not members:
+        return Expectation.NONE
+    known = all(member.lower() == "100-continue" for member in members)
+    return Expectation.CONTINUE if known else Expectation.UNKNOWN
