@@ -138,7 +138,7 @@ def _pointless(
         lifetime(status, headers, date, policy).seconds,
         kept.while_revalidate_seconds,
         kept.if_error_seconds,
-        kept.disconnected_seconds,
+        kept.disconnected_seconds if status < 400 else 0.0,  # an error is no help in an outage
     )
     return None if lasts > 0 else Refusal.NO_USE
 
