@@ -163,7 +163,8 @@ class UpstreamClient:
         near = self._siblings if siblings else ()
         places = [SourcePlace(found, fetch, self._liars) for found in (*near, *self._sources)]
         # Who gave wrong bytes for this very content is asked for it last.
-        return sorted(places, key=lambda place: place.lied())
+        places.sort(key=SourcePlace.lied)
+        return list[Place](places)
 
     def reachable(self) -> bool:
         """Whether some source would be asked now: breaker not open, not rate limited."""
