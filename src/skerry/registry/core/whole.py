@@ -5,7 +5,7 @@ fetches and never believes a catalog row about bytes: presence is what `size_of`
 
 An index is whole for the platforms it holds: each child whose manifest is here must be wholly
 here, and at least one must be. Foreign layers are not ours to keep (known failures T6) and are
-not needed. Depth is bounded, and a cycle ends the walk (T22).
+not needed. Depth is bounded, which ends a cycle, too (T22).
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def completeness(
     names none of them is not whole. `manifest_of` is the catalog's, `size_of` the store's.
     """
     walk = _Walk(manifest_of, size_of, platforms)
-    tally = walk.of(root, None, 0, frozenset())
+    tally = walk.of(root, None, 0)
     sizes = tally.sizes
     return Completeness(
         whole=not tally.missing,
@@ -122,7 +122,7 @@ class _Walk:
     wanted: frozenset[str] | None
     done: dict[Digest, _Tally] = field(default_factory=dict)
 
-    def of(self, digest: Digest, link: Link | None, depth: int, above: frozenset[Digest]) -> _Tally:
+    def of(self, digest: Digest, link: Link | None, depth: int) -> _Tally:
         """What is needed of one manifest and all below it."""
         if digest in self.done:  # the same child under a thousand names costs one walk (T22)
             return self.done[digest]
@@ -130,7 +130,7 @@ class _Walk:
         manifest = self.manifest_of(digest)
         size = manifest.size_bytes if manifest else (link.size_bytes if link else 0)
         self._need(tally, digest, size)
-        if manifest is None or depth > DEPTH_MAX or digest in above:
+        if manifest is None or depth > DEPTH_MAX:
             tally.missing[digest] = None
             return tally
         children = [child for child in manifest.links if child.kind == "manifest"]
@@ -138,7 +138,7 @@ class _Walk:
             if blob.kind != "manifest" and not blob.foreign:
                 self._need(tally, blob.child, blob.size_bytes)
         if children:
-            self._children(tally, children, depth, above | {digest})
+            self._children(tally, children, depth)
         self.done[digest] = tally
         return tally
 
@@ -148,9 +148,7 @@ class _Walk:
         if held is None:
             tally.missing[digest] = None
 
-    def _children(
-        self, tally: _Tally, children: list[Link], depth: int, above: frozenset[Digest]
-    ) -> None:
+    def _children(self, tally: _Tally, children: list[Link], depth: int) -> None:
         runnable = [c for c in children if c.platform != UNKNOWN_PLATFORM] or children
         wanted = [child for child in runnable if self._wants(child)]
         here: set[Digest] = set()
@@ -160,7 +158,7 @@ class _Walk:
                 absent.append(child)
                 _note(tally, "missing", child)
                 continue
-            below = self.of(child.child, child, depth + 1, above)
+            below = self.of(child.child, child, depth + 1)
             _note(tally, "part" if below.missing else "held", child)
             if child.child not in here:
                 tally.absorb(below)
