@@ -1,13 +1,17 @@
 """What makes a cached image whole beside its layers: signatures, referrers and the tag list.
 
-Owns when they are fetched: once, behind the first answer for an image, never on a client's time.
-Without them a signature check fails exactly when nobody can be asked (requirements R4).
+Owns when they are fetched: behind the first answer for an image, and again behind a check of its
+tag now and then, since images are signed after they are pushed. Never on a client's time. Without
+them a signature check fails exactly when nobody can be asked (requirements R4).
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from skerry.aio.single import SingleFlight
 from skerry.aio.tasks import Nursery
+from skerry.base.clock import Clock
 from skerry.base.digest import Digest
 from skerry.base.errors import SkerryError
 from skerry.registry.core.referrers import companion_tags
@@ -20,6 +24,9 @@ from skerry.telemetry.events import Events, Level
 BYTES_MAX = 64 * 2**20
 """A signature or an SBOM is small; anything larger is fetched when somebody asks for it."""
 REFERRERS_MAX = 32
+AGAIN_SECONDS = 900.0
+"""Companions that came are not asked about again for so long; those that did not, at once."""
+ASKED_MAX = 10_000
 
 
 class Companions:
@@ -31,6 +38,7 @@ class Companions:
         tags: Tags,
         listings: Listings,
         wholeness: Wholeness,
+        clock: Clock,
         events: Events,
         nursery: Nursery,
         enabled: bool,
@@ -38,57 +46,72 @@ class Companions:
         self._tags = tags
         self._listings = listings
         self._wholeness = wholeness
+        self._clock = clock
         self._events = events
         self._enabled = enabled
+        self._came: OrderedDict[tuple[Repository, Digest], float] = OrderedDict()
         self._flights: SingleFlight[tuple[Repository, Digest], None] = SingleFlight(
             nursery, name="companions"
         )
 
     def start(self, repository: Repository, digest: Digest) -> None:
-        """Begins fetching behind the answer that is going out; does nothing for local images."""
-        if self._enabled and not repository.local:
-            self._flights.start((repository, digest), lambda: self.fetch(repository, digest))
+        """Begins fetching behind the answer that is going out, unless all came lately.
+
+        Does nothing for local images.
+        """
+        key = (repository, digest)
+        since = self._clock.monotonic() - self._came.get(key, -AGAIN_SECONDS)
+        if self._enabled and not repository.local and since >= AGAIN_SECONDS:
+            self._flights.start(key, lambda: self.fetch(repository, digest))
 
     async def fetch(self, repository: Repository, digest: Digest) -> None:
         """Fetches all companions; one that cannot be had is an event and stops nothing."""
+        all_came = True
         try:
-            await self._listings.tags(repository)
+            await self._listings.tags(repository, now=True)
         except SkerryError as error:
-            self._missed(repository, digest, "tag list", error)
+            all_came = self._missed(repository, digest, "tag list", error)
         try:
-            found, _ = await self._listings.referrers(repository, digest)
+            found, _ = await self._listings.referrers(repository, digest, now=True)
         except SkerryError as error:
-            self._missed(repository, digest, "referrers", error)
-            found = ()
+            all_came = self._missed(repository, digest, "referrers", error)
+            found = self._listings.known_referrers(repository, digest)
         for descriptor in found[:REFERRERS_MAX]:
-            await self._take(repository, descriptor.digest, of=digest)
+            all_came &= await self._take(repository, descriptor.digest, of=digest)
         for tag in companion_tags(digest):
-            await self._take_tag(repository, tag, of=digest)
+            all_came &= await self._take_tag(repository, tag, of=digest)
+        if all_came:
+            self._came[repository, digest] = self._clock.monotonic()
+            self._came.move_to_end((repository, digest))
+            if len(self._came) > ASKED_MAX:
+                self._came.popitem(last=False)
 
-    async def _take_tag(self, repository: Repository, tag: str, *, of: Digest) -> None:
+    async def _take_tag(self, repository: Repository, tag: str, *, of: Digest) -> bool:
+        """Whether the tag's image is here, or there is no such tag."""
         try:
             meaning = await self._tags.fetch_if_there(repository, tag)
         except SkerryError as error:
-            self._missed(repository, of, tag, error)
-            return
-        if meaning is not None:
-            await self._take(repository, meaning.digest, of=of)
+            return self._missed(repository, of, tag, error)
+        return meaning is None or await self._take(repository, meaning.digest, of=of)
 
-    async def _take(self, repository: Repository, digest: Digest, *, of: Digest) -> None:
+    async def _take(self, repository: Repository, digest: Digest, *, of: Digest) -> bool:
+        """Whether a companion is whole here."""
         try:
             await self._wholeness.complete(
                 repository, digest, wanted=Wanted(every=True), bytes_max=BYTES_MAX
             )
         except SkerryError as error:
-            self._missed(repository, of, str(digest), error)
+            return self._missed(repository, of, str(digest), error)
+        return True
 
     def _missed(
         self, repository: Repository, digest: Digest, what: str, error: SkerryError
-    ) -> None:
+    ) -> bool:
         self._events.emit(
             "companion.missing",
             f"{repository}@{digest}",
             cause=f"{what}: {error.what}",
-            next_step="it is fetched with the next pull that reaches the upstream",
+            next_step="it is fetched after the next good check of the tag, or by `skerry warm`",
             level=Level.WARNING,
         )
+        return False

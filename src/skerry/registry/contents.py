@@ -164,6 +164,10 @@ class Contents:
         """Whether the content is on its way in, whoever asked."""
         return digest in self._fills
 
+    def is_root(self, repository: Repository, manifest: Manifest) -> bool:
+        """Whether a manifest stands alone: no part of an index here, attached to nothing."""
+        return manifest.subject is None and not self._catalog.parents(repository, manifest.digest)
+
     def announced_size(self, repository: Repository, digest: Digest) -> int | None:
         """The length some manifest of the repository gives for a blob."""
         for parent in self._catalog.parents(repository, digest):

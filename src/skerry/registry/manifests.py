@@ -57,7 +57,9 @@ class Manifests:
             if held is not None:
                 return self._reply(request, repository, held, HOT_DIGEST_SECONDS), Outcome.HIT
             held = await self._missing(request, repository, reference)
-            return self._reply(request, repository, held, None), Outcome.MISS
+            if self._contents.is_root(repository, held.manifest):
+                self._companions.start(repository, reference)
+            return self._reply(request, repository, held, None, Outcome.MISS), Outcome.MISS
         meaning = self._tags.meaning_here(repository, reference)
         held = None
         if meaning is not None:
@@ -78,7 +80,7 @@ class Manifests:
             raise Absent(f"{repository} has no tag {tag}", next_step="push it first")
         if meaning is not None:  # the tag is known, its manifest was lost: heal it by digest
             held = await self._missing(request, repository, meaning.digest)
-            return self._reply(request, repository, held, None), Outcome.MISS
+            return self._reply(request, repository, held, None, Outcome.MISS), Outcome.MISS
         _refuse_if_only_cached(request)
         try:
             async with asyncio.timeout(self._answer_seconds):

@@ -80,7 +80,7 @@ class Tags:
         self._events = events
         self._nursery = nursery
         self._changed = changed
-        self.on_take_over: Callable[[Repository, Digest], None] = lambda repository, digest: None
+        self.on_confirmed: Callable[[Repository, Digest], None] = lambda repository, digest: None
         self._fetches: SingleFlight[tuple[Repository, str], Meaning] = SingleFlight(
             nursery, name="tag fetch"
         )
@@ -210,6 +210,8 @@ class Tags:
         await self._put(tag)
         if tag.pending is not None:
             await self._complete(tag, tag.pending)
+        else:
+            self.on_confirmed(repository, tag.digest)
 
     async def _ask_digest(self, remote: Remote, repository: Repository, name: str) -> Digest:
         reply = await remote.client.ask(
@@ -243,7 +245,7 @@ class Tags:
             return
         await self._put(takeover.take_over(tag, confirmed_at=self._clock.now()))
         self._events.emit("tag.taken_over", subject, cause=str(new))
-        self.on_take_over(tag.repository, new)
+        self.on_confirmed(tag.repository, new)
 
     async def _gone(self, tag: Tag) -> None:
         if tag.gone_at is None:
