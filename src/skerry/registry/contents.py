@@ -134,13 +134,13 @@ class Contents:
             )
 
     async def confirm(self, repository: Repository, digest: Digest) -> int | None:
-        """Asks the upstream whether a repository holds a blob; its length if it says.
+        """Asks siblings and the upstream whether a repository holds a blob; its length if said.
 
         A yes makes the blob a member. Raises Absent, Denied, Unavailable.
         """
         remote = self._remote_of(repository, digest)
         fetch = blob_fetch("HEAD", repository.name, digest)
-        reply = await remote.client.ask(fetch, body_bytes_max=0)
+        reply = await remote.client.ask(fetch, body_bytes_max=0, siblings=True)
         if self._store.size_of(digest) is not None:
             await self._join(repository, digest)
         length = reply.headers.get("Content-Length", "") or ""
@@ -203,7 +203,7 @@ class Contents:
             # Here through another repository: knowing a digest is not a right to it (T17).
             remote = self._remote_of(repository, digest)
             head = manifest_fetch("HEAD", repository.name, str(digest))
-            await remote.client.ask(head, body_bytes_max=0)
+            await remote.client.ask(head, body_bytes_max=0, siblings=True)
             body = await self._store.read(digest, bytes_max=MANIFEST_BYTES_MAX)
             return await self._keep(repository, digest, body, None)
         remote = self._remote_of(repository, digest)
