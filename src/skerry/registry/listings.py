@@ -37,7 +37,9 @@ TAG_PAGE = 1000
 TAG_PAGES_MAX = 20
 LISTING_BYTES_MAX = 4 * 2**20
 TAGS, REFERRERS = "tags", "referrers"
-_NEXT = re.compile(r'<([^>]{1,2000})>\s*;[^,]*\brel="?next"?')
+LINK_CHARS_MAX = 8192
+# No part can run over the start of the next link: read in one pass, whatever an upstream sends.
+_NEXT = re.compile(r'<([^<>]{1,2000})>\s*;[^,<]*\brel="?next"?')
 
 
 class Listings:
@@ -159,7 +161,7 @@ class Listings:
                 tags_fetch(repository.name, query), body_bytes_max=LISTING_BYTES_MAX
             )
             names += _tags_in(reply.body)
-            following = _NEXT.search(reply.headers.joined("Link"))
+            following = _NEXT.search(reply.headers.joined("Link")[:LINK_CHARS_MAX])
             if following is None:
                 break
             query = urlsplit(following[1]).query
