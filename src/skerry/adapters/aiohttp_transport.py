@@ -70,7 +70,8 @@ class AiohttpTransport:
         host = origin.host
         if not may_dial(host, literal(host), dial.private_hosts):
             raise TransportError(
-                Trouble.FORBIDDEN_ADDRESS, f"{host} is an inside address that is not configured"
+                Trouble.FORBIDDEN_ADDRESS,
+                f"{host} is an inside address that redirect_hosts or realms must list",
             )
         proxy = proxy_for(url, self._environment) if dial.proxy is None else dial.proxy
         self._sent += 1

@@ -239,7 +239,8 @@ class GuardedResolver(AbstractResolver):
         if not allowed:
             raise TransportError(
                 Trouble.FORBIDDEN_ADDRESS,
-                f"{host} resolves to {found[0]}, an inside address that is not configured",
+                f"{host} resolves to {found[0]}, an inside address that redirect_hosts or realms"
+                " must list",
             )
         return [
             ResolveResult(

@@ -20,6 +20,7 @@ from skerry.registry.ports import Repository
 from skerry.registry.tags import Tags
 from skerry.registry.wholeness import Wanted, Wholeness
 from skerry.telemetry.events import Events, Level
+from skerry.upstream.ports import Absent
 
 BYTES_MAX = 64 * 2**20
 """A signature or an SBOM is small; anything larger is fetched when somebody asks for it."""
@@ -69,6 +70,8 @@ class Companions:
         all_came = True
         try:
             await self._listings.tags(repository, now=True)
+        except Absent:
+            pass  # an upstream need not list tags
         except SkerryError as error:
             all_came = self._missed(repository, digest, "tag list", error)
         try:
