@@ -14,7 +14,7 @@ from statistics import median
 from typing import ParamSpec, TypeVar
 
 from bench.figures import Better, Figure, compare, within
-from bench.machine import CORES, LOAD, MIB, forget_peak, memory_bytes, run, started_on
+from bench.machine import LOAD, MIB, forget_peak, memory_bytes, run, started_on
 from bench.stage import ACCEPT, Mirror, Stage, layered
 from skerry.app.drill.images import push
 from skerry.app.drill.processes import free_port
@@ -32,7 +32,7 @@ CROWD, CROWD_LAYER_BYTES = 50, 500_000_000
 def pulls(stage: Stage, *, quick: bool) -> Iterator[Figure]:
     """A first pull of 200 MB by skopeo, through the node and straight from the upstream."""
     pairs = []
-    mirror = stage.skerry(cores=tuple(CORES))
+    mirror = stage.skerry()
     for number in range(2 if quick else 5):
         repository = f"bench/cold-{number}"
         stage.push(repository, layered(10 + number, layers=8, layer_bytes=LAYER_BYTES))
