@@ -33,6 +33,12 @@ class TooLarge(SkerryError):
     party = Party.CLIENT
 
 
+class NoSuchPlatform(SkerryError):
+    """The image has no child for a platform that was asked for; nothing is fetched."""
+
+    party = Party.CLIENT
+
+
 @dataclass(slots=True)
 class Progress:
     """How far completing an image is.
@@ -70,6 +76,14 @@ class Wanted:
             link.platform == wanted or link.platform.startswith(f"{wanted}/")
             for wanted in self.platforms
         )
+
+    def lacking(self, manifest: Manifest) -> list[str]:
+        """The wanted platforms that an index has not. A child that names none may hold any."""
+        children = [link.platform for link in manifest.links if link.kind == "manifest"]
+        if self.every or not all(children):
+            return []
+        have = {part for name in children for part in (name, name.rpartition("/")[0])}
+        return sorted(self.platforms - have) if children else []
 
 
 class Wholeness:
@@ -131,13 +145,19 @@ class Wholeness:
             wanted: or want these; with neither, the node's own platform.
             bytes_max: raise TooLarge rather than fetch more than this.
 
-        Raises what `Contents` raises, StoreFull when it cannot be kept, TooLarge.
+        Raises what `Contents` raises, StoreFull when it cannot be kept, TooLarge, NoSuchPlatform.
         """
         progress = progress or Progress()
         held = await self._contents.manifest(repository, root)
         if like is not None:
             wanted = self._wanted_like(repository, like, root)
         wanted = wanted or Wanted(frozenset({self._own_platform}))
+        if like is None and (lacking := wanted.lacking(held.manifest)):
+            has = ", ".join(link.platform for link in held.manifest.links)
+            raise NoSuchPlatform(
+                f"{repository}@{root} has no {', '.join(lacking)}, only {has}"[:500],
+                next_step="choose one of those with --platform",
+            )
         links = await self._leaves(repository, held.manifest, wanted, DEPTH_MAX)
         missing = [
             link for link in links if self._contents.size_here(repository, link.child) is None
