@@ -139,7 +139,8 @@ class Front:
         """The version check: always answered here, never by a token service (R4)."""
         challenge = await self._gate.greet(request)
         headers = Headers((*_JSON, _VERSION, *challenge))
-        hot = None if challenge else Hot(self._clock.monotonic() + 60, lambda: None)
+        answered = self.meters.fast("base", Outcome.HIT)
+        hot = None if challenge else Hot(self._clock.monotonic() + 60, answered)
         return Answer(200, headers, b"{}", hot), Outcome.HIT
 
     async def _list(

@@ -116,10 +116,11 @@ class Manifests:
         hot = None
         if hot_seconds is not None and held.kept:
             until = self._clock.monotonic() + min(hot_seconds, HOT_DIGEST_SECONDS)
+            answered = self._meters.fast("manifest", outcome)
 
             def hit() -> None:
                 self._used(repository, digest)
-                self._meters.hot()
+                answered()
 
             hot = Hot(until, hit)
         body = b"" if request.method == "HEAD" else held.body
