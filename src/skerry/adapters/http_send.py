@@ -34,6 +34,9 @@ NEAR_BUFFER_BYTES = 128 << 10
 """A client nearer than this round trip gets a send buffer that the kernel makes twice as large,
 enough for 1 GB/s at that distance, and not more, for the same reason."""
 
+HELD_BYTES_SMALL = 4096
+"""Shorter answers are always given: what their connection costs anyway is more."""
+
 COPY_BYTES_MAX = 256 << 10
 """Read at once where the kernel cannot send the file itself (TLS)."""
 
@@ -56,6 +59,7 @@ class Traffic:
     aborted_count: int = 0
     left_count: int = 0
     sending_count: int = 0
+    held_bytes: int = 0
     sent_bytes: int = 0
 
 
@@ -127,9 +131,15 @@ class Outlet:
     """The way out of one connection. One body at a time."""
 
     def __init__(
-        self, transport: asyncio.Transport, flow: FlowControl, *, traffic: Traffic
+        self,
+        transport: asyncio.Transport,
+        flow: FlowControl,
+        *,
+        traffic: Traffic,
+        held_bytes_max: int,
     ) -> None:
         self._transport = transport
+        self._held_bytes_max = held_bytes_max
         self._flow = flow
         self._traffic = traffic
         self._task: asyncio.Task[None] | None = None
@@ -137,11 +147,15 @@ class Outlet:
         self._sent_bytes = 0
         self.lost = False
 
-    def progress(self) -> tuple[int, int] | None:
-        """None unless the client has to read first; else a mark that changes when it does."""
+    def taken_bytes(self) -> int | None:
+        """None unless the client has to read first; else what has left this program so far."""
         if not self._waiting and not self._flow.write_paused:
             return None
-        return self._sent_bytes, self._transport.get_write_buffer_size()
+        return self._sent_bytes - self._transport.get_write_buffer_size()
+
+    def can_hold(self, size: int) -> bool:
+        """Whether so many ready bytes may wait in memory for their reader; it may take none."""
+        return size <= HELD_BYTES_SMALL or self._traffic.held_bytes + size <= self._held_bytes_max
 
     def leave(self) -> None:
         """The connection is gone: ends the sending, and only that."""
@@ -167,6 +181,8 @@ class Outlet:
         # uvicorn types tasks of an app as Task[None]; any other caller would be a bug of ours.
         self._task = asyncio.current_task()
         self._traffic.sending_count += 1
+        held = len(answer.body) if isinstance(answer.body, bytes) else 0
+        self._traffic.held_bytes += held
         try:
             if not self.lost:
                 await self._send(cycle, fields, answer)
@@ -184,6 +200,7 @@ class Outlet:
         finally:
             self._task = None
             self._traffic.sending_count -= 1
+            self._traffic.held_bytes -= held
             self._traffic.left_count += self.lost
             await close_body(answer.body)
 
