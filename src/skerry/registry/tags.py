@@ -87,7 +87,7 @@ class Tags:
         self._checks: SingleFlight[tuple[Repository, str], None] = SingleFlight(
             nursery, name="tag check"
         )
-        self._absent: OrderedDict[tuple[Repository, str], tuple[float, Absent]] = OrderedDict()
+        self._absent: OrderedDict[tuple[Repository, str], tuple[float, str]] = OrderedDict()
         self._unwritten: dict[tuple[Repository, str], Tag] = {}
         self._trouble: dict[str, str] = {}
 
@@ -143,7 +143,7 @@ class Tags:
         key = (repository, name)
         known = self._absent.get(key)
         if known is not None and self._clock.monotonic() < known[0]:
-            raise known[1]
+            raise Absent(known[1])  # a new one: an error raised twice keeps both askers' frames
         return await self._fetches.run(key, lambda: self._fetch(repository, name))
 
     async def fetch_if_there(self, repository: Repository, name: str) -> Meaning | None:
@@ -175,7 +175,7 @@ class Tags:
                 check=_tells_the_truth,
             )
         except Absent as error:
-            self._remember_absent((repository, name), error)
+            self._remember_absent((repository, name), error.what)
             raise
         held = await self._contents.accept(repository, reply)
         now = self._clock.now()
@@ -270,8 +270,8 @@ class Tags:
             self._unwritten[key] = tag
         self._changed()
 
-    def _remember_absent(self, key: tuple[Repository, str], error: Absent) -> None:
-        self._absent[key] = (self._clock.monotonic() + self._negative_seconds, error)
+    def _remember_absent(self, key: tuple[Repository, str], what: str) -> None:
+        self._absent[key] = (self._clock.monotonic() + self._negative_seconds, what)
         self._absent.move_to_end(key)
         while len(self._absent) > NEGATIVE_MAX:
             self._absent.popitem(last=False)
