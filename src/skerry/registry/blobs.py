@@ -129,7 +129,7 @@ class Blobs:
         if request.method != "GET" or "Range" in request.headers or not request.client:
             return False
         now = self._clock.monotonic()
-        key = (request.client.rpartition(":")[0] or request.client, digest)
+        key = (request.client, digest)
         before = self._asked.pop(key, None)
         self._asked[key] = now
         if len(self._asked) > ASKED_MAX:
