@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from skerry.app.drill import wan as link
 from skerry.app.drill.client import RegistryClient
 from skerry.app.drill.images import Image, Piece, push
-from skerry.app.drill.processes import NodeProcess
+from skerry.app.drill.processes import NodeProcess, Setting
 from skerry.app.drill.wan import Wan
 from skerry.base.digest import Digest
 from skerry.cli.main import make_app
@@ -110,17 +110,23 @@ class Desk:
             assert (found.status, found.body) == (200, blob.data), found.text()
 
 
-def open_desk(rig: Rig) -> Desk:
-    """A node called `harbour` with a registry behind it."""
+def open_desk(rig: Rig, *, window: str = "1h", start: bool = True, **tables: Setting) -> Desk:
+    """A node called `harbour` with a registry behind it; `tables` go into its settings."""
     origin = rig.faulty(rig.registry().authority)
     wan = rig.wan(origin.server.authority)
-    node = rig.node(nodes.settings(f"http://127.0.0.1:{wan.port}"), name="harbour")
+    settings = nodes.settings(f"http://127.0.0.1:{wan.port}", window=window)
+    node = rig.node({**settings, **tables}, name="harbour", start=start)
     return Desk(rig, origin, wan, node)
 
 
 def blob_file(node: NodeProcess, digest: Digest) -> Path:
     """Where the store keeps a blob (docs/internals/store.md)."""
     return node.folder / "data/blobs" / digest.algorithm / digest.hex[:2] / digest.hex
+
+
+def blob_files(node: NodeProcess) -> list[Path]:
+    """Every file below `blobs/`."""
+    return [file for file in (node.folder / "data/blobs").rglob("*") if file.is_file()]
 
 
 def lengths(*pieces: Piece) -> int:

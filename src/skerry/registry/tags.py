@@ -45,12 +45,14 @@ class Meaning:
         fresh_seconds: how long it may be answered without asking again; 0 when it may not.
         stale: how the answer says that it is stale; () when it is not.
         held: the manifest, when it was fetched just now.
+        otherwise: what to serve when `digest` has to pass through and cannot be had after all.
     """
 
     digest: Digest
     fresh_seconds: float = 0.0
     stale: tuple[tuple[str, str], ...] = ()
     held: Held | None = None
+    otherwise: Digest | None = None
 
 
 class Tags:
@@ -120,10 +122,12 @@ class Tags:
         if tag.gone_at is not None and not self._serve_deleted:
             raise Absent(f"{repository}:{name} was deleted upstream")
         digest = self._choice(tag)
+        otherwise = None if digest == tag.digest else tag.digest
         if not freshness.stale:
-            return Meaning(digest, remaining_seconds(tag, now, window))
+            return Meaning(digest, remaining_seconds(tag, now, window), otherwise=otherwise)
         reason = self._trouble.get(repository.upstream, "")
-        return Meaning(digest, stale=stale_headers(tag, now, window, reason=reason))
+        stale = stale_headers(tag, now, window, reason=reason)
+        return Meaning(digest, stale=stale, otherwise=otherwise)
 
     def _choice(self, tag: Tag) -> Digest:
         """Which image a tag answers with; while nothing is pending there is no choice."""
