@@ -8,6 +8,7 @@ import pytest
 
 from skerry.app.drill.images import artifact, image, noise
 from skerry.registry.companions import AGAIN_SECONDS
+from skerry.store.service import Housekeeper
 from skerry.upstream.ports import Dial, Exchange, TransportError, Trouble
 from skerry.wire.message import Headers
 from tests.registry.world import WINDOW_SECONDS, World
@@ -103,3 +104,32 @@ async def test_looking_for_companions_that_do_not_exist_costs_no_get_of_a_manife
     await world.settle()
     manifests = [path for path in world.up.gets() if "/manifests/" in path]
     assert manifests == ["/v2/team/app/manifests/1"]
+
+
+async def test_t37_a_pin_and_an_eviction_take_the_signature_with_its_image(world: World) -> None:
+    """A signature is never pulled by hand: alone it would be the least recently used."""
+    other = image([{"bin/b": noise(12, 20_000)}])
+    world.up.push("team/other", other, "1")
+    world.up.push("team/app", SIGNATURE, SIGNED)
+    housekeeper = Housekeeper(
+        store=world.store,
+        inventory=world.rooms.inventory,
+        clock=world.clock,
+        events=world.events,
+        nursery=world.nursery,
+    )
+    await world.pull(NAME, IMAGE, "1")
+    await world.settle()
+    await world.rooms.images.pin(f"{NAME}:1")
+    world.clock.advance(10)
+    await world.pull("up.test/team/other", other, "1")
+    await world.settle()
+
+    await housekeeper.evict(1 << 30)
+    assert world.store.size_of(other.blobs[1].digest) is None
+    assert await has_signature(world)
+    world.up.down = None
+    await world.rooms.images.unpin(f"{NAME}:1")
+    await housekeeper.evict(1 << 30)
+    assert world.store.statistics().blob_count == 0
+    assert list(world.catalog.members()) == []
