@@ -8,6 +8,7 @@ them a signature check fails exactly when nobody can be asked (requirements R4).
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from skerry.aio.single import SingleFlight
 from skerry.aio.tasks import Nursery
@@ -23,7 +24,8 @@ from skerry.telemetry.events import Events, Level
 from skerry.upstream.ports import Absent
 
 BYTES_MAX = 64 * 2**20
-"""A signature or an SBOM is small; anything larger is fetched when somebody asks for it."""
+"""All companions of one image together: signatures and SBOMs are small. Anything larger is fetched
+when somebody asks for it, or a tiny image could make the node fetch gigabytes."""
 REFERRERS_MAX = 32
 AGAIN_SECONDS = 900.0
 """Companions that came are not asked about again for so long; those that did not, at once."""
@@ -79,33 +81,35 @@ class Companions:
         except SkerryError as error:
             all_came = self._missed(repository, digest, "referrers", error)
             found = self._listings.known_referrers(repository, digest)
-        for descriptor in found[:REFERRERS_MAX]:
-            all_came &= await self._take(repository, descriptor.digest, of=digest)
+        companions = [descriptor.digest for descriptor in found[:REFERRERS_MAX]]
         for tag in companion_tags(digest):
-            all_came &= await self._take_tag(repository, tag, of=digest)
+            try:
+                meaning = await self._tags.fetch_if_there(repository, tag)
+            except SkerryError as error:
+                all_came = self._missed(repository, digest, tag, error)
+                continue
+            companions += [meaning.digest] if meaning is not None else []
+        all_came &= await self._take(repository, companions, of=digest)
         if all_came:
             self._came[repository, digest] = self._clock.monotonic()
             self._came.move_to_end((repository, digest))
             if len(self._came) > ASKED_MAX:
                 self._came.popitem(last=False)
 
-    async def _take_tag(self, repository: Repository, tag: str, *, of: Digest) -> bool:
-        """Whether the tag's image is here, or there is no such tag."""
-        try:
-            meaning = await self._tags.fetch_if_there(repository, tag)
-        except SkerryError as error:
-            return self._missed(repository, of, tag, error)
-        return meaning is None or await self._take(repository, meaning.digest, of=of)
-
-    async def _take(self, repository: Repository, digest: Digest, *, of: Digest) -> bool:
-        """Whether a companion is whole here."""
-        try:
-            await self._wholeness.complete(
-                repository, digest, wanted=Wanted(every=True), bytes_max=BYTES_MAX
-            )
-        except SkerryError as error:
-            return self._missed(repository, of, str(digest), error)
-        return True
+    async def _take(
+        self, repository: Repository, companions: Sequence[Digest], *, of: Digest
+    ) -> bool:
+        """Whether all of these are whole here now."""
+        all_came, left_bytes = True, BYTES_MAX
+        for digest in companions:
+            try:
+                done = await self._wholeness.complete(
+                    repository, digest, wanted=Wanted(every=True), bytes_max=left_bytes
+                )
+                left_bytes -= done.fetched_bytes
+            except SkerryError as error:
+                all_came = self._missed(repository, of, str(digest), error)
+        return all_came
 
     def _missed(
         self, repository: Repository, digest: Digest, what: str, error: SkerryError

@@ -237,7 +237,7 @@ class Tags:
         """Fetches the image a tag moved to; it takes over once it is whole here."""
         subject = f"{tag.repository}:{tag.name}"
         try:
-            await self._wholeness.complete(tag.repository, new, like=tag.digest)
+            await self._wholeness.complete(tag.repository, new, like=tag.digest, explicit=False)
         except SkerryError as error:
             self._events.emit(
                 "tag.take_over_waits",

@@ -10,6 +10,7 @@ not needed. Depth is bounded, which ends a cycle, too (T22).
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -18,6 +19,11 @@ from skerry.registry.ports import Link, Manifest
 
 DEPTH_MAX = 8
 """Indexes inside indexes beyond this are not followed: the rest counts as missing."""
+
+MANIFESTS_MAX = 1000
+LINKS_MAX = 20_000
+"""An image of more manifests or links than these is no image: it is never whole and never
+completed. Each of them costs the node a look, and a few kilobytes can name millions (T22)."""
 
 MISSING_MAX = 1000
 """More missing digests than this are not listed."""
@@ -102,9 +108,9 @@ def platforms_held(root: Digest, manifest_of: ManifestOf, size_of: SizeOf) -> tu
 def reachable(root: Digest, manifest_of: ManifestOf) -> Iterator[Link]:
     """Every link below a manifest that is known, each child once, parents first."""
     seen = {root}
-    todo = [(root, 0)]
+    todo = deque([(root, 0)])
     while todo:
-        digest, depth = todo.pop(0)
+        digest, depth = todo.popleft()
         manifest = manifest_of(digest)
         for link in manifest.links if manifest else ():
             if link.child in seen:
@@ -115,12 +121,13 @@ def reachable(root: Digest, manifest_of: ManifestOf) -> Iterator[Link]:
                 todo.append((link.child, depth + 1))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Walk:
     manifest_of: ManifestOf
     size_of: SizeOf
     wanted: frozenset[str] | None
     done: dict[Digest, _Tally] = field(default_factory=dict)
+    link_count: int = 0
 
     def of(self, digest: Digest, link: Link | None, depth: int) -> _Tally:
         """What is needed of one manifest and all below it."""
@@ -130,7 +137,8 @@ class _Walk:
         manifest = self.manifest_of(digest)
         size = manifest.size_bytes if manifest else (link.size_bytes if link else 0)
         self._need(tally, digest, size)
-        if manifest is None or depth > DEPTH_MAX:
+        self.link_count += len(manifest.links) if manifest else 0
+        if manifest is None or depth > DEPTH_MAX or self.link_count > LINKS_MAX:
             tally.missing[digest] = None
             return tally
         children = [child for child in manifest.links if child.kind == "manifest"]
