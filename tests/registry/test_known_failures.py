@@ -204,3 +204,23 @@ async def test_a_remembered_absence_remembers_none_of_its_askers(world: World) -
     gc.collect()
     assert [body() for body in bodies[1:]] == [None] * 4
     assert world.up.gets() == ["/v2/team/app/manifests/none"]
+
+
+async def test_t32_an_outage_is_told_once_for_each_tag_and_its_end_is_noticed(
+    world: World,
+) -> None:
+    await world.pull(NAME, IMAGE, "1")
+    await world.settle()
+    for outage in (1, 2):
+        world.up.down = Trouble.CONNECT_TIMEOUT
+        for _ in range(10):
+            world.clock.advance(WINDOW_SECONDS + 1)
+            await world.get(f"/v2/{NAME}/manifests/1")
+            await world.settle()
+        assert world.events.counts()["tag.check_failed"] == outage
+        world.up.down = None
+        world.clock.advance(WINDOW_SECONDS + 1)
+        await world.get(f"/v2/{NAME}/manifests/1")
+        await world.settle()
+        answer = await world.get(f"/v2/{NAME}/manifests/1")
+        assert answer.headers.get("Warning") is None

@@ -32,6 +32,9 @@ from skerry.registry.wholeness import Wholeness
 from skerry.telemetry.events import Events, Level
 from skerry.upstream.ports import Absent, Reply
 
+FAILED_MAX = 4096
+"""Tags whose outage has been told of."""
+
 NEGATIVE_MAX = 4096
 """Names remembered as absent; an attacker's flood of names forgets the oldest (D5)."""
 
@@ -90,6 +93,7 @@ class Tags:
             nursery, name="tag check"
         )
         self._absent: OrderedDict[tuple[Repository, str], tuple[float, str]] = OrderedDict()
+        self._failed: OrderedDict[tuple[Repository, str], None] = OrderedDict()
         self._unwritten: dict[tuple[Repository, str], Tag] = {}
         self._trouble: dict[str, str] = {}
 
@@ -197,16 +201,16 @@ class Tags:
         try:
             upstream_digest = await self._ask_digest(remote, repository, name)
         except Absent:
+            self._failed.pop((repository, name), None)
             await self._gone(tag)
             return
         except SkerryError as error:
             self._trouble[repository.upstream] = error.what
             await self._put(takeover.unconfirmed(tag, self._clock.now()))
-            self._events.emit(
-                "tag.check_failed", f"{repository}:{name}", cause=error.what, level=Level.WARNING
-            )
+            self._failing(repository, name, error)
             return
         self._trouble.pop(repository.upstream, None)
+        self._failed.pop((repository, name), None)
         if upstream_digest not in (tag.digest, tag.pending):
             cause = f"{tag.digest} -> {upstream_digest}"
             self._events.emit("tag.moved", f"{repository}:{name}", cause=cause)
@@ -216,6 +220,22 @@ class Tags:
             await self._complete(tag, tag.pending)
         else:
             self.on_confirmed(repository, tag.digest)
+
+    def _failing(self, repository: Repository, name: str, error: SkerryError) -> None:
+        """One event for each tag and outage, not one for each check."""
+        key = (repository, name)
+        if key in self._failed:
+            return
+        self._failed[key] = None
+        if len(self._failed) > FAILED_MAX:
+            self._failed.popitem(last=False)
+        self._events.emit(
+            "tag.check_failed",
+            f"{repository}:{name}",
+            cause=error.what,
+            next_step="the last answer is served, marked as stale, until a check succeeds",
+            level=Level.WARNING,
+        )
 
     async def _ask_digest(self, remote: Remote, repository: Repository, name: str) -> Digest:
         reply = await remote.client.ask(
