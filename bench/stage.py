@@ -18,6 +18,7 @@ from tests.rig.images import PLAIN_LAYER, small, with_layers
 from tests.rig.nodes import HOST
 from tests.rig.processes import Rig, Service
 
+_PART_BYTES = 64 << 20
 ACCEPT = ", ".join(MANIFEST_TYPES)
 
 
@@ -117,5 +118,11 @@ def as_mirror(node: NodeProcess) -> Mirror:
 
 def layered(seed: int, *, layers: int, layer_bytes: int) -> Image:
     """An image of equal layers of random bytes."""
-    pieces = (Piece.of(PLAIN_LAYER, noise(seed * 1000 + n, layer_bytes)) for n in range(layers))
-    return with_layers(small(seed), tuple(pieces))
+    parts = (_random(seed * 1000 + number, layer_bytes) for number in range(layers))
+    return with_layers(small(seed), tuple(Piece.of(PLAIN_LAYER, data) for data in parts))
+
+
+def _random(seed: int, size_bytes: int) -> bytes:
+    """Random bytes of any length: `random` makes at most 256 MiB at once."""
+    starts = range(0, size_bytes, _PART_BYTES)
+    return b"".join(noise(seed + at, min(_PART_BYTES, size_bytes - at)) for at in starts)

@@ -35,15 +35,16 @@ def start(stage: Stage, *, quick: bool) -> Iterator[Figure]:
         node = stage.rig.node(stage.node_settings("http://127.0.0.1:9"), start=False)
         images = fill(node.folder / "data", objects)
         node.start()  # builds what is derived; not measured
-        node.stop()
-        times: dict[str, list[float]] = {"clean": [], "crash": []}
-        for number in range(2 if quick else 5):
-            for how, end in (("clean", node.stop), ("crash", node.kill)):
-                times[how].append(first_answer(node, images[number]))
-                end()
-    # A start is named after the end before it.
-    yield within("start-after-clean-stop", "s", values=times["crash"], most=1.0)
-    yield within("start-after-kill", "s", values=times["clean"][1:], most=1.0)
+        node.kill()
+        ends = {"clean-stop": node.stop, "kill": node.kill}
+        times: dict[str, list[float]] = {how: [] for how in ends}
+        before = "kill"
+        for number in range(4 if quick else 10):
+            times[before].append(first_answer(node, images[number]))
+            before = list(ends)[number % 2]
+            ends[before]()
+    for how, values in times.items():
+        yield within(f"start-after-{how}", "s", values=values, most=1.0)
 
 
 def idle(stage: Stage, *, quick: bool) -> Iterator[Figure]:

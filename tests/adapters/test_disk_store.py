@@ -41,7 +41,7 @@ async def test_the_disk_keeps_the_stores_promise(check: Check, store: DiskStore)
     await asyncio.wait_for(check(store), 30)
 
 
-async def test_the_count_is_the_sum_of_lengths_after_a_restart(tmp_path: Path) -> None:
+async def test_t37_the_count_is_the_sum_of_lengths_after_a_restart(tmp_path: Path) -> None:
     store = opened(tmp_path)
     await store.put(digest_of(BIG), BIG)
     await store.put(digest_of(b"small", "sha512"), b"small")
@@ -113,7 +113,7 @@ async def test_a_blob_removed_by_hand_is_absent_at_once(store: DiskStore, tmp_pa
         store.open(digest)
 
 
-async def test_a_disk_that_does_not_answer_is_not_an_absent_blob(
+async def test_t40_a_disk_that_does_not_answer_is_not_an_absent_blob(
     store: DiskStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """T40."""
@@ -174,7 +174,7 @@ async def test_a_second_process_is_refused(store: DiskStore, tmp_path: Path) -> 
         opened(tmp_path)
 
 
-async def test_ingest_is_swept_at_start(tmp_path: Path) -> None:
+async def test_t15_ingest_is_swept_at_start(tmp_path: Path) -> None:
     """T15."""
     store = opened(tmp_path)
     await store.close()

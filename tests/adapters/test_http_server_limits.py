@@ -198,16 +198,25 @@ async def test_a_refusal_waits_for_the_answers_before_it() -> None:
 
 
 async def test_one_connection_too_many_is_told_so() -> None:
-    async with opened(Front(), limits=DoorLimits(connections_max=2)) as door:
+    gate = asyncio.Event()
+
+    async def slow(request: Request) -> Answer:
+        await gate.wait()
+        return Answer(204)
+
+    front = Front({"/slow": slow})
+    async with opened(front, limits=DoorLimits(connections_max=2)) as door:
         kept = [await connect(door), await connect(door)]
         for client in kept:
-            assert (await client.get("/none")).status == 404
+            await client.send(request("/slow"))
+        await until(lambda: len(front.asked) == 2)
         surplus = await connect(door)
         got = await surplus.answer()
         assert (got.status, got.headers.get("retry-after")) == (503, "1")
         surplus.leave()
         await until(lambda: door.statistics().connections == 2)
-        assert (await kept[0].get("/none")).status == 404
+        gate.set()
+        assert [(await client.answer()).status for client in kept] == [204, 204]
 
 
 async def test_an_upgrade_is_answered_as_plain_http_and_closed() -> None:
@@ -277,7 +286,9 @@ async def test_a_reader_that_reads_nothing_is_given_up_but_a_waiting_one_is_not(
         patient = await connect(door)
         await patient.send(request("/growing"))
         await patient.head()
-        await until(lambda: any(c.outlet.progress() for c in door._state.connections))
+        await until(
+            lambda: any(c.outlet.taken_bytes() is not None for c in door._state.connections)
+        )
         await beats(door, clock, 6)
         await guarded(stuck.closed.wait())
         growing.grow(b"12345")
@@ -366,7 +377,9 @@ async def test_a_generator_body_presses_back() -> None:
     async with opened(Front({"/endless": route})) as door:
         client = await connect(door, receive_buffer_bytes=4096)
         await client.send(request("/endless"))
-        await until(lambda: any(c.outlet.progress() for c in door._state.connections))
+        await until(
+            lambda: any(c.outlet.taken_bytes() is not None for c in door._state.connections)
+        )
         for _ in range(200):
             await asyncio.sleep(0)
         assert made < 20

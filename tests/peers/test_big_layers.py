@@ -67,7 +67,7 @@ def drain(authority: str, target: str) -> Drained:
         return Drained(size, first_byte, tail)
 
 
-def test_fifty_clients_of_one_cold_layer_cost_one_upstream_get_and_bounded_memory(
+def test_t35_fifty_clients_of_one_cold_layer_cost_one_upstream_get_and_bounded_memory(
     rig: Rig, upstream: Service, big: Image
 ) -> None:
     liar = rig.faulty(upstream.authority)  # tells the truth; counts
@@ -91,7 +91,7 @@ def test_fifty_clients_of_one_cold_layer_cost_one_upstream_get_and_bounded_memor
     assert client.blob(f"{HOST}/{NAME}", layer.digest, keep_body=False).sha256 == layer.digest.hex
 
 
-def test_a_layer_whose_link_breaks_at_sixty_percent_is_resumed_by_range(
+def test_t13_a_layer_whose_link_breaks_at_sixty_percent_is_resumed_by_range(
     rig: Rig, upstream: Service, big: Image
 ) -> None:
     wan = rig.wan(upstream.authority)
@@ -111,7 +111,7 @@ def test_a_layer_whose_link_breaks_at_sixty_percent_is_resumed_by_range(
     assert wan.statistics().down_bytes - carried < LAYER_BYTES * 1.05
 
 
-def test_one_flipped_bit_aborts_every_reader_and_nothing_is_kept(
+def test_t10_one_flipped_bit_aborts_every_reader_and_nothing_is_kept(
     rig: Rig, upstream: Service
 ) -> None:
     small = Piece.of("application/octet-stream", images.noise(77, 3_000_000))

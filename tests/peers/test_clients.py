@@ -90,7 +90,7 @@ PULLS: dict[str, Callable[[Scene, str], str]] = {
 
 
 @pytest.mark.parametrize("warmer", PULLS)
-def test_what_one_client_warmed_every_client_pulls_with_the_upstream_gone(
+def test_t34_what_one_client_warmed_every_client_pulls_with_the_upstream_gone(
     scene: Scene, warmer: str
 ) -> None:
     name = f"{REPOSITORY}:1"

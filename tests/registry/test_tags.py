@@ -228,11 +228,11 @@ async def test_bit_rot_is_found_when_the_same_client_asks_again(world: World) ->
     layer = OLD.blobs[1]
     path = f"/v2/{NAME}/blobs/{layer.digest}"
     world.store.flip_bit(layer.digest)
-    bad = await body_of(await world.get(path, client="10.0.0.9:1234"))
+    bad = await body_of(await world.get(path, client="2001:db8::9"))
     assert bad != layer.data
-    other = await body_of(await world.get(path, client="10.0.0.10:99"))
+    other = await body_of(await world.get(path, client="2001:db8::a"))
     assert other == bad, "another client's first request is no sign of rot"
-    good = await body_of(await world.get(path, client="10.0.0.9:4321"))
+    good = await body_of(await world.get(path, client="2001:db8::9"))
     assert good == layer.data
     assert world.store.statistics().quarantine_count == 1
 

@@ -34,15 +34,20 @@ WINDOW_SECONDS = 60.0
 
 
 class FakeExchange:
-    """One answer of the fake upstream."""
+    """One answer of the fake upstream; what comes after the first chunk waits for `rest`."""
 
-    def __init__(self, status: int, headers: Headers, body: bytes) -> None:
+    def __init__(
+        self, status: int, headers: Headers, body: bytes, rest: asyncio.Event | None = None
+    ) -> None:
         self.status = status
         self.headers = headers
         self._body = body
+        self._rest = rest
 
     async def chunks(self) -> AsyncIterator[bytes]:
         for start in range(0, len(self._body), 65536):
+            if start and self._rest is not None:
+                await self._rest.wait()
             yield self._body[start : start + 65536]
 
     async def close(self) -> None:
@@ -59,6 +64,7 @@ class FakeUpstream:
         status: the status every request gets, 0 for the truth.
         lie: added to what is given for a path.
         referrers_api: whether it has one; without it the fallback tag is asked.
+        rest: until it is set, no body goes past its first 64 KiB.
     """
 
     asked: list[str] = field(default_factory=list)
@@ -70,6 +76,7 @@ class FakeUpstream:
     lie: dict[str, bytes] = field(default_factory=dict)
     referrers_api: bool = False
     digest_header: bool = True
+    rest: asyncio.Event | None = None
     content: dict[str, tuple[str, bytes, str]] = field(default_factory=dict)
     tags: dict[str, list[str]] = field(default_factory=dict)
     referrers: dict[str, list[Image]] = field(default_factory=dict)
@@ -116,7 +123,7 @@ class FakeUpstream:
                 ("Content-Length", str(len(data) - start)),
             )
             data = data[start:]
-        return FakeExchange(status, found_headers, b"" if method == "HEAD" else data)
+        return FakeExchange(status, found_headers, b"" if method == "HEAD" else data, self.rest)
 
     async def close(self) -> None:
         pass
@@ -148,10 +155,29 @@ class FakeUpstream:
         return 200, Headers(fields), data
 
 
-class World:
-    """One registry with two upstreams: `docker.io` (bare names) and `up.test` (private or not)."""
+class ByHost:
+    """A transport that leads each host to its own fake."""
 
-    def __init__(self, *, private: bool = False, **rules: object) -> None:
+    def __init__(self, hosts: dict[str, FakeUpstream]) -> None:
+        self._hosts = hosts
+
+    async def send(
+        self, method: str, url: str, headers: Headers, dial: Dial, body: bytes = b""
+    ) -> Exchange:
+        host = url.split("://", 1)[1].partition("/")[0]
+        return await self._hosts[host].send(method, url, headers, dial, body)
+
+    async def close(self) -> None:
+        pass
+
+
+class World:
+    """One registry with two upstreams: `docker.io` (bare names) and `up.test` (private or not).
+
+    With `sibling`, another node of the site is asked first by digest.
+    """
+
+    def __init__(self, *, private: bool = False, sibling: bool = False, **rules: object) -> None:
         self.clock = ManualClock()
         self.events = Events(self.clock.now)
         self.metrics = Registry()
@@ -165,15 +191,18 @@ class World:
         self.forgotten = 0
         metrics = UpstreamMetrics(self.metrics)
         self.remotes = {}
-        for name, transport in (("docker.io", self.hub), ("up.test", self.up)):
+        hosts = {"docker.io": self.hub, "up.test": self.up, "beside.test": self.sibling}
+        beside = (Source("beside", "https://beside.test", SourceKind.SIBLING),) if sibling else ()
+        for name in ("docker.io", "up.test"):
             client = UpstreamClient(
                 Upstream(name, (Source("origin", f"https://{name}", SourceKind.ORIGIN),)),
-                transport=transport,
+                transport=ByHost(hosts),
                 clock=self.clock,
                 events=self.events,
                 metrics=metrics,
                 rng=Random(1),
                 node_id="rock",
+                siblings=beside,
             )
             self.remotes[name] = Remote(name, client, private and name == "up.test")
         self.fills = Fills(

@@ -162,8 +162,7 @@ class Faulty:
     def __init__(
         self, target: str, *, tokens: TokenService | None = None, tls: ssl.SSLContext | None = None
     ) -> None:
-        self._host, _, port = target.partition(":")
-        self._port = int(port)
+        self.lead_to(target)
         self._used: dict[int, int] = {}
         self.server = TinyServer(self._answer, tls=tls)
         self.rules: list[Rule] = []
@@ -173,6 +172,11 @@ class Faulty:
     @property
     def log(self) -> list[Asked]:
         return self.server.log.asked
+
+    def lead_to(self, target: str) -> None:
+        """From now on this is the real registry."""
+        self._host, _, port = target.partition(":")
+        self._port = int(port)
 
     def use(self, *rules: Rule) -> None:
         """From now on these rules, and no others."""

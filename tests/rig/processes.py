@@ -14,7 +14,7 @@ import sys
 from collections.abc import Coroutine, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import pytest
 
@@ -34,6 +34,13 @@ from tests.rig.clients import Containerd, Podman
 from tests.rig.faulty import Faulty, TokenService
 
 T = TypeVar("T")
+
+
+class Listener(Protocol):
+    """Anything on the rig's loop that listens until it is closed."""
+
+    async def start(self) -> None: ...
+    async def close(self) -> None: ...
 
 
 def need(program: str) -> str:
@@ -130,6 +137,11 @@ class Rig:
         self.run(wan.start())
         self._ends.callback(lambda: self.run(wan.close()))
         return wan
+
+    def listen(self, server: Listener) -> None:
+        """Starts it here; it ends with the rig."""
+        self.run(server.start())
+        self._ends.callback(lambda: self.run(server.close()))
 
     def settle(self, wan: Wan) -> None:
         """Until nothing has come over a link for a moment."""

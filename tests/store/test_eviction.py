@@ -37,7 +37,7 @@ def test_the_least_recently_used_goes_first() -> None:
     assert plan_freeing(groups, goal_bytes=10).group_ids == ["old"]
 
 
-def test_pinned_and_busy_groups_never_go() -> None:
+def test_t37_pinned_and_busy_groups_never_go() -> None:
     groups = [group("pinned", 0, pinned=True), group("busy", 1, busy=True), group("free", 2)]
     plan = plan_freeing(groups, goal_bytes=30)
     assert (plan.group_ids, plan.freed_bytes, plan.enough) == (["free"], 10, False)
@@ -55,7 +55,7 @@ def test_what_could_not_be_fetched_again_goes_last() -> None:
     ]
 
 
-def test_a_shared_layer_stays_with_its_last_holder() -> None:
+def test_t37_a_shared_layer_stays_with_its_last_holder() -> None:
     groups = [group("old", 0, 1, last_used=1), group("new", 1, 2, last_used=2)]
     plan = plan_freeing(groups, goal_bytes=10)
     assert (plan.digests, plan.freed_bytes) == ((D[0],), 10)

@@ -96,7 +96,7 @@ async def test_a_fill_that_does_not_fit_makes_room_down_to_the_low_watermark(hou
     await spool.abort(SpoolAborted("done"))
 
 
-async def test_names_go_before_bytes(house: House) -> None:
+async def test_t38_names_go_before_bytes(house: House) -> None:
     """T38."""
     for number in range(9):
         await house.image(str(number), last_used=number)
@@ -132,7 +132,7 @@ async def test_pinned_images_fill_the_store_until_it_says_full(house: House) -> 
     assert house.store.statistics().blob_count == 9
 
 
-async def test_an_image_being_pulled_outlives_its_eviction(house: House) -> None:
+async def test_t37_an_image_being_pulled_outlives_its_eviction(house: House) -> None:
     """T37."""
     digest = await house.image("old")
     segment = house.store.open(digest)

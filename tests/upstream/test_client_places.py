@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from client_rig import FETCH, URL, Rig
+from client_rig import FETCH, ORIGIN, REGION, URL, Rig
 
-from skerry.upstream.ports import TransportError, Trouble, Unavailable
+from skerry.upstream.ports import Fetch, TransportError, Trouble, Unavailable
 from skerry.upstream.testing_transport import Scripted
 
 
@@ -71,3 +71,12 @@ async def test_a_small_answer_that_is_not_small_is_refused() -> None:
     with pytest.raises(Unavailable):
         await rig.client.ask(FETCH, body_bytes_max=10)
     assert rig.transport.open_exchanges == 0
+
+
+async def test_who_gave_wrong_bytes_for_a_content_is_asked_for_it_last() -> None:
+    rig = Rig(sources=(REGION, ORIGIN))
+    assert [place.source for place in rig.client.places(FETCH)] == ["region", "origin"]
+    rig.client.places(FETCH)[0].wrong()
+    assert [place.source for place in rig.client.places(FETCH)] == ["origin", "region"]
+    other = Fetch("GET", "/v2/a/blobs/other")
+    assert [place.source for place in rig.client.places(other)] == ["region", "origin"]

@@ -156,12 +156,12 @@ def test_a_place_that_ignores_the_range_has_its_prefix_skipped() -> None:
     )
 
 
-def test_a_length_that_contradicts_the_asker_marks_the_place() -> None:
+def test_a_length_that_contradicts_the_asker_passes_the_place_over_without_blame() -> None:
     says = "says the content is 99 bytes long, not 100"
     play(
         wanted(("liar", "good"), 100),
         (Wanted(), Open(0, 0)),
-        (Opened(0, 99), Close(), Mark(0), Open(1, 0)),
+        (Opened(0, 99), Close(), Open(1, 0)),
         (DEAD, failed(Outcome.UNAVAILABLE, wrong("liar", says), ("good", DEAD.trouble, DEAD.what))),
     )
 
@@ -233,7 +233,6 @@ def test_a_content_without_length_is_bounded() -> None:
         (
             Received(1),
             Close(),
-            Mark(0),
             failed(Outcome.UNAVAILABLE, wrong("endless", "gave more than 10 bytes")),
         ),
     )

@@ -37,7 +37,7 @@ async def test_a_missing_content_is_fetched_proven_and_kept(bench: Bench) -> Non
     assert bench.fills.statistics().stored_count == 1
 
 
-async def test_fifty_askers_are_one_fetch_and_late_ones_get_it_from_the_first_byte(
+async def test_t35_fifty_askers_are_one_fetch_and_late_ones_get_it_from_the_first_byte(
     bench: Bench,
 ) -> None:
     place = ScriptedPlace("origin", DATA, Act(stall_at=200_000))
@@ -71,7 +71,7 @@ async def test_the_first_byte_is_shown_before_the_last_has_come(bench: Bench) ->
     await soon(fill.done())
 
 
-async def test_the_asker_may_leave_and_the_fill_goes_on(bench: Bench) -> None:
+async def test_t14_the_asker_may_leave_and_the_fill_goes_on(bench: Bench) -> None:
     place = ScriptedPlace("origin", DATA, Act(stall_at=100_000))
     asker = asyncio.ensure_future(read(bench.get(place)))
     await soon(bench.get(place).opened())
@@ -121,7 +121,7 @@ async def test_an_answer_that_cannot_be_right_is_passed_over(bench: Bench, lie: 
     assert honest.wrong_count == 0
 
 
-async def test_one_flipped_bit_aborts_every_reader_and_keeps_nothing(bench: Bench) -> None:
+async def test_t10_one_flipped_bit_aborts_every_reader_and_keeps_nothing(bench: Bench) -> None:
     place = ScriptedPlace("liar", DATA, Act(flip_at=150_000))
     readers = [asyncio.ensure_future(read(bench.get(place))) for _ in range(5)]
     endings = cast(list[object], await soon(asyncio.gather(*readers, return_exceptions=True)))

@@ -84,13 +84,15 @@ def test_t02_a_realm_is_allowed_by_configuration_alone() -> None:
     assert not refused("https://10.0.0.5/token", "https://10.0.0.5/token")
 
 
-def test_t02_plain_http_only_on_the_own_host_of_a_plain_source() -> None:
+def test_t02_plain_http_only_for_a_plain_source_and_only_where_it_is_listed() -> None:
     plain = "http://registry.example:5000"
     assert not refused("http://registry.example:5000/token", source=plain)
     assert not refused(
         "http://registry.example:5001/token", "http://registry.example:5001", source=plain
     )
-    assert refused("http://auth.example/token", "http://auth.example/token", source=plain)
+    assert not refused("http://auth.example/token", "http://auth.example/token", source=plain)
+    assert refused("http://auth.example/token", source=plain)
+    assert refused("http://auth.example/token", "http://auth.example/token")
 
 
 @pytest.mark.parametrize(

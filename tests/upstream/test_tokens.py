@@ -211,7 +211,7 @@ async def test_basic_is_answered_and_then_sent_at_once() -> None:
     await rig.ask()
     sent = [seen.headers.get("authorization", "")[:6] for seen in rig.transport.seen]
     assert sent == ["", "Basic ", "Basic "]
-    with pytest.raises(Denied, match="does not accept the password"):
+    with pytest.raises(Denied, match="does not accept the configured"):
         await rig.ask()
 
 

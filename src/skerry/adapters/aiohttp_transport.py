@@ -70,7 +70,8 @@ class AiohttpTransport:
         host = origin.host
         if not may_dial(host, literal(host), dial.private_hosts):
             raise TransportError(
-                Trouble.FORBIDDEN_ADDRESS, f"{host} is an inside address that is not configured"
+                Trouble.FORBIDDEN_ADDRESS,
+                f"{host} is an inside address that redirect_hosts or realms must list",
             )
         proxy = proxy_for(url, self._environment) if dial.proxy is None else dial.proxy
         self._sent += 1
@@ -93,6 +94,7 @@ class AiohttpTransport:
         pool = self._pool(dial, proxy)
         fields: CIMultiDict[str] = CIMultiDict(tuple(headers))
         secure = origin.scheme == "https" or proxy.startswith("https:")
+        trust = await self._trust(dial.ca_file) if secure else True
         fields.setdefault("User-Agent", f"skerry/{skerry.__version__}")
         try:
             async with asyncio.timeout(None) as until_head:
@@ -103,7 +105,7 @@ class AiohttpTransport:
                     data=body or None,
                     allow_redirects=False,
                     proxy=proxy or None,
-                    ssl=self._context(dial.ca_file) if secure else True,
+                    ssl=trust,
                     timeout=aiohttp.ClientTimeout(
                         total=None, connect=dial.connect_seconds, ceil_threshold=1e9
                     ),
@@ -173,20 +175,27 @@ class AiohttpTransport:
         tracing.on_connection_reuseconn.append(on_reuse)
         return tracing
 
-    def _context(self, ca_file: str | None) -> ssl.SSLContext:
-        """The system's trust and the configured bundle; always verifying (T8)."""
+    async def _trust(self, ca_file: str | None) -> ssl.SSLContext:
+        """The system's trust and the configured bundle; always verifying (T8).
+
+        Reading them takes longer than a hundred answers from the cache: it is done in a thread.
+        """
         context = self._tls.get(ca_file)
         if context is None:
-            context = ssl.create_default_context()
-            if ca_file is not None:
-                try:
-                    context.load_verify_locations(Path(ca_file))
-                except (OSError, ssl.SSLError) as error:
-                    raise TransportError(
-                        Trouble.TLS, f"the ca_file {ca_file} cannot be read: {error}"
-                    ) from error
-            self._tls[ca_file] = context
+            context = self._tls[ca_file] = await asyncio.to_thread(_read_trust, ca_file)
         return context
+
+
+def _read_trust(ca_file: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(Path(ca_file))
+        except (OSError, ssl.SSLError) as error:
+            raise TransportError(
+                Trouble.TLS, f"the ca_file {ca_file} cannot be read: {error}"
+            ) from error
+    return context
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,12 @@ INTERNAL_ERROR = Answer(
     b'{"errors":[{"code":"UNKNOWN","message":"internal error"}]}',
 )
 
+BUSY = Answer(
+    503,
+    Headers([("Content-Type", "application/json"), ("Retry-After", "5")]),
+    b'{"errors":[{"code":"UNAVAILABLE","message":"too many large answers wait for readers"}]}',
+)
+
 
 class FullWay:
     """Asks the handler and sends what it answers."""
@@ -47,6 +53,8 @@ class FullWay:
             return
         except Exception:
             answer = self._broken(carried, "the handler failed")
+        if isinstance(answer.body, bytes) and not carried.outlet.can_hold(len(answer.body)):
+            answer = BUSY
         try:
             fields = encode_fields(answer, method, date=state.date)
         except ValueError:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-HOT_BODY_BYTES_MAX = 1 << 20
-"""A larger body leaves by sendfile or the full way."""
+HOT_BODY_BYTES_MAX = 128 << 10
+"""A larger body leaves by sendfile or the full way: readers that take nothing hold ready bytes."""
 
 REQUEST_BYTES_MAX = 2048
 """A longer request head is parsed each time."""

@@ -25,13 +25,25 @@ from uvicorn.protocols.utils import is_ssl
 
 from skerry.wire.message import Answer, Body, BodyAborted, Segment
 
-SENDFILE_BYTES_MAX = 1 << 20
-"""Per call, so that other connections get their turn."""
+SENDFILE_BYTES_MAX = 256 << 10
+"""Per call, so that other connections get their turn. Larger calls cost more: the client reads
+what has left the processor's cache (docs/internals/http-server.md has the numbers)."""
+
+NEAR_MICROSECONDS = 250
+NEAR_BUFFER_BYTES = 128 << 10
+"""A client nearer than this round trip gets a send buffer that the kernel makes twice as large,
+enough for 1 GB/s at that distance, and not more, for the same reason."""
+
+HELD_BYTES_SMALL = 4096
+"""Shorter answers are always given: what their connection costs anyway is more."""
 
 COPY_BYTES_MAX = 256 << 10
 """Read at once where the kernel cannot send the file itself (TLS)."""
 
 _NO_SENDFILE = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
+_ROUND_TRIP_AT = 68
+"""Offset of `tcpi_rtt` (microseconds) in Linux's `struct tcp_info`."""
+
 _RESET = struct.pack("ii", 1, 0)
 
 Fields = list[tuple[bytes, bytes]]
@@ -47,6 +59,7 @@ class Traffic:
     aborted_count: int = 0
     left_count: int = 0
     sending_count: int = 0
+    held_bytes: int = 0
     sent_bytes: int = 0
 
 
@@ -118,9 +131,15 @@ class Outlet:
     """The way out of one connection. One body at a time."""
 
     def __init__(
-        self, transport: asyncio.Transport, flow: FlowControl, *, traffic: Traffic
+        self,
+        transport: asyncio.Transport,
+        flow: FlowControl,
+        *,
+        traffic: Traffic,
+        held_bytes_max: int,
     ) -> None:
         self._transport = transport
+        self._held_bytes_max = held_bytes_max
         self._flow = flow
         self._traffic = traffic
         self._task: asyncio.Task[None] | None = None
@@ -128,11 +147,15 @@ class Outlet:
         self._sent_bytes = 0
         self.lost = False
 
-    def progress(self) -> tuple[int, int] | None:
-        """None unless the client has to read first; else a mark that changes when it does."""
+    def taken_bytes(self) -> int | None:
+        """None unless the client has to read first; else what has left this program so far."""
         if not self._waiting and not self._flow.write_paused:
             return None
-        return self._sent_bytes, self._transport.get_write_buffer_size()
+        return self._sent_bytes - self._transport.get_write_buffer_size()
+
+    def can_hold(self, size: int) -> bool:
+        """Whether so many ready bytes may wait in memory for their reader; it may take none."""
+        return size <= HELD_BYTES_SMALL or self._traffic.held_bytes + size <= self._held_bytes_max
 
     def leave(self) -> None:
         """The connection is gone: ends the sending, and only that."""
@@ -158,6 +181,8 @@ class Outlet:
         # uvicorn types tasks of an app as Task[None]; any other caller would be a bug of ours.
         self._task = asyncio.current_task()
         self._traffic.sending_count += 1
+        held = len(answer.body) if isinstance(answer.body, bytes) else 0
+        self._traffic.held_bytes += held
         try:
             if not self.lost:
                 await self._send(cycle, fields, answer)
@@ -175,6 +200,7 @@ class Outlet:
         finally:
             self._task = None
             self._traffic.sending_count -= 1
+            self._traffic.held_bytes -= held
             self._traffic.left_count += self.lost
             await close_body(answer.body)
 
@@ -221,13 +247,14 @@ class Outlet:
         if raw is not None and not is_ssl(self._transport):
             # The transport must not write between our calls, so its own buffer goes out first.
             self._transport.set_write_buffer_limits(high=0)
-            connection = os.dup(raw.fileno())
             try:
                 while self._transport.get_write_buffer_size() and not self.lost:
                     await self._flow.drain()
-                position = await self._sendfile(connection, segment, position, stop)
+                with socket.socket(fileno=os.dup(raw.fileno())) as connection:
+                    if segment.size_bytes > SENDFILE_BYTES_MAX:
+                        _keep_near_buffer_small(connection)
+                    position = await self._sendfile(connection.fileno(), segment, position, stop)
             finally:
-                os.close(connection)
                 self._transport.set_write_buffer_limits()
         await self._copy(segment, position, stop)
 
@@ -283,6 +310,13 @@ class Outlet:
     def _count(self, sent_bytes: int) -> None:
         self._sent_bytes += sent_bytes
         self._traffic.sent_bytes += sent_bytes
+
+
+def _keep_near_buffer_small(connection: socket.socket) -> None:
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ROUND_TRIP_AT + 4)
+    (round_trip,) = struct.unpack_from("I", info, _ROUND_TRIP_AT)
+    if round_trip < NEAR_MICROSECONDS:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, NEAR_BUFFER_BYTES)
 
 
 def _wake(ready: asyncio.Future[None]) -> None:

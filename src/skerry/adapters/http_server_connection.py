@@ -25,6 +25,7 @@ from uvicorn.server import ServerState
 
 from skerry.adapters.http_hot import HotKey
 from skerry.adapters.http_send import Outlet
+from skerry.adapters.http_server_crowd import enter, leave
 from skerry.adapters.http_server_state import Carried, DoorState
 
 HARMLESS = frozenset({
@@ -35,6 +36,9 @@ HARMLESS = frozenset({
 
 PIPELINE_MAX = 256
 """Requests waiting behind the one being answered; a connection with more is reset."""
+
+READ_BYTES_MAX = 256 << 10
+"""What one read may bring: less than this is not counted as framing, it may be mostly body."""
 
 LINGER_SECONDS = 5.0
 """How long a refused client may go on sending before its connection is closed: closing at once
@@ -58,14 +62,16 @@ class DoorConnection(HttpToolsProtocol):
         self.outlet: Outlet
         self.stage = Stage.REST
         self.served = False
+        self.number = 0
         self.active: RequestResponseCycle | None = None
         self.head_since: float | None = None
         self.moved_at = state.tick
         self.head_bytes = 0
+        self.framing_bytes = self.unread_bytes = 0
         self.begun_count = 0
         self.answered: HotKey | None = None
         self.refusal: bytes | None = None
-        self.sent_mark: tuple[int, int] | None = None
+        self.sent_mark: int | None = None
         self.sent_mark_at = 0.0
 
     # transport callbacks
@@ -73,19 +79,14 @@ class DoorConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         state = self.state
-        state.connections.add(self)
-        self.outlet = Outlet(transport, self.flow, traffic=state.traffic)
-        if len(state.connections) > 2 * state.limits.connections_max:
-            transport.abort()
-        elif len(state.connections) > state.limits.connections_max:
-            self.refuse(503, "this door has no connection to spare, try again", retry=True)
-        elif state.closing:
-            transport.close()
+        held = state.limits.held_bytes_max
+        self.outlet = Outlet(transport, self.flow, traffic=state.traffic, held_bytes_max=held)
+        enter(self, state)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         state = self.state
-        state.connections.discard(self)
+        leave(self, state)
         self.outlet.leave()
         self.pipeline.clear()
         if self.active is not None:  # uvicorn tells the newest cycle alone
@@ -98,8 +99,11 @@ class DoorConnection(HttpToolsProtocol):
         state = self.state
         if self.refusal is not None:
             return
-        self.moved_at = state.tick
         stage = self.stage
+        if stage is Stage.BODY:
+            self.count_body(len(data))
+        else:
+            self.moved_at = state.tick
         if stage is Stage.REST and self.at_leisure():
             ready = state.hot.repeat(data, now=state.monotonic(), date=state.date)
             if ready is not None:
@@ -127,6 +131,20 @@ class DoorConnection(HttpToolsProtocol):
             # One chunk, one whole request, nothing before or behind it.
             state.hot.remember(data, self.answered)
 
+    def count_body(self, size: int) -> None:
+        """Bounds what is between two body bytes (chunk sizes, extensions, trailers), and a body
+        that nobody reads: it has to end soon after its answer."""
+        limits = self.state.limits
+        self.framing_bytes += size
+        if self.running():
+            self.moved_at = self.state.tick
+        else:
+            self.unread_bytes += size
+        if self.framing_bytes > limits.header_bytes_max + READ_BYTES_MAX:
+            self.outlet.abort()
+        elif self.unread_bytes > limits.unread_bytes_max:
+            self.hang_up()
+
     # parser callbacks
 
     def on_message_begin(self) -> None:
@@ -137,7 +155,12 @@ class DoorConnection(HttpToolsProtocol):
         self.head_since = None
         self.answered = None
         self.head_bytes = 0
+        self.framing_bytes = self.unread_bytes = 0
         self.begun_count += 1
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.stage is not Stage.BODY:  # nobody reads trailers
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self.stage = Stage.BODY
@@ -156,6 +179,7 @@ class DoorConnection(HttpToolsProtocol):
             self.start_cycle(key)
 
     def on_body(self, body: bytes) -> None:
+        self.framing_bytes = 0
         if self.refusal is None:
             super().on_body(body)
 
@@ -169,6 +193,10 @@ class DoorConnection(HttpToolsProtocol):
     def running(self) -> bool:
         """Whether an answer is under way or queued."""
         return self.cycle is not None and not self.cycle.response_complete
+
+    def resting(self) -> bool:
+        """Whether nothing would be lost if this connection ended now."""
+        return not self.running() and self.refusal is None
 
     def at_leisure(self) -> bool:
         """Whether ready bytes written now would be in order and in bounds."""
@@ -312,8 +340,13 @@ class DoorConnection(HttpToolsProtocol):
     def send_refusal(self) -> None:
         if self.refusal is None or self.transport.is_closing():
             return
-        self.moved_at = self.state.tick
         self.transport.write(self.refusal)
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Says no more, and for a while lets the client go on sending what nobody reads."""
+        self.moved_at = self.state.tick
+        self.refusal = self.refusal or b""
         if self.transport.can_write_eof():
             self.transport.write_eof()
         else:
@@ -347,9 +380,10 @@ class DoorConnection(HttpToolsProtocol):
     def sweep_running(self, quiet_seconds: float) -> None:
         limits, tick = self.state.limits, self.state.tick
         awaits_body = self.stage is Stage.BODY and not self.flow.read_paused
-        mark = self.outlet.progress()
-        if mark is None or mark != self.sent_mark:
-            self.sent_mark, self.sent_mark_at = mark, tick
+        taken, mark = self.outlet.taken_bytes(), self.sent_mark
+        # A byte now and then is no reading: it holds files open that were evicted long ago.
+        if taken is None or mark is None or taken - mark >= limits.send_bytes_min:
+            self.sent_mark, self.sent_mark_at = taken, tick
         elif tick - self.sent_mark_at >= limits.send_stall_seconds:
             self.outlet.abort()
             return

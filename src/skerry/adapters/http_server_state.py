@@ -6,6 +6,7 @@ Owns no behaviour.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -22,16 +23,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DoorLimits:
-    """What one door lets a client do."""
+    """What one door lets a client do.
+
+    Attributes:
+        client_connections_max: of one address, so that no single client can have them all.
+        send_bytes_min: what a reader has to take within `send_stall_seconds`.
+        unread_bytes_max: of a body that its handler did not want; more ends the connection.
+        held_bytes_max: of answers that are in memory until their readers have taken them.
+    """
 
     header_bytes_max: int = 64 << 10
     header_count_max: int = 128
     url_bytes_max: int = 8 << 10
     connections_max: int = 4096
+    client_connections_max: int = 2048
     keep_alive_seconds: float = 75.0
     head_seconds: float = 30.0
     body_stall_seconds: float = 60.0
     send_stall_seconds: float = 300.0
+    send_bytes_min: int = 256 << 10
+    unread_bytes_max: int = 4 << 20
+    held_bytes_max: int = 64 << 20
 
 
 @dataclass(slots=True)
@@ -52,6 +64,8 @@ class DoorState:
     date: bytes
     traffic: Traffic = field(default_factory=Traffic)
     connections: set[DoorConnection] = field(default_factory=set)
+    clients: Counter[str] = field(default_factory=Counter)
+    opened_count: int = 0
     closing: bool = False
     emptied: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -14,6 +14,7 @@ import socket
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,6 +115,9 @@ class NameResolver:
         return ResolverStatistics(self._asked, self._from_cache, self._failed, len(self._cache))
 
     async def _ask(self, host: str, within_seconds: float) -> _Found:
+        # Late, so that a node that never asks for a name saves the memory; in a thread, because
+        # loading it takes longer than a hundred answers from the cache.
+        await asyncio.to_thread(import_module, "dns.asyncresolver")
         resolver = self._dnspython(within_seconds)
 
         def query(kind: str) -> asyncio.Task[_Found]:
@@ -145,7 +149,7 @@ class NameResolver:
 
     def _dnspython(self, within_seconds: float) -> DnsPython:
         """A fresh one each time: `/etc/resolv.conf` may have changed with the network."""
-        import dns.asyncresolver  # late: a node that is never asked for a name saves the memory
+        import dns.asyncresolver
         import dns.resolver
 
         try:
@@ -239,7 +243,8 @@ class GuardedResolver(AbstractResolver):
         if not allowed:
             raise TransportError(
                 Trouble.FORBIDDEN_ADDRESS,
-                f"{host} resolves to {found[0]}, an inside address that is not configured",
+                f"{host} resolves to {found[0]}, an inside address that redirect_hosts or realms"
+                " must list",
             )
         return [
             ResolveResult(

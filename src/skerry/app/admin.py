@@ -173,6 +173,8 @@ class AdminDoor:
             raise BadInput(f"{len(wanted.images)} images", next_step=f"name 1 to {IMAGES_MAX}")
         if wanted.bytes_max is not None and wanted.bytes_max < 0:
             raise BadInput("bytes_max is negative", next_step="leave it out for no cap")
+        for image in wanted.images:
+            _reference(image)  # a slip of the pen in one of many: before anything is fetched
         events = self._operations.warm(
             wanted.images,
             platforms=wanted.platforms,

@@ -49,8 +49,9 @@ class Node:
     def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
         self.settings = settings
         self.clock = clock or SystemClock()
-        self.events = Events(self.clock.now)
         self.metrics = Registry()
+        counter = self.metrics.counter("skerry_events", "Events by kind.", ["kind"])
+        self.events = Events(self.clock.now, count=lambda kind: counter.add(1, kind))
         self.registry_door: Door | None = None
         self.admin_door: Door | None = None
         self._chance = random.SystemRandom()

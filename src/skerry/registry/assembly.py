@@ -197,11 +197,12 @@ def _pulling(parts: Parts, rules: Rules) -> _Pulling:
         tags=tags,
         listings=listings,
         wholeness=wholeness,
+        clock=clock,
         events=parts.events,
         nursery=nursery,
         enabled=rules.companions,
     )
-    tags.on_take_over = companions.start
+    tags.on_confirmed = companions.start
     return _Pulling(contents, wholeness, tags, listings, companions)
 
 

@@ -70,7 +70,7 @@ class Blobs:
             raise Absent(f"{repository} has no blob {digest}")
         if request.headers.joined("Cache-Control").find("only-if-cached") >= 0:
             raise RegistryError(Code.BLOB_UNKNOWN, "not cached here", status=504)
-        if request.method == "HEAD" or self._store.size_of(digest) is not None:
+        if request.method == "HEAD" or self._contents.word_suffices(repository, digest):
             return await self._confirmed(request, repository, digest)
         return await self._filled(request, repository, digest)
 
@@ -98,6 +98,8 @@ class Blobs:
         size = self._contents.size_here(repository, digest)
         if size is not None:
             return self._from_store(request, repository, digest, size, Outcome.MISS)
+        if request.method != "HEAD":  # it went while the upstream was asked
+            return await self._filled(request, repository, digest)
         fields = content_fields(repository, digest, "application/octet-stream", Outcome.MISS)
         if said is not None:
             fields = fields.with_fields(("Content-Length", str(said)))
@@ -129,7 +131,7 @@ class Blobs:
         if request.method != "GET" or "Range" in request.headers or not request.client:
             return False
         now = self._clock.monotonic()
-        key = (request.client.rpartition(":")[0] or request.client, digest)
+        key = (request.client, digest)
         before = self._asked.pop(key, None)
         self._asked[key] = now
         if len(self._asked) > ASKED_MAX:

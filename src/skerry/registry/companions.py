@@ -1,13 +1,18 @@
 """What makes a cached image whole beside its layers: signatures, referrers and the tag list.
 
-Owns when they are fetched: once, behind the first answer for an image, never on a client's time.
-Without them a signature check fails exactly when nobody can be asked (requirements R4).
+Owns when they are fetched: behind the first answer for an image, and again behind a check of its
+tag now and then, since images are signed after they are pushed. Never on a client's time. Without
+them a signature check fails exactly when nobody can be asked (requirements R4).
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Sequence
+
 from skerry.aio.single import SingleFlight
 from skerry.aio.tasks import Nursery
+from skerry.base.clock import Clock
 from skerry.base.digest import Digest
 from skerry.base.errors import SkerryError
 from skerry.registry.core.referrers import companion_tags
@@ -16,10 +21,15 @@ from skerry.registry.ports import Repository
 from skerry.registry.tags import Tags
 from skerry.registry.wholeness import Wanted, Wholeness
 from skerry.telemetry.events import Events, Level
+from skerry.upstream.ports import Absent
 
 BYTES_MAX = 64 * 2**20
-"""A signature or an SBOM is small; anything larger is fetched when somebody asks for it."""
+"""All companions of one image together: signatures and SBOMs are small. Anything larger is fetched
+when somebody asks for it, or a tiny image could make the node fetch gigabytes."""
 REFERRERS_MAX = 32
+AGAIN_SECONDS = 900.0
+"""Companions that came are not asked about again for so long; those that did not, at once."""
+ASKED_MAX = 10_000
 
 
 class Companions:
@@ -31,6 +41,7 @@ class Companions:
         tags: Tags,
         listings: Listings,
         wholeness: Wholeness,
+        clock: Clock,
         events: Events,
         nursery: Nursery,
         enabled: bool,
@@ -38,57 +49,76 @@ class Companions:
         self._tags = tags
         self._listings = listings
         self._wholeness = wholeness
+        self._clock = clock
         self._events = events
         self._enabled = enabled
+        self._came: OrderedDict[tuple[Repository, Digest], float] = OrderedDict()
         self._flights: SingleFlight[tuple[Repository, Digest], None] = SingleFlight(
             nursery, name="companions"
         )
 
     def start(self, repository: Repository, digest: Digest) -> None:
-        """Begins fetching behind the answer that is going out; does nothing for local images."""
-        if self._enabled and not repository.local:
-            self._flights.start((repository, digest), lambda: self.fetch(repository, digest))
+        """Begins fetching behind the answer that is going out, unless all came lately.
+
+        Does nothing for local images.
+        """
+        key = (repository, digest)
+        since = self._clock.monotonic() - self._came.get(key, -AGAIN_SECONDS)
+        if self._enabled and not repository.local and since >= AGAIN_SECONDS:
+            self._flights.start(key, lambda: self.fetch(repository, digest))
 
     async def fetch(self, repository: Repository, digest: Digest) -> None:
         """Fetches all companions; one that cannot be had is an event and stops nothing."""
+        all_came = True
         try:
-            await self._listings.tags(repository)
+            await self._listings.tags(repository, now=True)
+        except Absent:
+            pass  # an upstream need not list tags
         except SkerryError as error:
-            self._missed(repository, digest, "tag list", error)
+            all_came = self._missed(repository, digest, "tag list", error)
         try:
-            found, _ = await self._listings.referrers(repository, digest)
+            found, _ = await self._listings.referrers(repository, digest, now=True)
         except SkerryError as error:
-            self._missed(repository, digest, "referrers", error)
-            found = ()
-        for descriptor in found[:REFERRERS_MAX]:
-            await self._take(repository, descriptor.digest, of=digest)
+            all_came = self._missed(repository, digest, "referrers", error)
+            found = self._listings.known_referrers(repository, digest)
+        companions = [descriptor.digest for descriptor in found[:REFERRERS_MAX]]
         for tag in companion_tags(digest):
-            await self._take_tag(repository, tag, of=digest)
+            try:
+                meaning = await self._tags.fetch_if_there(repository, tag)
+            except SkerryError as error:
+                all_came = self._missed(repository, digest, tag, error)
+                continue
+            companions += [meaning.digest] if meaning is not None else []
+        all_came &= await self._take(repository, companions, of=digest)
+        if all_came:
+            self._came[repository, digest] = self._clock.monotonic()
+            self._came.move_to_end((repository, digest))
+            if len(self._came) > ASKED_MAX:
+                self._came.popitem(last=False)
 
-    async def _take_tag(self, repository: Repository, tag: str, *, of: Digest) -> None:
-        try:
-            meaning = await self._tags.fetch_if_there(repository, tag)
-        except SkerryError as error:
-            self._missed(repository, of, tag, error)
-            return
-        if meaning is not None:
-            await self._take(repository, meaning.digest, of=of)
-
-    async def _take(self, repository: Repository, digest: Digest, *, of: Digest) -> None:
-        try:
-            await self._wholeness.complete(
-                repository, digest, wanted=Wanted(every=True), bytes_max=BYTES_MAX
-            )
-        except SkerryError as error:
-            self._missed(repository, of, str(digest), error)
+    async def _take(
+        self, repository: Repository, companions: Sequence[Digest], *, of: Digest
+    ) -> bool:
+        """Whether all of these are whole here now."""
+        all_came, left_bytes = True, BYTES_MAX
+        for digest in companions:
+            try:
+                done = await self._wholeness.complete(
+                    repository, digest, wanted=Wanted(every=True), bytes_max=left_bytes
+                )
+                left_bytes -= done.fetched_bytes
+            except SkerryError as error:
+                all_came = self._missed(repository, of, str(digest), error)
+        return all_came
 
     def _missed(
         self, repository: Repository, digest: Digest, what: str, error: SkerryError
-    ) -> None:
+    ) -> bool:
         self._events.emit(
             "companion.missing",
             f"{repository}@{digest}",
             cause=f"{what}: {error.what}",
-            next_step="it is fetched with the next pull that reaches the upstream",
+            next_step="it is fetched after the next good check of the tag, or by `skerry warm`",
             level=Level.WARNING,
         )
+        return False

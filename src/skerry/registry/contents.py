@@ -19,8 +19,10 @@ from skerry.registry.core.manifests import MANIFEST_BYTES_MAX, parse_manifest
 from skerry.registry.ports import Catalog, CatalogReadOnly, Link, Manifest, Repository
 from skerry.registry.remote import Remote, blob_fetch, manifest_fetch
 from skerry.store.ports import BlobMissing, Store, StoreFull
+from skerry.upstream.core.judge import content_length
 from skerry.upstream.fills import Fill, FillKey, Fills
 from skerry.upstream.ports import Absent, Reply
+from skerry.wire.message import BodyAborted
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,25 @@ class Contents:
         remote = self.remote(repository)
         return remote is not None and remote.private
 
+    def admits(self, key: str, size_bytes: int) -> bool:
+        """Whether so many bytes should be kept when nobody asked for that."""
+        return self._admits(key, size_bytes)
+
+    def word_suffices(self, repository: Repository, digest: Digest) -> bool:
+        """Whether the bytes are here, and a place that says it has them may be believed.
+
+        What only private repositories are known to hold, another upstream has to give once more:
+        to say "I have that" takes the digest alone, and would open what is not its own (T17).
+        """
+        if repository.local or self._store.size_of(digest) is None:
+            return False
+        if not any(remote.private for remote in self._remotes.values()):
+            return True
+        return any(
+            holder.upstream == repository.upstream or not self._is_private(holder)
+            for holder in self._catalog.holders(digest)
+        )
+
     async def manifest_here(self, repository: Repository, digest: Digest) -> Held | None:
         """A manifest from the store alone; None when it is not held in this repository."""
         if not self._may_serve(repository, digest):
@@ -134,17 +155,16 @@ class Contents:
             )
 
     async def confirm(self, repository: Repository, digest: Digest) -> int | None:
-        """Asks the upstream whether a repository holds a blob; its length if it says.
+        """Asks siblings and the upstream whether a repository holds a blob; its length if said.
 
-        A yes makes the blob a member. Raises Absent, Denied, Unavailable.
+        A yes makes the blob a member, if it suffices. Raises Absent, Denied, Unavailable.
         """
         remote = self._remote_of(repository, digest)
         fetch = blob_fetch("HEAD", repository.name, digest)
-        reply = await remote.client.ask(fetch, body_bytes_max=0)
-        if self._store.size_of(digest) is not None:
+        reply = await remote.client.ask(fetch, body_bytes_max=0, siblings=True)
+        if self.word_suffices(repository, digest):
             await self._join(repository, digest)
-        length = reply.headers.get("Content-Length", "") or ""
-        return int(length) if length.isdigit() else None
+        return content_length(reply.headers)
 
     def fill(self, repository: Repository, digest: Digest, *, explicit: bool = False) -> Fill:
         """Starts or joins the fill of a blob. Raises Absent for a local repository.
@@ -164,6 +184,10 @@ class Contents:
         """Whether the content is on its way in, whoever asked."""
         return digest in self._fills
 
+    def is_root(self, repository: Repository, manifest: Manifest) -> bool:
+        """Whether a manifest stands alone: no part of an index here, attached to nothing."""
+        return manifest.subject is None and not self._catalog.parents(repository, manifest.digest)
+
     def announced_size(self, repository: Repository, digest: Digest) -> int | None:
         """The length some manifest of the repository gives for a blob."""
         for parent in self._catalog.parents(repository, digest):
@@ -173,7 +197,7 @@ class Contents:
         return None
 
     async def _fetch_blob(self, repository: Repository, link: Link) -> None:
-        if self._store.size_of(link.child) is not None:
+        if self.word_suffices(repository, link.child):
             await self.confirm(repository, link.child)
             return
         await self.fill(repository, link.child, explicit=True).done()
@@ -195,11 +219,11 @@ class Contents:
             await self._catalog.put_member(repository, digest, "blob", now=self._clock.now())
 
     async def _fetch_manifest(self, repository: Repository, digest: Digest) -> Held:
-        if self._store.size_of(digest) is not None and not repository.local:
+        if self.word_suffices(repository, digest):
             # Here through another repository: knowing a digest is not a right to it (T17).
             remote = self._remote_of(repository, digest)
             head = manifest_fetch("HEAD", repository.name, str(digest))
-            await remote.client.ask(head, body_bytes_max=0)
+            await remote.client.ask(head, body_bytes_max=0, siblings=True)
             body = await self._store.read(digest, bytes_max=MANIFEST_BYTES_MAX)
             return await self._keep(repository, digest, body, None)
         remote = self._remote_of(repository, digest)
@@ -209,8 +233,7 @@ class Contents:
             size_bytes=self.announced_size(repository, digest),
             size_bytes_max=MANIFEST_BYTES_MAX,
         )
-        body = b"".join([chunk async for chunk in fill.stream()])
-        return await self._keep(repository, digest, body, None)
+        return await self._keep(repository, digest, await _whole(fill), None)
 
     async def _keep(
         self, repository: Repository, digest: Digest, body: bytes, content_type: str | None
@@ -228,3 +251,13 @@ class Contents:
         if remote is None:
             raise Absent(f"{repository} holds no {digest}", next_step="push it first")
         return remote
+
+
+async def _whole(fill: Fill) -> bytes:
+    """All bytes of a small fill. Raises what the fill failed with, whenever that was."""
+    try:
+        return b"".join([chunk async for chunk in fill.stream()])
+    except BodyAborted as aborted:
+        if isinstance(aborted.__cause__, SkerryError):
+            raise aborted.__cause__ from aborted
+        raise

@@ -150,7 +150,7 @@ class Desk:
             for digest in latest.corrupt[told:]:
                 told += 1
                 yield _scrubbing(ScrubStep.CORRUPT, latest, healed, digest=str(digest))
-                sound = await self._healing.heal(digest)
+                sound = await self._healing.settled(digest)  # begun when it was found
                 healed += sound
                 step = ScrubStep.HEALED if sound else ScrubStep.LOST
                 yield _scrubbing(step, latest, healed, digest=str(digest))

@@ -40,6 +40,7 @@ from skerry.registry.ports import Repository
 from skerry.registry.push import Pushes
 from skerry.registry.replies import Outcome, still_fetching
 from skerry.store.ports import DigestMismatch, SpoolAborted, StoreError
+from skerry.upstream.flight import TooLarge
 from skerry.upstream.ports import Absent, Denied, TransportError, Unavailable
 from skerry.wire.message import Answer, Headers, Hot, Request
 
@@ -138,7 +139,8 @@ class Front:
         """The version check: always answered here, never by a token service (R4)."""
         challenge = await self._gate.greet(request)
         headers = Headers((*_JSON, _VERSION, *challenge))
-        hot = None if challenge else Hot(self._clock.monotonic() + 60, lambda: None)
+        answered = self.meters.fast("base", Outcome.HIT)
+        hot = None if challenge else Hot(self._clock.monotonic() + 60, answered)
         return Answer(200, headers, b"{}", hot), Outcome.HIT
 
     async def _list(
@@ -218,7 +220,7 @@ def _refusal(error: SkerryError, kind: str) -> tuple[Answer, Outcome]:
         party = "the upstream sent" if kind == "manifest" else "that is"
         told = RegistryError(Code.MANIFEST_INVALID, f"{party} no manifest: {error}", status=502)
         return error_answer(told), Outcome.FAILED
-    if isinstance(error, DigestMismatch | SpoolAborted | TransportError):
+    if isinstance(error, DigestMismatch | SpoolAborted | TooLarge | TransportError):
         told = RegistryError(Code.UNAVAILABLE, str(error), status=502)
         return error_answer(told), Outcome.FAILED
     if isinstance(error, StoreError):

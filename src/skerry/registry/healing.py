@@ -30,9 +30,12 @@ class Healing:
         """Begins a heal behind whoever found the rot."""
         self._flights.start(digest, lambda: self._heal(digest))
 
-    async def heal(self, digest: Digest) -> bool:
-        """Fetches a content again; whether it is whole and here now."""
-        return await self._flights.run(digest, lambda: self._heal(digest))
+    async def settled(self, digest: Digest) -> bool:
+        """Waits for the heal of a content, if one is under way; whether it is whole and here."""
+        if digest in self._flights:
+            return await self._flights.run(digest, lambda: self._heal(digest))
+        holders = self._catalog.repositories_of(digest)
+        return any(self._contents.size_here(each, digest) is not None for each in holders)
 
     async def _heal(self, digest: Digest) -> bool:
         why = "no repository holds it"

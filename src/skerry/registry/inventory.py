@@ -7,10 +7,12 @@ The policy itself is the store's.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 
 from skerry.base.clock import Clock
 from skerry.base.digest import Digest
+from skerry.registry.core.attached import gathered
+from skerry.registry.core.referrers import subject_of_tag
 from skerry.registry.core.whole import reachable
 from skerry.registry.ports import Catalog, CatalogReadOnly, Member, Repository
 from skerry.registry.remote import Remote
@@ -67,8 +69,20 @@ class RegistryInventory:
         ]
 
     async def drop(self, group_ids: list[str]) -> None:
-        """Forgets these images durably; their bytes go after this returns."""
-        await self._catalog.drop([_parse(group_id) for group_id in group_ids])
+        """Forgets these images durably, with what goes with them alone; their bytes go after
+        this returns."""
+        going: dict[Repository, set[Digest]] = defaultdict(set)
+        for group_id in group_ids:
+            repository, root = _parse(group_id)
+            going[repository].add(root)
+        roots: list[tuple[Repository, Digest]] = []
+        for repository, images in going.items():
+            held = {member.digest for member in self._catalog.members(repository)}
+            together = gathered(self._parts(held), self._subjects(repository, held))
+            staying = [goes for image, goes in together.items() if image not in images]
+            gone = images.union(*(together.get(image, ()) for image in images))
+            roots += [(repository, root) for root in sorted(gone.difference(*staying))]
+        await self._catalog.drop(roots)
         self._changed()
 
     def still_wanted(self, digest: Digest) -> bool:
@@ -81,10 +95,7 @@ class RegistryInventory:
 
     def roots(self, repository: Repository) -> list[Digest]:
         """The contents of a repository that no other manifest there links."""
-        held = {member.digest: member for member in self._catalog.members(repository)}
-        below = self._below(held)
-        linked = {digest for children in below.values() for digest in children}
-        return sorted(held.keys() - linked)
+        return sorted(self._parts({m.digest for m in self._catalog.members(repository)}))
 
     def last_used(self, repository: Repository, digest: Digest) -> float:
         """When an image was last asked for, in seconds since the epoch; 0 for never."""
@@ -93,23 +104,37 @@ class RegistryInventory:
             (noted, *(m.last_used for m in self._catalog.members(repository) if m.digest == digest))
         )
 
-    def _below(self, held: dict[Digest, Member]) -> dict[Digest, set[Digest]]:
-        """For each manifest, what it leads to of what the repository holds."""
-        return {
-            digest: {link.child for link in reachable(digest, self._catalog.manifest)} & held.keys()
+    def _parts(self, held: Set[Digest]) -> dict[Digest, set[Digest]]:
+        """For each root of what a repository holds, what it leads to there, itself included."""
+        below = {
+            digest: {link.child for link in reachable(digest, self._catalog.manifest)} & held
             for digest in held
             if self._catalog.manifest(digest) is not None
         }
+        linked = {child for children in below.values() for child in children}
+        return {root: {root, *below.get(root, ())} for root in held - linked}
+
+    def _subjects(self, repository: Repository, held: Set[Digest]) -> dict[Digest, Digest]:
+        """What contents are attached to: by their own word, or by the tag that means them."""
+        found = {
+            tag.digest: subject
+            for tag in self._catalog.tags(repository)
+            if (subject := subject_of_tag(tag.name)) is not None
+        }
+        for digest in held:
+            manifest = self._catalog.manifest(digest)
+            if manifest is not None and manifest.subject is not None:
+                found[digest] = manifest.subject
+        return found
 
     def _groups_of(self, repository: Repository, held: dict[Digest, Member]) -> list[Group]:
-        below = self._below(held)
-        linked = {digest for children in below.values() for digest in children}
+        parts = self._parts(held.keys())
         pinned = self.pinned(repository)
         refetchable = self._refetchable(repository)
         gone = {tag.digest for tag in self._catalog.tags(repository) if tag.gone_at is not None}
         found = []
-        for root in held.keys() - linked:
-            part = {root, *below.get(root, ())}
+        for root, roots in gathered(parts, self._subjects(repository, held.keys())).items():
+            part = set[Digest]().union(*(parts[each] for each in roots))
             here = {digest: self._store.size_of(digest) for digest in part}
             found.append(
                 Group(
@@ -118,7 +143,7 @@ class RegistryInventory:
                     last_used=max(self._last_used(held[digest]) for digest in part),
                     pinned=repository.local or bool(part & pinned),
                     busy=any(self._is_filling(digest) for digest in part),
-                    refetchable=refetchable and root not in gone,
+                    refetchable=refetchable and not roots & gone,
                 )
             )
         return found

@@ -37,7 +37,9 @@ TAG_PAGE = 1000
 TAG_PAGES_MAX = 20
 LISTING_BYTES_MAX = 4 * 2**20
 TAGS, REFERRERS = "tags", "referrers"
-_NEXT = re.compile(r'<([^>]{1,2000})>\s*;[^,]*\brel="?next"?')
+LINK_CHARS_MAX = 8192
+# No part can run over the start of the next link: read in one pass, whatever an upstream sends.
+_NEXT = re.compile(r'<([^<>]{1,2000})>\s*;[^,<]*\brel="?next"?')
 
 
 class Listings:
@@ -60,8 +62,10 @@ class Listings:
             nursery, name="listing"
         )
 
-    async def tags(self, repository: Repository) -> tuple[list[str], bool]:
+    async def tags(self, repository: Repository, *, now: bool = False) -> tuple[list[str], bool]:
         """Every tag name in ASCII order, and whether the list may be out of date.
+
+        `now`: a list whose window is over is asked for before it is given, not behind that.
 
         An upstream that cannot be reached and was never listed leaves the tags held here.
         Raises Absent, Denied, Unavailable, RegistryError (nothing known of the repository).
@@ -73,7 +77,7 @@ class Listings:
                 raise RegistryError(Code.NAME_UNKNOWN, f"nothing was pushed to {repository}")
             return held, False
         try:
-            listing, stale = await self._listing(repository, TAGS, "")
+            listing, stale = await self._listing(repository, TAGS, "", at_once=now)
         except Unavailable:
             if not held:
                 raise
@@ -82,9 +86,11 @@ class Listings:
         return sorted({*names, *held}) if stale else names, stale
 
     async def referrers(
-        self, repository: Repository, subject: Digest
+        self, repository: Repository, subject: Digest, *, now: bool = False
     ) -> tuple[tuple[Descriptor, ...], bool]:
         """Descriptors of what refers to a manifest, and whether they may be out of date.
+
+        `now` as for `tags`.
 
         Raises Denied, Unavailable.
         """
@@ -92,7 +98,7 @@ class Listings:
         if repository.local:
             return here, False
         try:
-            listing, stale = await self._listing(repository, REFERRERS, str(subject))
+            listing, stale = await self._listing(repository, REFERRERS, str(subject), at_once=now)
         except Unavailable:
             if not here:
                 raise
@@ -106,17 +112,18 @@ class Listings:
         return merge(parse_body(listing.body), here) if listing else here
 
     async def _listing(
-        self, repository: Repository, kind: str, subject: str
+        self, repository: Repository, kind: str, subject: str, *, at_once: bool
     ) -> tuple[Listing, bool]:
         """The kept document at once, with a check behind it when due; else the upstream's."""
         kept = self._catalog.listing(repository, kind, subject)
         key = (repository, kind, subject)
         now = self._clock.now()
-        if kept is None:
+        due = kept is None or not 0 <= now - kept.checked_at < self._window_seconds
+        if kept is None or (due and at_once):
             return await self._flights.run(
                 key, lambda: self._fetch(repository, kind, subject)
             ), False
-        if not 0 <= now - kept.checked_at < self._window_seconds:
+        if due:
             self._flights.start(key, lambda: self._refresh(kept))
         return kept, not 0 <= now - kept.confirmed_at < 2 * self._window_seconds
 
@@ -154,7 +161,7 @@ class Listings:
                 tags_fetch(repository.name, query), body_bytes_max=LISTING_BYTES_MAX
             )
             names += _tags_in(reply.body)
-            following = _NEXT.search(reply.headers.joined("Link"))
+            following = _NEXT.search(reply.headers.joined("Link")[:LINK_CHARS_MAX])
             if following is None:
                 break
             query = urlsplit(following[1]).query
@@ -172,10 +179,10 @@ class Listings:
         except Absent:
             pass
         try:
-            reply = await remote.client.ask(
-                manifest_fetch("GET", repository.name, fallback_tag(subject)),
-                body_bytes_max=LISTING_BYTES_MAX,
-            )
+            # Most images have none, and a GET of a manifest may cost a pull (R3).
+            for method, bytes_max in (("HEAD", 0), ("GET", LISTING_BYTES_MAX)):
+                fetch = manifest_fetch(method, repository.name, fallback_tag(subject))
+                reply = await remote.client.ask(fetch, body_bytes_max=bytes_max)
         except Absent:
             return ()
         return parse_referrers(reply.body)

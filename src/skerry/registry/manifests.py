@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from skerry.base.clock import Clock
 from skerry.base.digest import Digest
+from skerry.base.errors import SkerryError
 from skerry.registry.companions import Companions
 from skerry.registry.contents import Contents, Held
 from skerry.registry.core.errors import Code, RegistryError
@@ -57,7 +58,9 @@ class Manifests:
             if held is not None:
                 return self._reply(request, repository, held, HOT_DIGEST_SECONDS), Outcome.HIT
             held = await self._missing(request, repository, reference)
-            return self._reply(request, repository, held, None), Outcome.MISS
+            if self._contents.is_root(repository, held.manifest):
+                self._companions.start(repository, reference)
+            return self._reply(request, repository, held, None, Outcome.MISS), Outcome.MISS
         meaning = self._tags.meaning_here(repository, reference)
         held = None
         if meaning is not None:
@@ -65,9 +68,7 @@ class Manifests:
         if meaning is None or held is None:
             return await self._fetched(request, repository, reference, meaning)
         if meaning.stale:
-            answer = self._reply(request, repository, held, None, Outcome.STALE)
-            fields = answer.headers.with_fields(*meaning.stale)
-            return replace(answer, headers=fields), Outcome.STALE
+            return self._stale(request, repository, held, meaning)
         outcome = Outcome.LOCAL if repository.local else Outcome.HIT
         return self._reply(request, repository, held, meaning.fresh_seconds, outcome), outcome
 
@@ -76,9 +77,16 @@ class Manifests:
     ) -> tuple[Answer, Outcome]:
         if repository.local and meaning is None:
             raise Absent(f"{repository} has no tag {tag}", next_step="push it first")
-        if meaning is not None:  # the tag is known, its manifest was lost: heal it by digest
-            held = await self._missing(request, repository, meaning.digest)
-            return self._reply(request, repository, held, None), Outcome.MISS
+        if meaning is not None:  # the tag is known, its manifest is not here: had by digest
+            try:
+                held = await self._missing(request, repository, meaning.digest)
+            except SkerryError:
+                last = meaning.otherwise
+                old = await self._contents.manifest_here(repository, last) if last else None
+                if old is None:
+                    raise
+                return self._stale(request, repository, old, meaning)
+            return self._reply(request, repository, held, None, Outcome.MISS), Outcome.MISS
         _refuse_if_only_cached(request)
         try:
             async with asyncio.timeout(self._answer_seconds):
@@ -88,6 +96,13 @@ class Manifests:
         held = found.held or await self._contents.manifest(repository, found.digest)
         self._companions.start(repository, found.digest)
         return self._reply(request, repository, held, None, Outcome.MISS), Outcome.MISS
+
+    def _stale(
+        self, request: Request, repository: Repository, held: Held, meaning: Meaning
+    ) -> tuple[Answer, Outcome]:
+        answer = self._reply(request, repository, held, None, Outcome.STALE)
+        fields = answer.headers.with_fields(*meaning.stale)
+        return replace(answer, headers=fields), Outcome.STALE
 
     async def _missing(self, request: Request, repository: Repository, digest: Digest) -> Held:
         _refuse_if_only_cached(request)
@@ -114,10 +129,11 @@ class Manifests:
         hot = None
         if hot_seconds is not None and held.kept:
             until = self._clock.monotonic() + min(hot_seconds, HOT_DIGEST_SECONDS)
+            answered = self._meters.fast("manifest", outcome)
 
             def hit() -> None:
                 self._used(repository, digest)
-                self._meters.hot()
+                answered()
 
             hot = Hot(until, hit)
         body = b"" if request.method == "HEAD" else held.body

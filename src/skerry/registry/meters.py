@@ -6,6 +6,8 @@ never from what a client wrote.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from skerry.registry.replies import Outcome
 from skerry.telemetry.metrics import Registry
 
@@ -16,24 +18,35 @@ class Meters:
     def __init__(self, registry: Registry) -> None:
         labels = ("kind", "outcome")
         self._answers = registry.counter(
-            "skerry_registry_answers", "Answers of the registry by kind and outcome.", labels
+            "skerry_registry_answers",
+            "Answers of the registry by kind and outcome, on either way.",
+            labels,
         )
         self._seconds = registry.histogram(
-            "skerry_registry_answer_seconds", "Seconds until the head of an answer.", labels
+            "skerry_registry_answer_seconds",
+            "Seconds until the head of an answer; the fast way is not timed.",
+            labels,
         )
         self._hot = registry.counter(
-            "skerry_registry_hot_answers", "Manifests answered on the fast way."
+            "skerry_registry_hot_answers", "Those of the answers that took the fast way."
         )
+        self._one_hot = self._hot.one()
 
     def answered(self, kind: str, outcome: Outcome, seconds: float) -> None:
         """One answer of the full way."""
         self._answers.add(1, kind, outcome.value)
         self._seconds.observe(seconds, kind, outcome.value)
 
-    def hot(self) -> None:
-        """One answer of the fast way: a manifest that was here and fresh."""
-        self._hot.add(1)
+    def fast(self, kind: str, outcome: Outcome) -> Callable[[], None]:
+        """Counts one answer of the fast way at each call."""
+        one_hot, one_answer = self._one_hot, self._answers.one(kind, outcome.value)
+
+        def answered() -> None:
+            one_hot()
+            one_answer()
+
+        return answered
 
     def counted(self, kind: str, outcome: Outcome) -> float:
-        """How often a kind was answered so on the full way."""
+        """How often a kind was answered so, on either way."""
         return self._answers.value(kind, outcome.value)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from skerry.base.clock import Clock
 from skerry.base.digest import Digest
 from skerry.registry.core.freshness import TagWindow, judge, window_for
-from skerry.registry.core.referrers import COMPANION_SUFFIXES
+from skerry.registry.core.referrers import subject_of_tag
 from skerry.registry.inventory import RegistryInventory
 from skerry.registry.operations import Freshness, ImageRow, MissingPart
 from skerry.registry.ports import Catalog, Repository, Tag
@@ -42,7 +42,9 @@ class Shelf:
         """
         rows: list[ImageRow] = []
         for repository in self._catalog.repositories():
-            tags = [tag for tag in self._catalog.tags(repository) if not _is_companion(tag.name)]
+            tags = [
+                tag for tag in self._catalog.tags(repository) if subject_of_tag(tag.name) is None
+            ]
             tagged = {tag.digest for tag in self._catalog.tags(repository)}
             rows += [self._row(repository, tag.digest, tag) for tag in tags]
             for root in self._inventory.roots(repository):
@@ -91,16 +93,3 @@ class Shelf:
             return Freshness.MOVED
         verdict = judge(tag, self._clock.now(), window_for(tag.name, self._windows))
         return Freshness.STALE if verdict.stale else Freshness.FRESH
-
-
-def _is_companion(tag: str) -> bool:
-    """Whether a tag is cosign's or the fallback index of referrers (`sha256-<hex>[.sig]`)."""
-    algorithm, dash, rest = tag.partition("-")
-    encoded = rest.partition(".")[0]
-    suffix = rest.removeprefix(encoded)
-    return (
-        algorithm in ("sha256", "sha512")
-        and bool(dash)
-        and len(encoded) >= 64
-        and suffix in ("", *COMPANION_SUFFIXES)
-    )

@@ -32,6 +32,9 @@ from skerry.registry.wholeness import Wholeness
 from skerry.telemetry.events import Events, Level
 from skerry.upstream.ports import Absent, Reply
 
+FAILED_MAX = 4096
+"""Tags whose outage has been told of."""
+
 NEGATIVE_MAX = 4096
 """Names remembered as absent; an attacker's flood of names forgets the oldest (D5)."""
 
@@ -45,12 +48,14 @@ class Meaning:
         fresh_seconds: how long it may be answered without asking again; 0 when it may not.
         stale: how the answer says that it is stale; () when it is not.
         held: the manifest, when it was fetched just now.
+        otherwise: what to serve when `digest` has to pass through and cannot be had after all.
     """
 
     digest: Digest
     fresh_seconds: float = 0.0
     stale: tuple[tuple[str, str], ...] = ()
     held: Held | None = None
+    otherwise: Digest | None = None
 
 
 class Tags:
@@ -80,14 +85,15 @@ class Tags:
         self._events = events
         self._nursery = nursery
         self._changed = changed
-        self.on_take_over: Callable[[Repository, Digest], None] = lambda repository, digest: None
+        self.on_confirmed: Callable[[Repository, Digest], None] = lambda repository, digest: None
         self._fetches: SingleFlight[tuple[Repository, str], Meaning] = SingleFlight(
             nursery, name="tag fetch"
         )
         self._checks: SingleFlight[tuple[Repository, str], None] = SingleFlight(
             nursery, name="tag check"
         )
-        self._absent: OrderedDict[tuple[Repository, str], tuple[float, Absent]] = OrderedDict()
+        self._absent: OrderedDict[tuple[Repository, str], tuple[float, str]] = OrderedDict()
+        self._failed: OrderedDict[tuple[Repository, str], None] = OrderedDict()
         self._unwritten: dict[tuple[Repository, str], Tag] = {}
         self._trouble: dict[str, str] = {}
 
@@ -120,10 +126,12 @@ class Tags:
         if tag.gone_at is not None and not self._serve_deleted:
             raise Absent(f"{repository}:{name} was deleted upstream")
         digest = self._choice(tag)
+        otherwise = None if digest == tag.digest else tag.digest
         if not freshness.stale:
-            return Meaning(digest, remaining_seconds(tag, now, window))
+            return Meaning(digest, remaining_seconds(tag, now, window), otherwise=otherwise)
         reason = self._trouble.get(repository.upstream, "")
-        return Meaning(digest, stale=stale_headers(tag, now, window, reason=reason))
+        stale = stale_headers(tag, now, window, reason=reason)
+        return Meaning(digest, stale=stale, otherwise=otherwise)
 
     def _choice(self, tag: Tag) -> Digest:
         """Which image a tag answers with; while nothing is pending there is no choice."""
@@ -143,7 +151,7 @@ class Tags:
         key = (repository, name)
         known = self._absent.get(key)
         if known is not None and self._clock.monotonic() < known[0]:
-            raise known[1]
+            raise Absent(known[1])  # a new one: an error raised twice keeps both askers' frames
         return await self._fetches.run(key, lambda: self._fetch(repository, name))
 
     async def fetch_if_there(self, repository: Repository, name: str) -> Meaning | None:
@@ -175,7 +183,7 @@ class Tags:
                 check=_tells_the_truth,
             )
         except Absent as error:
-            self._remember_absent((repository, name), error)
+            self._remember_absent((repository, name), error.what)
             raise
         held = await self._contents.accept(repository, reply)
         now = self._clock.now()
@@ -193,16 +201,16 @@ class Tags:
         try:
             upstream_digest = await self._ask_digest(remote, repository, name)
         except Absent:
+            self._failed.pop((repository, name), None)
             await self._gone(tag)
             return
         except SkerryError as error:
             self._trouble[repository.upstream] = error.what
             await self._put(takeover.unconfirmed(tag, self._clock.now()))
-            self._events.emit(
-                "tag.check_failed", f"{repository}:{name}", cause=error.what, level=Level.WARNING
-            )
+            self._failing(repository, name, error)
             return
         self._trouble.pop(repository.upstream, None)
+        self._failed.pop((repository, name), None)
         if upstream_digest not in (tag.digest, tag.pending):
             cause = f"{tag.digest} -> {upstream_digest}"
             self._events.emit("tag.moved", f"{repository}:{name}", cause=cause)
@@ -210,6 +218,24 @@ class Tags:
         await self._put(tag)
         if tag.pending is not None:
             await self._complete(tag, tag.pending)
+        else:
+            self.on_confirmed(repository, tag.digest)
+
+    def _failing(self, repository: Repository, name: str, error: SkerryError) -> None:
+        """One event for each tag and outage, not one for each check."""
+        key = (repository, name)
+        if key in self._failed:
+            return
+        self._failed[key] = None
+        if len(self._failed) > FAILED_MAX:
+            self._failed.popitem(last=False)
+        self._events.emit(
+            "tag.check_failed",
+            f"{repository}:{name}",
+            cause=error.what,
+            next_step="the last answer is served, marked as stale, until a check succeeds",
+            level=Level.WARNING,
+        )
 
     async def _ask_digest(self, remote: Remote, repository: Repository, name: str) -> Digest:
         reply = await remote.client.ask(
@@ -231,7 +257,7 @@ class Tags:
         """Fetches the image a tag moved to; it takes over once it is whole here."""
         subject = f"{tag.repository}:{tag.name}"
         try:
-            await self._wholeness.complete(tag.repository, new, like=tag.digest)
+            await self._wholeness.complete(tag.repository, new, like=tag.digest, explicit=False)
         except SkerryError as error:
             self._events.emit(
                 "tag.take_over_waits",
@@ -243,7 +269,7 @@ class Tags:
             return
         await self._put(takeover.take_over(tag, confirmed_at=self._clock.now()))
         self._events.emit("tag.taken_over", subject, cause=str(new))
-        self.on_take_over(tag.repository, new)
+        self.on_confirmed(tag.repository, new)
 
     async def _gone(self, tag: Tag) -> None:
         if tag.gone_at is None:
@@ -268,8 +294,8 @@ class Tags:
             self._unwritten[key] = tag
         self._changed()
 
-    def _remember_absent(self, key: tuple[Repository, str], error: Absent) -> None:
-        self._absent[key] = (self._clock.monotonic() + self._negative_seconds, error)
+    def _remember_absent(self, key: tuple[Repository, str], what: str) -> None:
+        self._absent[key] = (self._clock.monotonic() + self._negative_seconds, what)
         self._absent.move_to_end(key)
         while len(self._absent) > NEGATIVE_MAX:
             self._absent.popitem(last=False)

@@ -6,6 +6,8 @@ The judgement is `core.whole`; the bytes come through `Contents`.
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +17,8 @@ from skerry.base.errors import Party, SkerryError
 from skerry.registry.contents import Contents
 from skerry.registry.core.whole import (
     DEPTH_MAX,
+    LINKS_MAX,
+    MANIFESTS_MAX,
     Completeness,
     completeness,
     platforms_held,
@@ -25,10 +29,18 @@ from skerry.store.ports import Store, StoreFull
 
 PARALLEL_MAX = 4
 """Contents of one image fetched at once: enough to fill a link, few enough to leave room."""
+LOOKS_PER_TURN = 256
+"""Contents looked for before others get their turn of the event loop."""
 
 
 class TooLarge(SkerryError):
     """The image would take more bytes than the caller allowed; nothing more is fetched."""
+
+    party = Party.CLIENT
+
+
+class NoSuchPlatform(SkerryError):
+    """The image has no child for a platform that was asked for; nothing is fetched."""
 
     party = Party.CLIENT
 
@@ -70,6 +82,14 @@ class Wanted:
             link.platform == wanted or link.platform.startswith(f"{wanted}/")
             for wanted in self.platforms
         )
+
+    def lacking(self, manifest: Manifest) -> list[str]:
+        """The wanted platforms that an index has not. A child that names none may hold any."""
+        children = [link.platform for link in manifest.links if link.kind == "manifest"]
+        if self.every or not all(children):
+            return []
+        have = {part for name in children for part in (name, name.rpartition("/")[0])}
+        return sorted(self.platforms - have) if children else []
 
 
 class Wholeness:
@@ -123,6 +143,7 @@ class Wholeness:
         wanted: Wanted | None = None,
         bytes_max: int | None = None,
         progress: Progress | None = None,
+        explicit: bool = True,
     ) -> Progress:
         """Fetches what is missing of an image; returns when all of it is durable here.
 
@@ -130,18 +151,23 @@ class Wholeness:
             like: want the platforms that this other image has here.
             wanted: or want these; with neither, the node's own platform.
             bytes_max: raise TooLarge rather than fetch more than this.
+            explicit: somebody asked for it; else it must not push out what others use.
 
-        Raises what `Contents` raises, StoreFull when it cannot be kept, TooLarge.
+        Raises what `Contents` raises, StoreFull when it cannot be kept, TooLarge, NoSuchPlatform.
         """
         progress = progress or Progress()
         held = await self._contents.manifest(repository, root)
         if like is not None:
             wanted = self._wanted_like(repository, like, root)
         wanted = wanted or Wanted(frozenset({self._own_platform}))
-        links = await self._leaves(repository, held.manifest, wanted, DEPTH_MAX)
-        missing = [
-            link for link in links if self._contents.size_here(repository, link.child) is None
-        ]
+        if like is None and (lacking := wanted.lacking(held.manifest)):
+            has = ", ".join(link.platform for link in held.manifest.links)
+            raise NoSuchPlatform(
+                f"{repository}@{root} has no {', '.join(lacking)}, only {has}"[:500],
+                next_step="choose one of those with --platform",
+            )
+        links = await self._leaves(repository, held.manifest, wanted, bytes_max)
+        missing = await self._missing(repository, links)
         progress.total_bytes = sum(link.size_bytes for link in links)
         progress.to_fetch_bytes = to_fetch = sum(link.size_bytes for link in missing)
         progress.planned = True
@@ -149,6 +175,11 @@ class Wholeness:
             raise TooLarge(
                 f"{repository}@{root} needs {to_fetch} more bytes, over the limit of {bytes_max}",
                 next_step="raise the limit or choose fewer platforms",
+            )
+        if not explicit and not self._contents.admits(str(root), to_fetch):
+            raise TooLarge(
+                f"{repository}@{root} needs {to_fetch} bytes that others use",
+                next_step="`skerry warm` it if it is worth that, or raise store.budget",
             )
         await self._obtain_all(repository, missing, progress)
         if not self.storable():
@@ -165,19 +196,46 @@ class Wholeness:
         await each(links, obtain, at_once=PARALLEL_MAX)
 
     async def _leaves(
-        self, repository: Repository, manifest: Manifest, wanted: Wanted, depth: int
+        self, repository: Repository, root: Manifest, wanted: Wanted, bytes_max: int | None
     ) -> list[Link]:
-        """Configs and layers of the wanted parts; fetches the manifests on the way."""
+        """Configs and layers of the wanted parts; fetches the manifests on the way.
+
+        Each manifest is read once, however many name it, and no more of them than an image can
+        have: eight small indexes can spell out more paths than there are atoms (T22).
+        """
         found: dict[Digest, Link] = {}
-        for link in manifest.links:
-            if link.kind != "manifest":
-                if not link.foreign:
-                    found[link.child] = link
-            elif wanted.takes(link) and depth > 0:
+        seen = {root.digest}
+        todo = deque([(root, 0)])
+        link_count = manifest_bytes = 0
+        while todo:
+            manifest, depth = todo.popleft()
+            link_count += len(manifest.links)
+            for link in manifest.links:
+                if link.kind != "manifest":
+                    if not link.foreign:
+                        found[link.child] = link
+                    continue
+                if link.child in seen or depth >= DEPTH_MAX or not wanted.takes(link):
+                    continue
+                seen.add(link.child)
+                manifest_bytes += link.size_bytes
+                if manifest_bytes > (manifest_bytes if bytes_max is None else bytes_max):
+                    raise TooLarge(f"the manifests of {repository}@{root.digest} are too large")
+                if len(seen) > MANIFESTS_MAX or link_count > LINKS_MAX:
+                    raise TooLarge(f"{repository}@{root.digest} has too many parts for an image")
                 child = await self._contents.manifest(repository, link.child)
-                for leaf in await self._leaves(repository, child.manifest, wanted, depth - 1):
-                    found[leaf.child] = leaf
+                todo.append((child.manifest, depth + 1))
+            await asyncio.sleep(0)
         return list(found.values())
+
+    async def _missing(self, repository: Repository, links: list[Link]) -> list[Link]:
+        missing = []
+        for number, link in enumerate(links):
+            if number % LOOKS_PER_TURN == LOOKS_PER_TURN - 1:
+                await asyncio.sleep(0)
+            if self._contents.size_here(repository, link.child) is None:
+                missing.append(link)
+        return missing
 
     def _wanted_like(self, repository: Repository, like: Digest, root: Digest) -> Wanted:
         held = platforms_held(

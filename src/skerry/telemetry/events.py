@@ -45,10 +45,11 @@ class Event:
 
 
 class Events:
-    """The node's recent events."""
+    """The node's recent events; `count` is told the kind of each."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], *, count: Callable[[str], None] | None = None):
         self._now = now
+        self._count = count
         self._ring: deque[Event] = deque(maxlen=EVENTS_MAX)
         self._counts: dict[str, int] = {}
 
@@ -65,6 +66,8 @@ class Events:
         event = Event(self._now(), kind, subject, cause, next_step, level)
         self._ring.append(event)
         self._counts[kind] = self._counts.get(kind, 0) + 1
+        if self._count is not None:
+            self._count(kind)
         _log.log(_LEVELS[level], "%s", json.dumps(asdict(event)))
 
     def recent(self, kind: str | None = None) -> tuple[Event, ...]:

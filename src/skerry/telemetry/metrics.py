@@ -38,6 +38,17 @@ class Counter:
         key = _bounded(self._values, labels)
         self._values[key] = self._values.get(key, 0) + amount
 
+    def one(self, *labels: str) -> Callable[[], None]:
+        """Adds 1 to one series at each call, as cheaply as can be: for the fast way."""
+        values = self._values
+        key = _bounded(values, labels)
+        values.setdefault(key, 0)
+
+        def add_one() -> None:
+            values[key] += 1
+
+        return add_one
+
     def value(self, *labels: str) -> float:
         """The current value of one series; 0 when never counted."""
         return self._values.get(labels, 0)

@@ -7,6 +7,7 @@ within one request; never says "absent" while a source that may have the thing w
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
@@ -40,7 +41,11 @@ RETRY_AFTER_SECONDS = 5
 FILL_PATIENCE_SECONDS = 60.0
 """How long a fill waits for a connection or the request budget of a source."""
 
+LIARS_MAX = 1024
+"""So many wrong contents are remembered with the source that gave them."""
+
 Check = Callable[[Reply], str]
+Liars = OrderedDict[tuple[str, str], None]
 
 
 def _believe(reply: Reply) -> str:
@@ -106,6 +111,7 @@ class UpstreamClient:
                 node_id=node_id,
             )
 
+        self._liars: Liars = OrderedDict()
         self._sources = tuple(map(conversation, upstream.sources))
         self._siblings = tuple(map(conversation, siblings))
 
@@ -155,7 +161,10 @@ class UpstreamClient:
     def places(self, fetch: Fetch, *, siblings: bool = True) -> list[Place]:
         """Where the content of a GET may be had, nearest first."""
         near = self._siblings if siblings else ()
-        return [SourcePlace(found, fetch) for found in (*near, *self._sources)]
+        places = [SourcePlace(found, fetch, self._liars) for found in (*near, *self._sources)]
+        # Who gave wrong bytes for this very content is asked for it last.
+        places.sort(key=SourcePlace.lied)
+        return list[Place](places)
 
     def reachable(self) -> bool:
         """Whether some source would be asked now: breaker not open, not rate limited."""
@@ -204,9 +213,10 @@ async def _ask(source: Conversation, fetch: Fetch, body_bytes_max: int, check: C
 class SourcePlace:
     """A `Place`: one source that may have one content."""
 
-    def __init__(self, conversation: Conversation, fetch: Fetch) -> None:
+    def __init__(self, conversation: Conversation, fetch: Fetch, liars: Liars) -> None:
         self._conversation = conversation
         self._fetch = fetch
+        self._liars = liars
 
     @property
     def source(self) -> str:
@@ -225,6 +235,13 @@ class SourcePlace:
             raise TransportError(Trouble.PROTOCOL, found)
         return Opened(found.offset_bytes, found.size_bytes, exchange)
 
+    def lied(self) -> bool:
+        """Whether it gave wrong bytes for this content before."""
+        return (self.source, self._fetch.path) in self._liars
+
     def wrong(self) -> None:
         """What it gave failed its digest."""
         self._conversation.gate.wrong_content()
+        self._liars[self.source, self._fetch.path] = None
+        while len(self._liars) > LIARS_MAX:
+            self._liars.popitem(last=False)

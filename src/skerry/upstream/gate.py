@@ -198,7 +198,7 @@ class Gate:
             next_step="check the source; what it sent was not kept",
             level=Level.ERROR,
         )
-        self._step(machine.Failed(0, Trouble.WRONG_CONTENT, self._rng.random()))
+        self._step(machine.Failed(0, self._last_trouble, self._rng.random()))
 
     def _outcome(self, ticket: int, trouble: Trouble | None, what: str) -> None:
         if trouble is None:

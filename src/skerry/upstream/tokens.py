@@ -326,7 +326,7 @@ class Tokens:
                 next_step=f"set username and password_file of the source {self._source.name}",
             )
         return self._denied(
-            f"does not accept the password of {self._source.username!r}",
+            "does not accept the configured user name and password",  # clients read this: no name
             next_step=f"check username and password_file of the source {self._source.name}",
         )
 

@@ -222,6 +222,18 @@ def test_t22_a_descriptor_out_of_bounds_is_refused(broken: dict[str, Any]) -> No
         read(image(config=descriptor("a", **broken)))
 
 
+def test_t20_a_key_given_twice_is_refused_however_deep() -> None:
+    sound = json.dumps(image()).encode()
+    assert parse_manifest(sound, None)
+    size = b'"size": 7'
+    for twice in (
+        sound.replace(b'"schemaVersion": 2', b'"schemaVersion": 2, "schemaVersion": 2'),
+        sound.replace(size, size + b", " + size, 1),
+    ):
+        with pytest.raises(InvalidManifest, match="twice"):
+            parse_manifest(twice, None)
+
+
 def test_t22_floods_are_refused() -> None:
     many = [descriptor(str(number)) for number in range(DESCRIPTORS_MAX + 1)]
     assert len(read(image(layers=many[:-1])).links) == DESCRIPTORS_MAX + 1

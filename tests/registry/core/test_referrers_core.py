@@ -20,6 +20,7 @@ from skerry.registry.core.referrers import (
     merge,
     parse_body,
     parse_referrers,
+    subject_of_tag,
 )
 from skerry.registry.testing import some_digest, some_image
 
@@ -97,3 +98,11 @@ def test_tags_beside_an_image_follow_the_schemes() -> None:
 def test_t22_an_upstream_cannot_flood_or_trick_us_with_referrers(data: bytes) -> None:
     with pytest.raises(InvalidManifest):
         parse_referrers(data)
+
+
+def test_a_companions_tag_says_what_it_belongs_to() -> None:
+    digest = digest_of(b"x")
+    for tag in (fallback_tag(digest), *companion_tags(digest)):
+        assert subject_of_tag(tag) == digest
+    for tag in ("latest", f"sha256-{digest.hex}.exe", f"sha256-{digest.hex[1:]}", "sha256-"):
+        assert subject_of_tag(tag) is None

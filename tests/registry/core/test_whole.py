@@ -154,6 +154,22 @@ def test_t22_a_cycle_ends_the_walk() -> None:
     assert len(list(reachable(a.digest, here.manifests.get))) == 1
 
 
+def test_t22_a_wide_cycle_costs_no_more_than_its_links() -> None:
+    here = Here()
+    a = some_index("a", *[some_image("b")] * 50)
+    b = some_index("b", *[some_image("a")] * 50)
+    here.put(a)
+    here.put(b)
+    asked: list[Digest] = []
+
+    def counted(digest: Digest) -> Manifest | None:
+        asked.append(digest)
+        assert len(asked) < 1000
+        return here.manifests.get(digest)
+
+    assert not completeness(a.digest, counted, here.sizes.get).whole
+
+
 def test_t22_indexes_nested_too_deeply_are_not_whole() -> None:
     here = Here()
     below = AMD

@@ -107,6 +107,11 @@ class Wan:
         self.port = port
         await self._listen()
 
+    @property
+    def mode(self) -> Mode:
+        """What the link does now."""
+        return self._mode
+
     async def switch(self, mode: Mode) -> None:
         """Changes what the link does, for new connections and, where the mode says so, old."""
         self._mode = mode

@@ -14,8 +14,13 @@ from fnmatch import fnmatchcase
 
 from skerry.registry.ports import Tag
 
-FAILED_CHECK_SECONDS_MAX = 300.0
-"""After a check that failed the next one is due no later than this, however long the window."""
+FAILED_CHECK_SECONDS_MAX = 60.0
+"""After a check that failed the next one is due no later than this, however long the window: so
+soon is a healed upstream noticed (requirements L4). While its breaker is open a check costs
+nothing."""
+
+UNSETTLED_SECONDS_MAX = 300.0
+"""The same for a tag that went, or moved to what could not be had: its check succeeds each time."""
 
 CLOCK_STEP_SECONDS_MAX = 60.0
 """A time this far ahead is a clock that was corrected; further ahead it says nothing."""
@@ -81,7 +86,8 @@ def judge(tag: Tag, now: float, window_seconds: float) -> Freshness:
     if settled and _within(now - tag.confirmed_at, window_seconds):
         return Freshness.FRESH
     # A failed check moved the clock too: a dead upstream costs one wait per window, not one each.
-    retry_seconds = min(window_seconds, FAILED_CHECK_SECONDS_MAX)
+    longest = FAILED_CHECK_SECONDS_MAX if settled else UNSETTLED_SECONDS_MAX
+    retry_seconds = min(window_seconds, longest)
     return Freshness.STALE if _within(now - tag.checked_at, retry_seconds) else Freshness.DUE
 
 

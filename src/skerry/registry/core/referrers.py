@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from skerry.base.digest import Digest
+from skerry.base.digest import Digest, InvalidDigest
 from skerry.registry.core.manifests import (
     MANIFEST_BYTES_MAX,
     OCI_INDEX,
@@ -61,6 +61,18 @@ def companion_tags(subject: Digest) -> tuple[str, ...]:
     """The tags that cosign-style tools keep beside an image: what travels with it."""
     base = f"{subject.algorithm}-{subject.hex}"
     return tuple(f"{base}{suffix}" for suffix in COMPANION_SUFFIXES if len(base + suffix) <= 128)
+
+
+def subject_of_tag(tag: str) -> Digest | None:
+    """What a companion's tag (`sha256-<hex>[.sig|.att|.sbom]`) says it belongs to, else None."""
+    algorithm, _, rest = tag.partition("-")
+    encoded, dot, suffix = rest.partition(".")
+    if dot and f".{suffix}" not in COMPANION_SUFFIXES:
+        return None
+    try:
+        return Digest(algorithm, encoded)
+    except InvalidDigest:
+        return None
 
 
 def descriptor_of(manifest: Manifest) -> Descriptor:

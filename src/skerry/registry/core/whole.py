@@ -5,11 +5,12 @@ fetches and never believes a catalog row about bytes: presence is what `size_of`
 
 An index is whole for the platforms it holds: each child whose manifest is here must be wholly
 here, and at least one must be. Foreign layers are not ours to keep (known failures T6) and are
-not needed. Depth is bounded, and a cycle ends the walk (T22).
+not needed. Depth is bounded, which ends a cycle, too (T22).
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -18,6 +19,11 @@ from skerry.registry.ports import Link, Manifest
 
 DEPTH_MAX = 8
 """Indexes inside indexes beyond this are not followed: the rest counts as missing."""
+
+MANIFESTS_MAX = 1000
+LINKS_MAX = 20_000
+"""An image of more manifests or links than these is no image: it is never whole and never
+completed. Each of them costs the node a look, and a few kilobytes can name millions (T22)."""
 
 MISSING_MAX = 1000
 """More missing digests than this are not listed."""
@@ -81,7 +87,7 @@ def completeness(
     names none of them is not whole. `manifest_of` is the catalog's, `size_of` the store's.
     """
     walk = _Walk(manifest_of, size_of, platforms)
-    tally = walk.of(root, None, 0, frozenset())
+    tally = walk.of(root, None, 0)
     sizes = tally.sizes
     return Completeness(
         whole=not tally.missing,
@@ -102,9 +108,9 @@ def platforms_held(root: Digest, manifest_of: ManifestOf, size_of: SizeOf) -> tu
 def reachable(root: Digest, manifest_of: ManifestOf) -> Iterator[Link]:
     """Every link below a manifest that is known, each child once, parents first."""
     seen = {root}
-    todo = [(root, 0)]
+    todo = deque([(root, 0)])
     while todo:
-        digest, depth = todo.pop(0)
+        digest, depth = todo.popleft()
         manifest = manifest_of(digest)
         for link in manifest.links if manifest else ():
             if link.child in seen:
@@ -115,14 +121,15 @@ def reachable(root: Digest, manifest_of: ManifestOf) -> Iterator[Link]:
                 todo.append((link.child, depth + 1))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Walk:
     manifest_of: ManifestOf
     size_of: SizeOf
     wanted: frozenset[str] | None
     done: dict[Digest, _Tally] = field(default_factory=dict)
+    link_count: int = 0
 
-    def of(self, digest: Digest, link: Link | None, depth: int, above: frozenset[Digest]) -> _Tally:
+    def of(self, digest: Digest, link: Link | None, depth: int) -> _Tally:
         """What is needed of one manifest and all below it."""
         if digest in self.done:  # the same child under a thousand names costs one walk (T22)
             return self.done[digest]
@@ -130,7 +137,8 @@ class _Walk:
         manifest = self.manifest_of(digest)
         size = manifest.size_bytes if manifest else (link.size_bytes if link else 0)
         self._need(tally, digest, size)
-        if manifest is None or depth > DEPTH_MAX or digest in above:
+        self.link_count += len(manifest.links) if manifest else 0
+        if manifest is None or depth > DEPTH_MAX or self.link_count > LINKS_MAX:
             tally.missing[digest] = None
             return tally
         children = [child for child in manifest.links if child.kind == "manifest"]
@@ -138,7 +146,7 @@ class _Walk:
             if blob.kind != "manifest" and not blob.foreign:
                 self._need(tally, blob.child, blob.size_bytes)
         if children:
-            self._children(tally, children, depth, above | {digest})
+            self._children(tally, children, depth)
         self.done[digest] = tally
         return tally
 
@@ -148,9 +156,7 @@ class _Walk:
         if held is None:
             tally.missing[digest] = None
 
-    def _children(
-        self, tally: _Tally, children: list[Link], depth: int, above: frozenset[Digest]
-    ) -> None:
+    def _children(self, tally: _Tally, children: list[Link], depth: int) -> None:
         runnable = [c for c in children if c.platform != UNKNOWN_PLATFORM] or children
         wanted = [child for child in runnable if self._wants(child)]
         here: set[Digest] = set()
@@ -160,7 +166,7 @@ class _Walk:
                 absent.append(child)
                 _note(tally, "missing", child)
                 continue
-            below = self.of(child.child, child, depth + 1, above)
+            below = self.of(child.child, child, depth + 1)
             _note(tally, "part" if below.missing else "held", child)
             if child.child not in here:
                 tally.absorb(below)

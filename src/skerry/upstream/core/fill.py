@@ -171,6 +171,10 @@ class Fill:
         size_bytes: its whole length, once known.
         binding: whether `size_bytes` may no longer change: the asker knows it, or a reader
             may have been told.
+        told: whether `size_bytes` is the asker's word: a place that says otherwise is passed over,
+            but which of the two lies cannot be known, so nobody is blamed for it. Whoever
+            publishes a manifest with wrong sizes must not bring its registry into disrepute.
+        said_bytes: the length that the place in use says itself.
         skip_bytes: how much of what comes next is here already (the place ignored the range).
         opened_at_bytes: `received_bytes` when the place was last opened.
         resumes: how often the place was resumed since it last made real progress.
@@ -186,6 +190,8 @@ class Fill:
     size_bytes: int | None = None
     binding: bool = False
     begun: bool = False
+    told: bool = False
+    said_bytes: int | None = None
     skip_bytes: int = 0
     opened_at_bytes: int = 0
     resumes: int = 0
@@ -213,6 +219,7 @@ def wanted(
         places,
         size_bytes=size_bytes,
         binding=size_bytes is not None,
+        told=size_bytes is not None,
         size_bytes_max=size_bytes_max,
     )
 
@@ -231,34 +238,43 @@ def _open_here(fill: Fill, _: Event) -> Step:
 
 def _accept(fill: Fill, event: Event) -> Step:
     assert isinstance(event, Opened)  # noqa: S101  the table guarantees it
-    objection = _objection(fill, event)
-    if objection:
-        return _mark_and_move_on(fill, objection)
+    if lie := _lie(fill, event):
+        return _mark_and_move_on(fill, lie)
+    if mismatch := _mismatch(fill, event.size_bytes):
+        return _pass_over(fill, mismatch, blame=fill.binding and not fill.told)
     size = fill.size_bytes if fill.binding else event.size_bytes
     streaming = replace(
         fill,
         state=State.STREAMING,
         size_bytes=size,
+        said_bytes=event.size_bytes,
         binding=fill.binding or (fill.received_bytes > 0 and size is not None),
         skip_bytes=fill.received_bytes - event.offset_bytes,
     )
     return _prove(streaming, []) if streaming.received_bytes == size else (streaming, [])
 
 
-def _objection(fill: Fill, event: Opened) -> str:
-    """Why an answer's head shows that its body is useless; "" when it may do."""
+def _lie(fill: Fill, event: Opened) -> str:
+    """Why an answer's head is wrong, whatever is asked for; "" when it may do."""
     if event.coding.strip().lower() not in ("", "identity"):
         # The digest names the bytes as they are; nobody asked for a coding (T13).
         return f"answered with Content-Encoding {event.coding}"
     if not 0 <= event.offset_bytes <= fill.received_bytes:
         return f"answered from byte {event.offset_bytes} instead of {fill.received_bytes}"
     size = event.size_bytes
+    if size is not None and not 0 <= size <= SIZE_BYTES_MAX:
+        return f"says the content is {size} bytes long, which cannot be"
+    return ""
+
+
+def _mismatch(fill: Fill, size: int | None) -> str:
+    """Why a length that a place says does not fit what is known; "" when it does."""
     if size is None:
         return ""
     if fill.binding and size != fill.size_bytes:
         return f"says the content is {size} bytes long, not {fill.size_bytes}"
     if not fill.received_bytes <= size <= fill.size_bytes_max:
-        return f"says the content is {size} bytes long, which cannot be"
+        return f"says the content is {size} bytes long, which does not fit"
     return ""
 
 
@@ -269,7 +285,7 @@ def _receive(fill: Fill, event: Event) -> Step:
     received = fill.received_bytes + event.count_bytes - skipped
     most = fill.size_bytes_max if fill.size_bytes is None else fill.size_bytes
     if received > most:
-        return _mark_and_move_on(fill, f"gave more than {most} bytes")
+        return _pass_over(fill, f"gave more than {most} bytes", blame=fill.said_bytes is not None)
     if received == fill.received_bytes:
         return fill, []
     fill, commands = _begin(fill)
@@ -307,7 +323,11 @@ def _refuse(fill: Fill, event: Event) -> Step:
 
 
 def _mark_and_move_on(fill: Fill, what: str) -> Step:
-    first: list[Command] = [Close(), Mark(fill.at)]
+    return _pass_over(fill, what, blame=True)
+
+
+def _pass_over(fill: Fill, what: str, *, blame: bool) -> Step:
+    first: list[Command] = [Close(), Mark(fill.at)] if blame else [Close()]
     return _move_on(fill, first, Verdict.TROUBLE, Trouble.WRONG_CONTENT, what)
 
 

@@ -121,9 +121,8 @@ def realm_refusal(realm: str, *, source_url: str, realms: Iterable[str]) -> str 
     if wanted is None or own is None:
         return "is not a usable URL"
     configured = wanted == own or any(_covers(entry, realm, wanted) for entry in realms)
-    if wanted.scheme != "https" and not (
-        configured and (own.scheme == "http" and wanted.host == own.host)
-    ):
+    # Plain http never for a source that speaks https; else only where it is configured just so.
+    if wanted.scheme != "https" and not (configured and own.scheme == "http"):
         return "is not https"
     if configured:
         return None

@@ -1,0 +1,68 @@
+"""Who may have a connection to one door.
+
+Owns how many there are, how many one client may have, and which of them make way when the door
+is full: those that rest, longest first. Never ends one that is being answered. Opening a thousand
+connections and saying nothing must cost the others nothing.
+"""
+
+from __future__ import annotations
+
+import heapq
+from ipaddress import IPv6Address, ip_address
+from typing import TYPE_CHECKING
+
+from skerry.adapters.http_server_state import DoorState
+
+if TYPE_CHECKING:
+    from skerry.adapters.http_server_connection import DoorConnection
+
+MAKE_WAY_SHARE = 64
+"""A full door ends this part of its connections at once: looking for them costs a walk."""
+
+NO_ROOM = "this door has no connection to spare, try again"
+NO_ROOM_FOR_YOU = "this address has as many connections as one may have, try again"
+
+
+def enter(connection: DoorConnection, state: DoorState) -> None:
+    """Takes a new connection in, or refuses it."""
+    limits, near = state.limits, near_of(connection.client)
+    state.connections.add(connection)
+    state.opened_count += 1
+    connection.number = state.opened_count
+    state.clients[near] += 1
+    if len(state.connections) > limits.connections_max:
+        _make_way(connection, state)
+    if len(state.connections) > 2 * limits.connections_max:
+        connection.transport.abort()
+    elif len(state.connections) > limits.connections_max:
+        connection.refuse(503, NO_ROOM, retry=True)
+    elif state.clients[near] > limits.client_connections_max:
+        connection.refuse(503, NO_ROOM_FOR_YOU, retry=True)
+    elif state.closing:
+        connection.transport.close()
+
+
+def leave(connection: DoorConnection, state: DoorState) -> None:
+    """Forgets a connection that has ended."""
+    state.connections.discard(connection)
+    near = near_of(connection.client)
+    state.clients[near] -= 1
+    if state.clients[near] <= 0:
+        del state.clients[near]
+
+
+def near_of(client: tuple[str, int] | None) -> str:
+    """What counts as one client: an IPv4 address, or an IPv6 network of 64 bits."""
+    text = client[0] if client else ""
+    if ":" not in text:
+        return text
+    address = ip_address(text.partition("%")[0])
+    return str(int(address) >> 64) if isinstance(address, IPv6Address) else text
+
+
+def _make_way(newest: DoorConnection, state: DoorState) -> None:
+    resting = [c for c in state.connections if c is not newest and c.resting()]
+    count = max(1, state.limits.connections_max // MAKE_WAY_SHARE)
+    for connection in heapq.nsmallest(count, resting, key=lambda c: (c.moved_at, c.number)):
+        state.connections.discard(connection)  # its end is told only later
+        connection.transport.abort()
