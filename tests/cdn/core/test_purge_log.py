@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry.base.errors import BadInput
-from skerry.cdn.core.purge import Mode, Target, by_host, by_surrogate_key, names_it
+from skerry.cdn.core.purge import Mode, Target, by_host, by_surrogate_key, is_below, names_it
 from skerry.cdn.core.purge_log import PurgeLog, Record, Took, Verdict, covers
 from tests.cdn.core.test_purge import NAMES, TARGETS, Names, names, prefix
 
@@ -26,6 +26,15 @@ def test_a_purge_is_in_force_at_once_and_for_what_was_fetched_before_only() -> N
     assert log.verdict(names("/a/b"), as_of=before) is Verdict.HARD
     assert log.verdict(names("/ab"), as_of=before) is Verdict.NONE
     assert log.verdict(names("/a/b"), as_of=after) is Verdict.NONE
+
+
+@pytest.mark.parametrize("wanted", ["/", "/a", "/a/", "/a//", "/a/b", "/ab"])
+@pytest.mark.parametrize("path", ["/", "/a", "/a/", "/a//", "/a//x", "/a/b", "/a/b/c", "/ab"])
+def test_a_prefix_in_the_log_is_whole_segments(wanted: str, path: str) -> None:
+    log = PurgeLog("a")
+    purge(log, prefix(wanted))
+    meant = log.verdict(names(path), as_of=0) is Verdict.HARD
+    assert meant == is_below(wanted, path)
 
 
 def test_a_fill_begun_before_the_purge_is_bound_by_it_when_it_arrives() -> None:

@@ -190,6 +190,14 @@ def test_a_route_may_allow_what_its_origin_is_known_to_do() -> None:
     assert judged(target=b"/a;x.css", limits=Limits(files_below_pages=True)) is Reason.PATH_TYPE
 
 
+def test_a_long_path_of_separators_is_judged_in_one_pass() -> None:
+    # Quadratic patterns take seconds for these; the suite's hang guard is the bound.
+    limits = Limits(target_bytes_max=4 << 20)
+    for piece in (b";", b".php", b"%3b.", b";a.css;"):
+        assert judged(target=b"/" + piece * (1 << 19), limits=limits) is None
+    assert judged(target=b"/a.php/" * (1 << 18) + b"x.css", limits=limits) is Reason.PATH_TYPE
+
+
 def test_methods_versions_and_sizes() -> None:
     assert judged(target=b"*", method=b"OPTIONS") is None
     assert judged(method=b"G T") is Reason.METHOD
@@ -214,7 +222,7 @@ def test_methods_versions_and_sizes() -> None:
         (b"GET / HTTP/1.1\r\nA: b\0\r\n\r\n", Reason.FIELD_VALUE),
     ],
 )
-def test_raw_heads(head: bytes, reason: Reason | None) -> None:
+def test_a_raw_head_shows_what_a_parser_hides(head: bytes, reason: Reason | None) -> None:
     found = refuse_raw(head)
     assert (found.reason if found else None) is reason
 

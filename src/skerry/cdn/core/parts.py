@@ -7,7 +7,6 @@ a new set or is refused. Never holds bytes: a part is a handle of the store and 
 
 from __future__ import annotations
 
-import calendar
 import itertools
 import re
 from bisect import bisect_right
@@ -16,6 +15,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from skerry.base.ranges import ByteRange, Unsatisfiable, parse_range
+from skerry.cdn.core.dates import parse_date
 from skerry.wire.message import Headers
 
 PARTS_MAX = 1024
@@ -27,11 +27,6 @@ _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)
 _CLOSED = re.compile(r"\s*bytes\s*=\s*([0-9]{1,19})\s*-\s*([0-9]{1,19})\s*\Z", re.IGNORECASE)
 _STRONG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"\Z')
 _LENGTH = re.compile(r"[0-9]{1,19}\Z")
-_DATE = re.compile(
-    r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), (\d\d) "
-    r"(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) (\d{4}) (\d\d):(\d\d):(\d\d) GMT\Z"
-)
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -194,7 +189,7 @@ def strong_validator(headers: Headers) -> Validator | None:
     modified, date = headers.all("Last-Modified"), headers.all("Date")
     if len(modified) != 1 or len(date) != 1:
         return None
-    changed, sent = _seconds(modified[0]), _seconds(date[0])
+    changed, sent = parse_date(modified[0]), parse_date(date[0])
     if changed is None or sent is None or sent - changed < 1:
         return None
     return Validator(modified[0].strip(), coding)
@@ -364,15 +359,3 @@ def _start(span: Span) -> int:
 
 def _held_start(item: Held) -> int:
     return item.span.start
-
-
-def _seconds(text: str) -> int | None:
-    """Seconds since the epoch of an IMF-fixdate; the obsolete forms make no strong validator."""
-    match = _DATE.match(text.strip())
-    if match is None:
-        return None
-    month = _MONTHS.index(match[2]) + 1
-    day, year, hour, minute, second = (int(match[i]) for i in (1, 3, 4, 5, 6))
-    if not (1 <= day <= 31 and hour < 24 and minute < 60 and second < 61 and year >= 1970):
-        return None
-    return calendar.timegm((year, month, day, hour, minute, second))

@@ -25,7 +25,7 @@ Sign = Callable[[bytes], bytes]
 CheckSignature = Callable[[bytes, bytes, bytes], bool]
 """(public key, signature, message) -> whether the signature is good; must not raise."""
 
-CONTEXT = b"skerry purge receipt 1\n"
+CONTEXT = b"skerry-purge-receipt/1\n"
 """Before the signed bytes, so that the key's signature over anything else is no receipt."""
 GENESIS = "0" * 64
 """What the first receipt of a chain names as the one before."""
