@@ -1,14 +1,26 @@
-"""What the cache keeps and decides on, as values.
+"""What the cache keeps and decides on, as values, and what it asks of the rest of the node.
 
-Owns the shapes shared by the cores and the shell. Times are seconds since the epoch.
+Owns the shapes shared by the cores and the shell, and the shell's Protocols. Times are seconds
+since the epoch.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
 
+from skerry.base.digest import Digest
+from skerry.base.errors import Party, SkerryError
+from skerry.upstream.ports import Exchange
 from skerry.wire.message import Headers
+
+if TYPE_CHECKING:  # the cores below import the values above
+    from skerry.cdn.core.key import CacheKey
+    from skerry.cdn.core.purge import Mode, Target
+    from skerry.cdn.core.purge_log import Record
+    from skerry.cdn.core.receipt import Receipt
 
 
 class DataClass(StrEnum):
@@ -65,3 +77,101 @@ class Stored:
     invalidated: bool = False
     groups: frozenset[str] = field(default_factory=frozenset)
     surrogate_keys: frozenset[str] = field(default_factory=frozenset)
+
+
+VARIANTS_MAX = 64
+"""Stored responses of one key; the oldest goes when one more comes (requirements D5)."""
+
+
+class EdgeUnusable(SkerryError):
+    """The cache's index cannot be read or takes no writes."""
+
+    party = Party.OPERATOR
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One stored response and where its body is.
+
+    Attributes:
+        digest: of the body in the store; None for an empty one.
+        as_of: position of the purge log before the request that brought it left.
+    """
+
+    key: CacheKey
+    stored: Stored
+    digest: Digest | None
+    as_of: int = 0
+    last_used: float = 0.0
+
+
+class Variants(Protocol):
+    """The index of stored responses. Derived: without it the cache is cold, not wrong.
+
+    Two entries are one variant when key, names in `Vary` and the values of these agree. Writes
+    happen in the order in which they are called, and survive the death of the process.
+    """
+
+    def find(self, key: CacheKey) -> tuple[Entry, ...]:
+        """Every entry of a key. Raises EdgeUnusable."""
+
+    async def put(self, entry: Entry) -> None:
+        """Keeps an entry in place of the same variant's; at most `VARIANTS_MAX` of a key."""
+
+    async def remove(self, entries: Sequence[Entry]) -> None:
+        """Forgets these variants."""
+
+    async def purge(self, target: Target, mode: Mode) -> int:
+        """Removes (HARD) or invalidates (SOFT) what `core.purge.names_it`; how many entries."""
+
+    async def touch(self, uses: Sequence[tuple[CacheKey, float]]) -> None:
+        """Writes last uses."""
+
+    def holds(self, digest: Digest) -> bool:
+        """Whether some entry has this body."""
+
+    def all(self) -> Iterator[Entry]:
+        """Every entry, in no order."""
+
+
+class PurgeBook(Protocol):
+    """What must outlive the node of its purges: the log's end, and every receipt."""
+
+    @property
+    def node(self) -> str:
+        """Drawn with the file: a lost book is another node's."""
+
+    def base(self) -> tuple[int, dict[str, int]]:
+        """Position and vector before the first record kept."""
+
+    def records(self) -> list[Record]:
+        """The kept records, in the order in which they were applied."""
+
+    async def note(self, record: Record) -> None:
+        """Keeps a record; on the disk when this returns."""
+
+    def last_receipt(self) -> Receipt | None: ...
+
+    async def keep(self, receipt: Receipt) -> None:
+        """Keeps a receipt; on the disk when this returns."""
+
+    def receipts(self, after: int = 0) -> list[bytes]:
+        """The lines of the receipts after a sequence number, at most 1,000."""
+
+
+class Origin(Protocol):
+    """The origin servers of a site, in order of health, behind breakers and budgets."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def send(
+        self, method: str, target: str, headers: Headers, body: AsyncIterator[bytes] | None = None
+    ) -> Exchange:
+        """The answer's head, whatever its status; `target` is path and query as sent.
+
+        A request with a body is tried once. Raises Unavailable.
+        """
+
+    def reachable(self) -> bool:
+        """Whether some server would be asked now."""

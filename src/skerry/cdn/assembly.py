@@ -1,0 +1,66 @@
+"""The edge's rooms, made and joined.
+
+Owns the order in which they need each other. Takes ports and plain values, so that a test builds
+a whole edge over twins in a few lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from skerry.aio.tasks import Nursery
+from skerry.base.clock import Clock
+from skerry.cdn.core.receipt import Sign
+from skerry.cdn.core.route import Site
+from skerry.cdn.inventory import EdgeInventory
+from skerry.cdn.ports import Origin, PurgeBook, Variants
+from skerry.cdn.purges import Purges
+from skerry.cdn.service import Edge
+from skerry.store.ports import Store
+from skerry.telemetry.events import Events
+from skerry.telemetry.metrics import Registry
+from skerry.upstream.fills import Fills
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeParts:
+    """What the edge stands on.
+
+    Attributes:
+        origins: by the name that `Route.origin` gives.
+        node_name: the pseudonym in Via, Cache-Status and Proxy-Status; a token.
+        loop_id: what CDN-Loop knows this node by; a token, of this process alone.
+        sign: signs purge receipts with the node's key.
+        admits: whether a body of a length should be kept.
+    """
+
+    store: Store
+    variants: Variants
+    book: PurgeBook
+    fills: Fills
+    origins: Mapping[str, Origin]
+    clock: Clock
+    events: Events
+    metrics: Registry
+    nursery: Nursery
+    node_name: str
+    loop_id: str
+    chance: Random
+    sign: Sign
+    admits: Callable[[str, int], bool] = lambda key, size_bytes: True
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeRooms:
+    """The edge of one node. `front.use(sites)` is a reload."""
+
+    front: Edge
+    purges: Purges
+    inventory: EdgeInventory
+
+
+def assemble_edge(parts: EdgeParts, sites: Sequence[Site]) -> EdgeRooms:
+    """Makes and joins the rooms; starts nothing. Raises BadInput for contradictory sites."""
+    raise NotImplementedError
