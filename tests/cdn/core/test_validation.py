@@ -8,6 +8,7 @@ from skerry.cdn.core.validation import (
     EntityTag,
     Outcome,
     Selected,
+    conditional,
     conditions_for,
     evaluate,
     evaluate_cached,
@@ -154,6 +155,13 @@ def test_the_clients_tags_join_ours_rfc_9111_section_4_3_2() -> None:
     assert ours.get("If-None-Match") == '"a", "c"'
     star = conditions_for([stored(("ETag", '"a"'))], Headers([("If-None-Match", "*")]))
     assert star.get("If-None-Match") == '"a"'
+
+
+def test_the_clients_conditions_and_ranges_make_way_for_ours_rfc_9111_section_4_3_1() -> None:
+    conditions = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
+    asked = Headers([(name, "x") for name in (*conditions, "If-Range", "Range", "Accept")])
+    ours = Headers([("If-None-Match", '"a"')])
+    assert conditional(asked, ours) == Headers([("Accept", "x"), *ours])
 
 
 def test_nothing_without_a_validator_is_asked_about_rfc_9111_section_4_3_1() -> None:

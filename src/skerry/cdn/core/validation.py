@@ -188,6 +188,15 @@ def conditions_for(stored: Iterable[Stored], request: Headers) -> Headers:
     return Headers(fields)
 
 
+def conditional(request: Headers, conditions: Headers) -> Headers:
+    """A client's fields with its conditions and Range replaced by ours (section 4.3.1).
+
+    Whole responses are validated, so that the answer can be stored; the client's own conditions
+    and ranges are judged on what comes of it.
+    """
+    return Headers((*request.without(*CONDITIONS, "Range"), *conditions))
+
+
 def not_modified_fields(headers: Headers) -> Headers:
     """What a 304 carries of the selected response's fields (RFC 9110 section 15.4.5)."""
     kept = set(_NOT_MODIFIED_FIELDS)
