@@ -301,7 +301,7 @@ def structs(kind: type[msgspec.Struct], at: str) -> list[tuple[str, str, str]]:
         if field.required:
             default = "required"
         elif field.default is None:
-            default = '""' if unit_of(inner) == "size-or-empty" else "unset"
+            default = '""' if unit_of(inner).endswith("-or-empty") else "unset"
         elif unit_of(inner) == "duration":
             default = f'"{write_duration(field.default)}"'
         elif unit_of(inner) == "size":

@@ -16,6 +16,7 @@ import msgspec
 Seconds = Annotated[float, msgspec.Meta(extra={"unit": "duration"})]
 Bytes = Annotated[int, msgspec.Meta(extra={"unit": "size"})]
 Budget = Annotated[int | None, msgspec.Meta(extra={"unit": "size-or-empty"})]
+MaybeSeconds = Annotated[float | None, msgspec.Meta(extra={"unit": "duration-or-empty"})]
 Share = Annotated[float, msgspec.Meta(extra={"unit": "share"})]
 Count = Annotated[int, msgspec.Meta(extra={"unit": "count"})]
 FilePath = Annotated[str, msgspec.Meta(extra={"unit": "path"})]
@@ -40,6 +41,7 @@ class DoorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """[doors]: where the node listens."""
 
     registry: Address = "127.0.0.1:5000"
+    edge: Address = "127.0.0.1:8080"
     admin: Address = "127.0.0.1:9090"
     admin_hosts: tuple[str, ...] = ()
     cert_file: FilePath = ""
@@ -127,6 +129,41 @@ class SiblingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     plain_http: bool = False
 
 
+class RouteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """[[site.route]]: what holds for every path under a prefix. An unknown class is sensitive."""
+
+    prefix: str = "/"
+    data_class: str = "sensitive"
+    fresh_seconds: MaybeSeconds = msgspec.field(default=None, name="fresh")
+    stale_if_error_seconds: MaybeSeconds = msgspec.field(default=None, name="stale_if_error")
+    stale_while_revalidate_seconds: MaybeSeconds = msgspec.field(
+        default=None, name="stale_while_revalidate"
+    )
+    query: tuple[str, ...] | None = None
+    store_cookies: bool = False
+    methods: tuple[str, ...] = ("GET", "HEAD")
+
+
+class SiteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """[[site]]: host names that the edge door answers to, and the servers behind them."""
+
+    hosts: tuple[str, ...]
+    origins: tuple[str, ...]
+    plain_http: bool = False
+    ca_file: FilePath = ""
+    preserve_host: bool = True
+    connect_seconds: Seconds = msgspec.field(default=1.0, name="connect")
+    first_byte_seconds: Seconds = msgspec.field(default=3.0, name="first_byte")
+    stall_seconds: Seconds = msgspec.field(default=5.0, name="stall")
+    connections_max: Count = 64
+    routes: tuple[RouteSettings, ...] = msgspec.field(default=(RouteSettings(),), name="route")
+
+    @property
+    def name(self) -> str:
+        """What messages and metrics call it."""
+        return self.hosts[0]
+
+
 class DnsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """[dns]: who resolves upstream names; none means /etc/resolv.conf."""
 
@@ -174,6 +211,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         default=DEFAULT_UPSTREAMS, name="upstream"
     )
     siblings: tuple[SiblingSettings, ...] = msgspec.field(default=(), name="sibling")
+    sites: tuple[SiteSettings, ...] = msgspec.field(default=(), name="site")
     dns: DnsSettings = DnsSettings()
 
 

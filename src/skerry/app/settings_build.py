@@ -95,6 +95,8 @@ def _value(kind: object, value: object, place: _Place) -> object:
         unit = (meta.extra or {}).get("unit", "")
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return _table(kind, value, place)
+    if isinstance(kind, types.UnionType):  # an optional list: left out, it is None
+        kind = next((part for part in get_args(kind) if get_origin(part) is tuple), kind)
     if get_origin(kind) is tuple:
         return _list(get_args(kind)[0], value, place)
     return _scalar(kind, unit, value, place)
@@ -120,7 +122,7 @@ def _list(kind: type, value: object, place: _Place) -> object:
 def _scalar(kind: object, unit: str, value: object, place: _Place) -> object:
     raw = value.text if isinstance(value, Written) else value
     try:
-        if unit in ("size", "size-or-empty", "duration"):
+        if unit in ("size", "size-or-empty", "duration", "duration-or-empty"):
             return _measured(unit, raw)
         if unit in ("share", "count") and isinstance(value, Written):
             return _number(unit, value.text)
@@ -138,13 +140,14 @@ def _scalar(kind: object, unit: str, value: object, place: _Place) -> object:
 
 
 def _measured(unit: str, raw: object) -> float | int | None:
+    kind, _, empty = unit.partition("-")
     if isinstance(raw, bool) or not isinstance(raw, str | int | float):
-        step = "write one such as 15m" if unit == "duration" else "write one such as 10GiB"
-        raise BadInput(f"is not a {'duration' if unit == 'duration' else 'size'}", next_step=step)
+        step = "write one such as 15m" if kind == "duration" else "write one such as 10GiB"
+        raise BadInput(f"is not a {kind}", next_step=step)
     text = str(raw)
-    if unit == "duration":
-        return parse_seconds(text)
-    return None if unit == "size-or-empty" and not text.strip() else parse_bytes(text)
+    if empty and not text.strip():
+        return None
+    return parse_seconds(text) if kind == "duration" else parse_bytes(text)
 
 
 def _number(unit: str, text: str) -> float | int:

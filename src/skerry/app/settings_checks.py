@@ -23,7 +23,9 @@ from skerry.app.settings import (
     UpstreamSettings,
     split_address,
 )
-from skerry.app.settings_errors import Problem, SettingsError, shown
+from skerry.app.settings_checks_sites import check_sites, site_warnings
+from skerry.app.settings_errors import Problem, SettingsError
+from skerry.app.settings_rules import READ_STEP, file_trouble, refused, url_trouble
 from skerry.base.reference import is_name, looks_like_host
 
 _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -37,11 +39,12 @@ def check(settings: Settings) -> list[Problem]:
     """Every rule that is broken, in the order of the file."""
     return [
         *_node(settings),
-        *_doors(settings.doors),
+        *_doors(settings.doors, edge=bool(settings.sites)),
         *_store(settings.store),
         *_registry(settings),
         *_upstreams(settings.upstreams),
         *_siblings(settings),
+        *check_sites(settings.sites),
         *_dns(settings),
     ]
 
@@ -63,7 +66,7 @@ def warnings(settings: Settings) -> tuple[str, ...]:
                 found.append(f"{source.password_file} can be read by others: chmod 600 it")
             if source.password_file and source.plain_http:
                 found.append(f"{source.name} is sent its password in the clear (plain_http)")
-    return tuple(found)
+    return (*found, *site_warnings(settings.sites))
 
 
 def read_password(source: SourceSettings) -> str:
@@ -78,21 +81,18 @@ def read_password(source: SourceSettings) -> str:
             return file.read(PASSWORD_BYTES_MAX).decode().removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
-            [_no(f"{source.name}.password_file", source.password_file, "cannot be read", _READ)]
+            [
+                refused(
+                    f"{source.name}.password_file",
+                    source.password_file,
+                    "cannot be read",
+                    READ_STEP,
+                )
+            ]
         ) from error
 
 
-_READ = "check that it is there and that this user may read it"
 _ADDRESS = "write host:port, e.g. 127.0.0.1:5000"
-
-
-def _no(field: str, value: object, reason: str, next_step: str) -> Problem:
-    return Problem(field, shown(field, value), reason, next_step)
-
-
-def _file(field: str, path: str) -> Iterator[Problem]:
-    if path and not (os.path.isfile(path) and os.access(path, os.R_OK)):
-        yield _no(field, path, "there is no such file that can be read", _READ)
 
 
 def _mode(path: str) -> int:
@@ -109,36 +109,40 @@ def _loopback(host: str) -> bool:
 def _node(settings: Settings) -> Iterator[Problem]:
     if not _NODE_NAME.match(settings.node.name):
         step = "use letters, digits, dots, dashes and underscores, 64 at most"
-        yield _no("node.name", settings.node.name, "cannot be a node's name", step)
+        yield refused("node.name", settings.node.name, "cannot be a node's name", step)
     path = settings.node.data_path
     if path.exists() and not path.is_dir():
-        yield _no("node.data_dir", str(path), "is not a folder", "name a folder of its own")
+        yield refused("node.data_dir", str(path), "is not a folder", "name a folder of its own")
 
 
-def _doors(doors: DoorSettings) -> Iterator[Problem]:
+def _doors(doors: DoorSettings, *, edge: bool) -> Iterator[Problem]:
     bound: list[tuple[str, int]] = []
-    for name, address in (("registry", doors.registry), ("admin", doors.admin)):
+    opened = [("registry", doors.registry), ("admin", doors.admin)]
+    opened += [("edge", doors.edge)] if edge else []
+    for name, address in opened:
         try:
             host, port = split_address(address)
         except ValueError as error:
             reason = f"is not an address to listen on ({error})"
-            yield _no(f"doors.{name}", address, reason, _ADDRESS)
+            yield refused(f"doors.{name}", address, reason, _ADDRESS)
             continue
         everywhere = ("0.0.0.0", "::")
         for other, taken in bound:
             if port == taken != 0 and (other == host or other in everywhere or host in everywhere):
-                reason = "the other door has that port"
-                yield _no(f"doors.{name}", address, reason, "choose another port")
+                reason = "another door has that port"
+                yield refused(f"doors.{name}", address, reason, "choose another port")
         bound.append((host, port))
     for host in doors.admin_hosts:
         if not re.fullmatch(r"[A-Za-z0-9.-]+", host):
-            yield _no("doors.admin_hosts", host, "is not a host name", "leave out scheme and port")
+            yield refused(
+                "doors.admin_hosts", host, "is not a host name", "leave out scheme and port"
+            )
     if bool(doors.cert_file) != bool(doors.key_file):
         missing = "key_file" if doors.cert_file else "cert_file"
         reason = "a certificate and its key are needed together"
-        yield _no(f"doors.{missing}", "", reason, "set both or none")
-    yield from _file("doors.cert_file", doors.cert_file)
-    yield from _file("doors.key_file", doors.key_file)
+        yield refused(f"doors.{missing}", "", reason, "set both or none")
+    yield from file_trouble("doors.cert_file", doors.cert_file)
+    yield from file_trouble("doors.key_file", doors.key_file)
 
 
 def _store(store: StoreSettings) -> Iterator[Problem]:
@@ -146,20 +150,22 @@ def _store(store: StoreSettings) -> Iterator[Problem]:
         value: float = getattr(store, name)
         if not 0 < value <= 1:
             reason = "is not a share of the budget"
-            yield _no(f"store.{name}", value, reason, "write a number over 0 and up to 1")
+            yield refused(f"store.{name}", value, reason, "write a number over 0 and up to 1")
     if store.low_watermark >= store.high_watermark:
         reason = f"must be below high_watermark = {store.high_watermark}"
-        yield _no("store.low_watermark", store.low_watermark, reason, "lower it")
+        yield refused("store.low_watermark", store.low_watermark, reason, "lower it")
     if store.budget_bytes is not None and store.budget_bytes < 1 << 20:
         step = "write at least 1MiB, or leave it empty for 80 % of the disk"
-        yield _no("store.budget", store.budget_bytes, "is too small to hold an image", step)
+        yield refused("store.budget", store.budget_bytes, "is too small to hold an image", step)
     if store.scrub_period_seconds < 60:
-        yield _no(
+        yield refused(
             "store.scrub_period", store.scrub_period_seconds, "is too short", "use 1h or more"
         )
     if store.scrub_bytes_per_second < 1 << 16:
         reason = "is too slow to end within its period"
-        yield _no("store.scrub_bytes_per_second", store.scrub_bytes_per_second, reason, "use 1MiB")
+        yield refused(
+            "store.scrub_bytes_per_second", store.scrub_bytes_per_second, reason, "use 1MiB"
+        )
 
 
 def _registry(settings: Settings) -> Iterator[Problem]:
@@ -167,18 +173,18 @@ def _registry(settings: Settings) -> Iterator[Problem]:
     if not 0.1 <= registry.answer_within_seconds <= 300:
         step = "use 1s to 300s; clients without a time limit wait this long"
         value = registry.answer_within_seconds
-        yield _no("registry.answer_within", value, "is out of bounds", step)
+        yield refused("registry.answer_within", value, "is out of bounds", step)
     yield from _patterns(registry)
-    yield from _file("registry.users_file", registry.users_file)
+    yield from file_trouble("registry.users_file", registry.users_file)
     if not registry.users_file:
         step = "name an htpasswd file (bcrypt): htpasswd -cB users NAME"
         if registry.local.enabled:
             reason = "is needed because registry.local.enabled = true: pushing takes credentials"
-            yield _no("registry.users_file", "", reason, step)
+            yield refused("registry.users_file", "", reason, step)
         for upstream in settings.upstreams:
             if upstream.private:
                 reason = f"is needed because {upstream.name} is private: pulling takes credentials"
-                yield _no("registry.users_file", "", reason, step)
+                yield refused("registry.users_file", "", reason, step)
 
 
 def _patterns(registry: RegistrySettings) -> Iterator[Problem]:
@@ -186,12 +192,12 @@ def _patterns(registry: RegistrySettings) -> Iterator[Problem]:
         if not _TAG_PATTERN.match(window.pattern):
             field = f"registry.tag_window[{index}].pattern"
             step = "tags have letters, digits, _ . - and patterns * ? [ ] besides"
-            yield _no(field, window.pattern, "can match no tag", step)
+            yield refused(field, window.pattern, "can match no tag", step)
     for index, pattern in enumerate(registry.local.namespaces):
         if not _NAMESPACE_PATTERN.match(pattern) or pattern.startswith("/"):
             field = f"registry.local.namespaces[{index}]"
             step = 'write one such as "local/*", in lower case'
-            yield _no(field, pattern, "can match no repository", step)
+            yield refused(field, pattern, "can match no repository", step)
 
 
 def _upstreams(upstreams: tuple[UpstreamSettings, ...]) -> Iterator[Problem]:
@@ -204,14 +210,14 @@ def _upstreams(upstreams: tuple[UpstreamSettings, ...]) -> Iterator[Problem]:
         for field, name in names:
             if not looks_like_host(name) or name != name.lower():
                 step = "write the host as in image names, e.g. ghcr.io or registry.lan:5000"
-                yield _no(f"{at}.{field}", name, "is not a registry host", step)
+                yield refused(f"{at}.{field}", name, "is not a registry host", step)
             if name in owners:
                 reason = f"already belongs to upstream {owners[name]}"
-                yield _no(f"{at}.{field}", name, reason, "a host can mean one upstream only")
+                yield refused(f"{at}.{field}", name, reason, "a host can mean one upstream only")
             owners.setdefault(name, upstream.name)
         if upstream.bare_names and bare is not None:
             step = "leave it to the one that Docker's registry-mirrors should mean"
-            yield _no(f"{at}.bare_names", True, f"{bare} has the bare names already", step)
+            yield refused(f"{at}.bare_names", True, f"{bare} has the bare names already", step)
         bare = upstream.name if upstream.bare_names else bare
         yield from _sources(at, upstream)
 
@@ -222,67 +228,50 @@ def _sources(at: str, upstream: UpstreamSettings) -> Iterator[Problem]:
         here = f"{at}.source[{index}]"
         if source.name in seen:
             reason = "another source of this upstream has the name"
-            yield _no(f"{here}.name", source.name, reason, "give each its own name")
+            yield refused(f"{here}.name", source.name, reason, "give each its own name")
         seen.add(source.name)
-        yield from _url(f"{here}.url", source.url, plain_http=source.plain_http)
+        yield from url_trouble(f"{here}.url", source.url, plain_http=source.plain_http)
         yield from _source(here, source)
 
 
 def _source(here: str, source: SourceSettings) -> Iterator[Problem]:
     if source.kind not in ("origin", "region"):
-        yield _no(f"{here}.kind", source.kind, "is no kind of source", "write origin or region")
+        yield refused(f"{here}.kind", source.kind, "is no kind of source", "write origin or region")
     if source.prefix and not is_name(source.prefix):
         step = "write it without slashes at its ends, e.g. mirrors/hub"
-        yield _no(f"{here}.prefix", source.prefix, "is not a repository prefix", step)
+        yield refused(f"{here}.prefix", source.prefix, "is not a repository prefix", step)
     if bool(source.username) != bool(source.password_file):
         missing = "password_file" if source.username else "username"
         reason = "user name and password file are needed together"
-        yield _no(f"{here}.{missing}", "", reason, "set both or none")
+        yield refused(f"{here}.{missing}", "", reason, "set both or none")
     for index, realm in enumerate(source.realms):
         field = f"{here}.realms[{index}]"
-        yield from _url(field, realm, plain_http=source.plain_http, path=True)
+        yield from url_trouble(field, realm, plain_http=source.plain_http, path=True)
     for index, host in enumerate(source.redirect_hosts):
         if not _REDIRECT_HOST.match(host):
             step = "write a host such as cdn.example.com"
-            yield _no(f"{here}.redirect_hosts[{index}]", host, "is not a host", step)
-    yield from _file(f"{here}.password_file", source.password_file)
-    yield from _file(f"{here}.ca_file", source.ca_file)
+            yield refused(f"{here}.redirect_hosts[{index}]", host, "is not a host", step)
+    yield from file_trouble(f"{here}.password_file", source.password_file)
+    yield from file_trouble(f"{here}.ca_file", source.ca_file)
     if source.proxy and urlsplit(source.proxy).scheme not in ("http", "https"):
         step = 'write http://host:port, or "" for none whatever the environment says'
-        yield _no(f"{here}.proxy", source.proxy, "is not an HTTP proxy", step)
+        yield refused(f"{here}.proxy", source.proxy, "is not an HTTP proxy", step)
     for name in ("connect", "first_byte", "stall"):
         value: float = getattr(source, f"{name}_seconds")
         if not 0 < value <= 600:
-            yield _no(f"{here}.{name}", value, "is out of bounds", "use more than 0 and up to 600s")
+            yield refused(
+                f"{here}.{name}", value, "is out of bounds", "use more than 0 and up to 600s"
+            )
     if source.connections_max < 1:
         step = "allow at least 1"
-        yield _no(f"{here}.connections_max", source.connections_max, "lets nothing through", step)
+        yield refused(
+            f"{here}.connections_max", source.connections_max, "lets nothing through", step
+        )
     if source.requests_per_minute < 0:
         step = "write 0 for no limit"
-        yield _no(f"{here}.requests_per_minute", source.requests_per_minute, "is negative", step)
-
-
-def _url(field: str, url: str, *, plain_http: bool, path: bool = False) -> Iterator[Problem]:
-    step = "write https://host[:port]"
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # raises when it is no port
-    except ValueError:
-        yield _no(field, url, "is not a URL", step)
-        return
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        yield _no(field, url, "is not an http or https URL", step)
-        return
-    if parts.username is not None or parts.password is not None:
-        better = "use username and password_file"
-        yield _no(field, url, "must not carry a user or password", better)
-    if parts.query or parts.fragment:
-        yield _no(field, url, "must not have a query or fragment", step)
-    if not path and parts.path not in ("", "/"):
-        yield _no(field, url, "must not have a path", "put a repository prefix into prefix")
-    if parts.scheme == "http" and not plain_http:
-        better = "use https, or set plain_http = true if that network may be trusted"
-        yield _no(field, url, "is not encrypted", better)
+        yield refused(
+            f"{here}.requests_per_minute", source.requests_per_minute, "is negative", step
+        )
 
 
 def _siblings(settings: Settings) -> Iterator[Problem]:
@@ -291,10 +280,10 @@ def _siblings(settings: Settings) -> Iterator[Problem]:
         at = f"sibling[{index}]"
         if sibling.name in seen:
             reason = "another sibling has the name"
-            yield _no(f"{at}.name", sibling.name, reason, "give each its own name")
+            yield refused(f"{at}.name", sibling.name, reason, "give each its own name")
         seen.add(sibling.name)
-        yield from _url(f"{at}.url", sibling.url, plain_http=sibling.plain_http)
-        yield from _file(f"{at}.ca_file", sibling.ca_file)
+        yield from url_trouble(f"{at}.url", sibling.url, plain_http=sibling.plain_http)
+        yield from file_trouble(f"{at}.ca_file", sibling.ca_file)
 
 
 def _dns(settings: Settings) -> Iterator[Problem]:
@@ -306,4 +295,4 @@ def _dns(settings: Settings) -> Iterator[Problem]:
             port = 0
         if not port:
             step = "write ip:port, e.g. 192.0.2.53:53 or [2001:db8::53]:53"
-            yield _no(f"dns.servers[{index}]", server, "is not a name server's address", step)
+            yield refused(f"dns.servers[{index}]", server, "is not a name server's address", step)

@@ -23,6 +23,7 @@ from skerry.app.settings import (
     DEFAULT_UPSTREAMS,
     Settings,
     SiblingSettings,
+    SiteSettings,
     SourceSettings,
     UpstreamSettings,
 )
@@ -121,6 +122,7 @@ def complete(settings: Settings, env: Mapping[str, str], machine: Machine) -> Se
         ),
         upstreams=tuple(_upstream(upstream) for upstream in settings.upstreams),
         siblings=tuple(_sibling(sibling) for sibling in settings.siblings),
+        sites=tuple(_site(site) for site in settings.sites),
     )
 
 
@@ -141,6 +143,11 @@ def _source(source: SourceSettings) -> SourceSettings:
 def _sibling(sibling: SiblingSettings) -> SiblingSettings:
     url = sibling.url.removesuffix("/")
     return msgspec.structs.replace(sibling, url=url, name=sibling.name or _host(url))
+
+
+def _site(site: SiteSettings) -> SiteSettings:
+    origins = tuple(origin.removesuffix("/") for origin in site.origins)
+    return msgspec.structs.replace(site, origins=origins)
 
 
 def _host(url: str) -> str:

@@ -70,6 +70,8 @@ def _scalar(value: object, unit: str) -> object:
         return write_duration(value)
     if unit in ("size", "size-or-empty"):
         return write_size(value) if isinstance(value, int) else ""
+    if unit == "duration-or-empty":
+        return write_duration(value) if isinstance(value, int | float) else ""
     return without_userinfo(value) if isinstance(value, str) else value
 
 
@@ -84,7 +86,7 @@ def _table(settings: msgspec.Struct, header: str, at: str) -> Iterator[str]:
         elif isinstance(value, tuple) and value and isinstance(value[0], msgspec.Struct):
             for item in value:
                 tables.extend(_table(item, f"[[{name}]]", name))
-        elif value is not None or unit_of(field.type) == "size-or-empty":
+        elif value is not None or unit_of(field.type).endswith("-or-empty"):
             plain = _scalar(value, unit_of(field.type))
             written = list(value) if isinstance(value, tuple) else plain
             # JSON's strings, numbers, booleans and lists of strings are TOML's too.

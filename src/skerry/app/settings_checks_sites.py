@@ -1,0 +1,128 @@
+"""What must be true of sites and their routes before a node starts.
+
+Owns the rules of [[site]] and [[site.route]]. Judges hosts and prefixes by the cache's own normal
+form, so that what is refused here is what the route table would refuse.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from skerry.app.settings import RouteSettings, SiteSettings
+from skerry.app.settings_errors import Problem
+from skerry.app.settings_rules import file_trouble, refused, url_trouble
+from skerry.cdn.core.key import NoKey, normal_authority, normal_path
+from skerry.cdn.ports import DataClass
+
+_METHOD = re.compile(r"[A-Z][A-Z-]{0,31}\Z")
+_PARAMETER = re.compile(r"[^&=#?\s\x00-\x1f]{1,256}\Z")
+
+
+def check_sites(sites: tuple[SiteSettings, ...]) -> Iterator[Problem]:
+    """Every rule that a site breaks, in the order of the file."""
+    owners: dict[str, str] = {}
+    for index, site in enumerate(sites):
+        at = f"site[{index}]"
+        if not site.hosts:
+            yield refused(f"{at}.hosts", site.hosts, "is empty", "name at least one host")
+            continue
+        for number, host in enumerate(site.hosts):
+            yield from _host(f"{at}.hosts[{number}]", host, site.name, owners)
+        yield from _origins(at, site)
+        yield from _waits(at, site)
+        yield from _routes(at, site.routes)
+
+
+def site_warnings(sites: tuple[SiteSettings, ...]) -> Iterator[str]:
+    """What is allowed but should be known, one sentence each."""
+    for site in sites:
+        public = [route for route in site.routes if route.data_class == DataClass.PUBLIC]
+        if not public:
+            yield (
+                f"site {site.name} stores nothing: no route has data_class = "
+                f'"{DataClass.PUBLIC.value}"'
+            )
+        for route in public:
+            if route.store_cookies:
+                yield (
+                    f"site {site.name} stores answers that set cookies under {route.prefix}, "
+                    "without the cookie"
+                )
+
+
+def _host(field: str, host: str, site: str, owners: dict[str, str]) -> Iterator[Problem]:
+    wild = host.removeprefix("*.")
+    place = normal_authority(wild, "http") if host != "*" else (host, 80)
+    if place is None or place[1] != 80 or ":" in wild.rpartition("]")[2]:
+        step = "write a name or an address without scheme and port, *.name, or *"
+        yield refused(field, host, "is not a host", step)
+        return
+    name = f"*.{place[0]}" if wild != host else place[0]
+    if name in owners:
+        reason = f"already belongs to site {owners[name]}"
+        yield refused(field, host, reason, "a host can mean one site only")
+    owners.setdefault(name, site)
+
+
+def _origins(at: str, site: SiteSettings) -> Iterator[Problem]:
+    if not site.origins:
+        yield refused(f"{at}.origins", site.origins, "is empty", "name at least one server")
+    seen: set[str] = set()
+    for number, url in enumerate(site.origins):
+        field = f"{at}.origins[{number}]"
+        wrong = [*url_trouble(field, url, plain_http=site.plain_http, path=True)]
+        yield from wrong
+        if not wrong and urlsplit(url).path not in ("", "/"):
+            step = "write https://host[:port]; paths go to the origin as they are asked for"
+            yield refused(field, url, "must not have a path", step)
+        if url.rstrip("/") in seen:
+            yield refused(field, url, "is listed twice", "list each server once")
+        seen.add(url.rstrip("/"))
+    yield from file_trouble(f"{at}.ca_file", site.ca_file)
+
+
+def _waits(at: str, site: SiteSettings) -> Iterator[Problem]:
+    for name in ("connect", "first_byte", "stall"):
+        value: float = getattr(site, f"{name}_seconds")
+        if not 0 < value <= 600:
+            step = "use more than 0 and up to 600s"
+            yield refused(f"{at}.{name}", value, "is out of bounds", step)
+    if site.connections_max < 1:
+        value = site.connections_max
+        yield refused(f"{at}.connections_max", value, "lets nothing through", "allow at least 1")
+
+
+def _routes(at: str, routes: tuple[RouteSettings, ...]) -> Iterator[Problem]:
+    if not routes:
+        yield refused(f"{at}.route", "", "is empty", "leave it out for one that stores nothing")
+    seen: set[str] = set()
+    for number, route in enumerate(routes):
+        here = f"{at}.route[{number}]"
+        normal = normal_path(route.prefix)
+        if not route.prefix.startswith("/") or isinstance(normal, NoKey):
+            yield refused(f"{here}.prefix", route.prefix, "is not a path", "start it with a slash")
+        else:
+            prefix = re.sub(r"/{2,}", "/", normal).rstrip("/")
+            if prefix in seen:
+                reason = "another route of this site has the prefix"
+                yield refused(f"{here}.prefix", route.prefix, reason, "keep one of them")
+            seen.add(prefix)
+        yield from _route(here, route)
+
+
+def _route(here: str, route: RouteSettings) -> Iterator[Problem]:
+    if route.data_class not in {*DataClass}:
+        step = "write public, or sensitive for what must not be stored"
+        yield refused(f"{here}.data_class", route.data_class, "is no class of data", step)
+    for number, name in enumerate(route.query or ()):
+        if not _PARAMETER.match(name):
+            step = 'write the parameter\'s name, as in ["page", "lang"]'
+            yield refused(f"{here}.query[{number}]", name, "is not a query parameter", step)
+    if not route.methods:
+        yield refused(f"{here}.methods", "", "lets nothing through", "leave it out for GET, HEAD")
+    for number, method in enumerate(route.methods):
+        if not _METHOD.match(method):
+            step = "write it in upper case, e.g. POST"
+            yield refused(f"{here}.methods[{number}]", method, "is not a method", step)
