@@ -20,6 +20,7 @@ from sim.record import (
     Refused,
     Rotted,
     Served,
+    Stray,
 )
 from sim.scenario import Harm, Mood, deceives
 from skerry.store.ports import HELD_BACK_BYTES
@@ -30,8 +31,9 @@ Checker = Callable[[History], Iterator[str]]
 def only_right_bytes_are_called_whole(history: History) -> Iterator[str]:
     """A client that got everything it asked for got exactly the content's bytes.
 
-    Two things are excused. A stored copy may have rotted on the disk: finding that is the scrub's
-    part. And a range that ends before the held back bytes is shown before the whole is proven
+    Of a content without a name those of one of its representations, never a mixture, never a part
+    for the whole. A stored copy may have rotted on the disk: finding that is the scrub's part.
+    With a name, a range that ends before the held back bytes is shown before the whole is proven
     (design section 4): it may come from a place that is found out later; so may the length that
     the range was measured against, when nobody but the place has said it.
     """
@@ -39,12 +41,12 @@ def only_right_bytes_are_called_whole(history: History) -> Iterator[str]:
         if not isinstance(fact, Served):
             continue
         content = history.scenario.contents[fact.content]
-        stop = len(content.data)
-        if fact.size_bytes is not None:
-            stop = fact.offset_bytes + fact.size_bytes
-        if fact.data == content.data[fact.offset_bytes : stop] or _rotten(history, fact, number):
+        stop = None if fact.size_bytes is None else fact.offset_bytes + fact.size_bytes
+        right = (data[fact.offset_bytes : stop] for data in content.representations)
+        if fact.data in right or _rotten(history, fact, number):
             continue
-        unproven = stop <= content.longest_bytes - HELD_BACK_BYTES or not content.size_known
+        early = stop is not None and stop <= content.longest_bytes - HELD_BACK_BYTES
+        unproven = content.named and (early or not content.size_known)
         if content.lied_about and fact.size_bytes and unproven:
             continue
         yield f"{fact.client} was served {len(fact.data)} wrong bytes"
@@ -65,8 +67,9 @@ def _rotten(history: History, served: Served, number: int) -> bool:
 def the_end_is_shown_only_when_proven(history: History) -> Iterator[str]:
     """Whoever was aborted had not seen the last 32 KiB of what the place made the end seem."""
     for fact in history.of(Broken):
-        longest = history.scenario.contents[fact.content].longest_bytes
-        if fact.seen_to > max(0, longest - HELD_BACK_BYTES):
+        content = history.scenario.contents[fact.content]
+        longest = content.longest_bytes
+        if content.named and fact.seen_to > max(0, longest - HELD_BACK_BYTES):
             yield f"{fact.client} saw {fact.seen_to} of {longest} bytes and was aborted"
 
 
@@ -102,19 +105,24 @@ def no_byte_is_fetched_twice(history: History) -> Iterator[str]:
 
 
 def no_partial_object_is_visible(history: History) -> Iterator[str]:
-    """What lies in the store under a name is the named bytes, after a crash as at the end."""
+    """What lies in the store under a name is the named bytes, after a crash as at the end.
+
+    And nothing lies there that is no content at all.
+    """
     rotten: set[int] = set()
     for fact in history.facts:
         if isinstance(fact, Rotted):
             rotten.add(fact.content)
         elif isinstance(fact, Healed | Evicted):
             rotten.discard(fact.content)
+        elif isinstance(fact, Stray):
+            yield f"{fact.occasion}: the store holds {fact.called}, which is no content"
         elif isinstance(fact, Found) and fact.data is not None and fact.content not in rotten:
-            content = history.scenario.contents[fact.content].data
-            if fact.data != content:
+            content = history.scenario.contents[fact.content]
+            if fact.data not in content.representations:
                 yield (
                     f"{fact.occasion}: the store holds {len(fact.data)} bytes that are not "
-                    f"content {fact.content} of {len(content)}"
+                    f"content {fact.content} of {len(content.data)}"
                 )
 
 

@@ -99,6 +99,14 @@ class Found(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class Stray(Fact):
+    """The store holds what no content of this world is called."""
+
+    called: str
+    occasion: str
+
+
+@dataclass(frozen=True, slots=True)
 class Remains:
     """What is left when the world has come to its end; all of it should be nothing."""
 

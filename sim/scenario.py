@@ -5,7 +5,7 @@ Owns the dice. A scenario is a value: the same seed is the same scenario, and it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from random import Random
 
@@ -44,7 +44,11 @@ AFTERWARDS = {Harm.FULL: Harm.ROOM, Harm.ROT: Harm.SCRUB}
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """One content and the places that may have it, each with the acts it will play."""
+    """One content and the places that may have it, each with the acts it will play.
+
+    Of one that is not `named` nobody knows the digest: what a place gives is what it is. Its
+    places never lie about where it ends, since nobody could find that out.
+    """
 
     data: bytes
     digest: Digest
@@ -52,11 +56,24 @@ class Content:
     chunk_bytes: int
     pause_seconds: float
     size_known: bool
+    named: bool = True
+
+    @property
+    def representations(self) -> tuple[bytes, ...]:
+        """What may rightly be served and kept in its name."""
+        if self.named:
+            return (self.data,)
+        return (self.data, *(act.body(self.data) for acts in self.places for act in acts))
+
+    @property
+    def digests(self) -> frozenset[Digest]:
+        """What it may be called in the store."""
+        return frozenset({self.digest} if self.named else map(digest_of, self.representations))
 
     @property
     def steady(self) -> bool:
         """Whether a fill must succeed: nobody lies and the last place gives it whole."""
-        return not self.lied_about and self.places[-1] == (HONEST,)
+        return not self.lied_about and self.places[-1] in ((HONEST,), (Act(sized=False),))
 
     @property
     def lied_about(self) -> bool:
@@ -118,6 +135,7 @@ def draw(seed: int) -> Scenario:
     chance = Random(seed)
     mood = chance.choice(list(Mood))
     drawn = [_content(chance, mood) for _ in range(chance.randint(1, 3))]
+    drawn = [_perhaps_without_name(seed, content) for content in drawn]
     contents = tuple({content.data: content for content in drawn}.values())
     visits = tuple(
         _visit(chance, mood, number, contents) for number in range(chance.randint(2, 10))
@@ -187,6 +205,29 @@ def _act(chance: Random, mood: Mood, size: int) -> Act:
         Act(sized=False, ends_at=at),
     ]
     return chance.choice(failing if mood is Mood.FLAKY or chance.random() < 0.5 else lying)
+
+
+def _perhaps_without_name(seed: int, content: Content) -> Content:
+    chance = Random(f"{seed} {content.digest}")
+    if chance.random() > 1 / 3:
+        return content
+    chunked = chance.random() < 0.5
+
+    def behave(act: Act) -> Act:
+        if _hides_the_end(act):
+            return HONEST
+        # Generated pages do not say how long they are.
+        return replace(act, sized=False) if chunked and act.ends_at is None else act
+
+    places = tuple(tuple(map(behave, acts)) for acts in content.places)
+    return replace(content, places=places, named=False, size_known=False)
+
+
+def _hides_the_end(act: Act) -> bool:
+    """Whether the act makes another end pass for that of what it gives."""
+    if act.sized:
+        return act.size_lie_bytes is not None or act.extra_bytes > 0
+    return act.ends_at is not None
 
 
 def deceives(act: Act) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from random import Random
 from typing import Any
@@ -27,17 +27,19 @@ from sim.record import (
     Remains,
     Rotted,
     Served,
+    Stray,
 )
 from sim.scenario import Disturbance, Harm, Scenario, Visit
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
+from skerry.base.digest import Digest
 from skerry.base.errors import SkerryError
 from skerry.store.testing import MemoryStore
 from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
 from skerry.upstream.fills import Body, Fill, FillKey, Fills
-from skerry.upstream.ports import Opened
-from skerry.upstream.testing import ScriptedPlace
+from skerry.upstream.ports import Opened, Place
+from skerry.upstream.testing import Faithful, ScriptedPlace
 from skerry.wire.message import BodyAborted
 
 REST_SECONDS = 3600.0
@@ -60,6 +62,8 @@ class Node:
             metrics=Registry(),
         )
         self.clients: set[asyncio.Task[None]] = set()
+        self.noting: dict[int, list[Fill]] = {}
+        """Fills of contents without a name that are not in the world's `names` yet."""
 
 
 class World:
@@ -85,6 +89,8 @@ class World:
         budget = 1 << 40 if scenario.budget_bytes is None else scenario.budget_bytes
         self.store = make_store(self.clock, budget_bytes=budget, make_room=self._make_room)
         self.places = [self._raise_places(number) for number in range(len(scenario.contents))]
+        # What the HTTP cache's index is to a node: it outlives a crash.
+        self.names: dict[int, Digest] = {}
         self.node = Node(self)
 
     async def run(self) -> None:
@@ -190,11 +196,11 @@ class World:
 
     async def _serve(self, visit: Visit) -> AsyncGenerator[bytes, None]:
         """What the front of a node does: from the store, else from a fill."""
-        content = self.scenario.contents[visit.content]
-        total = self.store.size_of(content.digest)
-        if total is not None:
-            size = total - visit.offset_bytes if visit.size_bytes is None else visit.size_bytes
-            body: Body = self.store.open(content.digest, visit.offset_bytes, size)
+        digest = self._stored(visit.content)
+        if digest is not None:
+            rest = max(0, (self.store.size_of(digest) or 0) - visit.offset_bytes)
+            size = rest if visit.size_bytes is None else min(rest, visit.size_bytes)
+            body: Body = self.store.open(digest, visit.offset_bytes, size)
         else:
             fill = self._ask(visit.content)
             await fill.opened()
@@ -215,18 +221,47 @@ class World:
         finally:
             body.close()
 
+    def _stored(self, number: int) -> Digest | None:
+        """What the content is called in the store; None when it is not there."""
+        content = self.scenario.contents[number]
+        found = [self.names.get(number), *(f.digest for f in self.node.noting.get(number, ()))]
+        known = [content.digest] if content.named else found
+        return next((name for name in known if name and self.store.size_of(name) is not None), None)
+
     def _ask(self, number: int) -> Fill:
         content = self.scenario.contents[number]
 
-        def places() -> list[WatchedPlace]:
+        def places() -> Sequence[Place]:
             self._fills[number] += 1  # each fetch asks once
-            return self.places[number]
+            places = self.places[number]
+            return places if content.named else Faithful(*places).places
 
-        return self.node.fills.get(
-            FillKey(content.digest, "upstream"),
-            places,
-            size_bytes=len(content.data) if content.size_known else None,
-        )
+        key = FillKey(content.digest if content.named else None, "upstream", name=str(number))
+        size = len(content.data) if content.size_known else None
+        fill = self.node.fills.get(key, places, size_bytes=size)
+        if not content.named:
+            self._note_name(number, fill)
+        return fill
+
+    def _note_name(self, number: int, fill: Fill) -> None:
+        """As the HTTP cache does: whoever asks between the end of the fill and the note joins."""
+        node = self.node
+        noting = node.noting.setdefault(number, [])
+
+        async def note() -> None:
+            try:
+                await fill.done()
+                await asyncio.sleep(self._chance.random() / 1000)
+                assert fill.digest is not None  # noqa: S101
+                self.names[number] = fill.digest
+                self.history.note(Kept(self._loop.time(), number))
+            except SkerryError:
+                return
+            finally:
+                noting.remove(fill)
+
+        noting.append(fill)
+        node.nursery.start(note(), name="note")
 
     def _watch_done(self, number: int, fill: Fill) -> None:
         async def wait() -> None:
@@ -240,19 +275,18 @@ class World:
 
     async def _disturb(self, disturbance: Disturbance) -> None:
         number = disturbance.content
-        digest = self.scenario.contents[number].digest
-        stored = self.store.size_of(digest)
+        digest = self._stored(number)
         match disturbance.harm:
             case Harm.CRASH:
                 await self._crash()
-            case Harm.EVICT if stored is not None:
+            case Harm.EVICT:
                 await self._evict(number)
-            case Harm.ROT if stored:
-                self.store.flip_bit(digest, self._chance.randrange(stored))
-                self.history.note(Rotted(self._loop.time(), number))
-            case Harm.SCRUB if stored is not None:
+            case Harm.ROT if digest is not None and (size := self.store.size_of(digest)):
+                self.store.flip_bit(digest, self._chance.randrange(size))
+                self._note_all(Rotted, digest)
+            case Harm.SCRUB if digest is not None:
                 if not await self.store.verify(digest):
-                    self.history.note(Healed(self._loop.time(), number))
+                    self._note_all(Healed, digest)
             case Harm.FULL:
                 self.store.full = True
             case Harm.ROOM:
@@ -274,11 +308,15 @@ class World:
         stored = {info.digest: info.size_bytes for info in self.store.blobs()}
         for number, content in enumerate(self.scenario.contents):
             data = None
-            if content.digest in stored:
-                segment = self.store.open(content.digest)
-                data = os.pread(segment.fileno(), stored[content.digest] + 1, 0)
+            name = content.digest if content.named else self.names.get(number)
+            if name in stored:
+                segment = self.store.open(name)
+                data = os.pread(segment.fileno(), stored[name] + 1, 0)
                 segment.close()
             self.history.note(Found(self._loop.time(), number, data, occasion))
+        for digest in stored:
+            if not self._called(digest):
+                self.history.note(Stray(self._loop.time(), -1, str(digest), occasion))
 
     async def _make_room(self, size_bytes: int) -> None:
         for number in range(len(self.scenario.contents)):
@@ -287,10 +325,21 @@ class World:
             await self._evict(number)
 
     async def _evict(self, number: int) -> None:
-        digest = self.scenario.contents[number].digest
-        if self.store.size_of(digest) is not None and digest not in self.node.fills:
-            self.history.note(Evicted(self._loop.time(), number))
+        digest = self._stored(number)
+        if digest is None or digest in self.node.fills:
+            return
+        if all(fill.digest != digest for fills in self.node.noting.values() for fill in fills):
+            self._note_all(Evicted, digest)
             await self.store.delete(digest)
+
+    def _called(self, digest: Digest) -> list[int]:
+        """The contents that may be called so; more than one when places give the same page."""
+        contents = enumerate(self.scenario.contents)
+        return [number for number, content in contents if digest in content.digests]
+
+    def _note_all(self, kind: type[Evicted | Rotted | Healed], digest: Digest) -> None:
+        for number in self._called(digest):
+            self.history.note(kind(self._loop.time(), number))
 
 
 class WatchedPlace(ScriptedPlace):

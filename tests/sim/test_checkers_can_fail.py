@@ -16,9 +16,11 @@ from skerry.store.testing import MemorySpool, MemoryStore
 from skerry.upstream.core import fill as core
 from skerry.upstream.fills import Fill, FillKey, Fills
 from skerry.upstream.flight import Flight
+from skerry.upstream.ports import Opened
 from skerry.upstream.relay import Relay
+from skerry.upstream.testing import FaithfulPlace
 
-SEEDS = 250
+SEEDS = 400
 
 
 def caught(**twins: Any) -> set[str]:
@@ -35,10 +37,11 @@ class OtherSpools(MemoryStore):
 
     spool: type[MemorySpool]
 
-    async def begin(self, *, size_bytes: int | None = None, algorithm: str = "sha256") -> Any:
-        await super().begin(size_bytes=size_bytes, algorithm=algorithm)
+    async def begin(self, **wish: Any) -> Any:
+        await super().begin(**wish)
         self.spools = {s for s in self.spools if isinstance(s, self.spool)}
-        spool = self.spool(self, size_bytes, algorithm)
+        named = wish.get("named", True)
+        spool = self.spool(self, wish["size_bytes"], wish["algorithm"], named=named)
         self.spools.add(spool)
         return spool
 
@@ -48,9 +51,11 @@ def with_spool(kind: type[MemorySpool]) -> type[OtherSpools]:
 
 
 class Gullible(MemorySpool):
-    async def commit(self, digest: Digest) -> None:
-        await super().commit(digest_of(self.memory.read(), digest.algorithm))
-        self._store.keep(digest, self.memory)
+    async def commit(self, digest: Digest | None) -> Digest:
+        found = await super().commit(None)
+        del self._store._blobs[found]
+        self._store.keep(digest or found, self.memory)
+        return digest or found
 
 
 def test_a_store_that_believes_everybody_is_caught() -> None:
@@ -64,8 +69,8 @@ class Hasty(Growth):
 
 
 class ShowsTheEnd(MemorySpool):
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, *args: Any, **rest: Any) -> None:
+        super().__init__(*args, **rest)
         self.growth = Hasty()
 
 
@@ -98,7 +103,7 @@ def test_a_store_that_forgets_what_it_acknowledged_is_caught() -> None:
 class KeepsHalves(MemoryStore):
     """Gives the first spool the name it was meant to get, whatever has come."""
 
-    named: Digest
+    named = digest_of(b"the first fill's")
 
     def crash(self) -> None:
         for spool in self.spools:
@@ -108,7 +113,7 @@ class KeepsHalves(MemoryStore):
 
 class Naming(Fills):
     def get(self, key: FillKey, *args: Any, **rest: Any) -> Fill:
-        KeepsHalves.named = key.digest
+        KeepsHalves.named = key.digest or KeepsHalves.named
         return super().get(key, *args, **rest)
 
 
@@ -139,6 +144,10 @@ def starts_over(fill: core.Fill, event: core.Event) -> core.Step:
     return fill, [core.Open(c.place, 0) if isinstance(c, core.Open) else c for c in commands]
 
 
+def calls_a_cut_whole(fill: core.Fill, event: core.Event) -> core.Step:
+    return core._lose(fill, event) if fill.size_bytes is not None else core._prove(fill, [])
+
+
 def never_resumes(fill: core.Fill, event: core.Event) -> core.Step:
     return core._lose(core.replace(fill, at=len(fill.places) - 1, resumes=99), event)
 
@@ -149,6 +158,7 @@ def never_resumes(fill: core.Fill, event: core.Event) -> core.Step:
         (core.Received, skips_nothing, {"what_can_be_had_is_had"}),
         (core.Lost, starts_over, {"no_byte_is_fetched_twice", "what_can_be_had_is_had"}),
         (core.Lost, never_resumes, {"what_can_be_had_is_had"}),
+        (core.Lost, calls_a_cut_whole, {"only_right_bytes_are_called_whole"}),
     ],
 )
 def test_a_wrong_decision_in_the_core_is_caught(
@@ -165,9 +175,10 @@ async def leave_everything(flight: Flight) -> None:
     flight.end()
 
 
-async def relay_unproven(relay: Relay, digest: Digest) -> None:
+async def relay_unproven(relay: Relay, digest: Digest | None) -> Digest | None:
     relay._proven = True
     relay._changed.set()
+    return digest
 
 
 def nothing_changes(flight: Flight) -> None:
@@ -191,6 +202,15 @@ def test_a_bug_in_the_shell_is_caught(
 ) -> None:
     monkeypatch.setattr(owner, name, bug)
     assert checker in caught()
+
+
+async def open_whatever(place: FaithfulPlace, offset_bytes: int) -> Opened:
+    return await place._place.open(offset_bytes)
+
+
+def test_a_mixture_of_two_representations_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FaithfulPlace, "open", open_whatever)
+    assert "only_right_bytes_are_called_whole" in caught()
 
 
 def test_without_a_bug_the_same_worlds_have_nothing_to_complain_of() -> None:

@@ -35,11 +35,18 @@ def test_the_worlds_are_worth_it() -> None:
     """A simulator that never gets into trouble proves nothing."""
     seen: Counter[type[Fact]] = Counter()
     moods: Counter[Mood] = Counter()
+    nameless: Counter[type[Fact]] = Counter()
     resumed = shared = crashed_in_mid_fill = passed = 0
     for seed in range(300):
         history = run(draw(seed))
         moods[history.scenario.mood] += 1
         seen.update(map(type, history.facts))
+        contents = history.scenario.contents
+        nameless.update(
+            type(fact)
+            for fact in history.facts
+            if fact.content >= 0 and not contents[fact.content].named
+        )
         resumed += sum(fact.offset_bytes > 0 for fact in history.of(Asked))
         passed += sum(fact.now_open > 1 for fact in history.of(Asked))
         shared += len(history.scenario.visits) > sum(history.fills) > 0
@@ -47,5 +54,6 @@ def test_the_worlds_are_worth_it() -> None:
     assert set(moods) == set(Mood)
     for kind in (Served, Broken, Refused, Left, Kept, Evicted, Healed):
         assert seen[kind] >= 3, kind
+        assert nameless[kind] >= 3, kind
     assert min(resumed, shared) > 100
     assert min(crashed_in_mid_fill, passed) >= 5

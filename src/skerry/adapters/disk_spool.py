@@ -21,7 +21,15 @@ from enum import Enum
 from skerry.adapters.disk_layout import translated
 from skerry.base.digest import Digest, new_hasher
 from skerry.store.growth import FileSegment, Growth
-from skerry.store.ports import DigestMismatch, SpoolAborted, StoreError, StoreFull
+from skerry.store.ports import (
+    HELD_BACK_BYTES,
+    NAMELESS,
+    NAMELESS_ALGORITHM,
+    DigestMismatch,
+    SpoolAborted,
+    StoreError,
+    StoreFull,
+)
 from skerry.wire.message import Segment
 
 INLINE_BYTES_MAX = 16 * 1024
@@ -63,9 +71,17 @@ class DiskSpool:
     """A `store.ports.Spool` on a file. Used from one event loop."""
 
     def __init__(
-        self, path: str, fd: int, *, size_bytes: int | None, algorithm: str, desk: Desk
+        self,
+        path: str,
+        fd: int,
+        *,
+        size_bytes: int | None,
+        algorithm: str,
+        desk: Desk,
+        named: bool = True,
     ) -> None:
         self.size_bytes = size_bytes
+        self.digest: Digest | None = None
         self.claimed_bytes = size_bytes or 0
         self._path = path
         self._fd = fd
@@ -74,7 +90,7 @@ class DiskSpool:
         self._desk = desk
         self._algorithm = algorithm
         self._hasher = new_hasher(algorithm)
-        self._growth = Growth()
+        self._growth = Growth(held_back_bytes=HELD_BACK_BYTES if named else 0)
         self._state = State.OPEN
         self._accepted = self._written = 0
         self._pending: list[bytes] = []
@@ -103,24 +119,25 @@ class DiskSpool:
         if self._error is not None:
             raise self._error
 
-    async def commit(self, digest: Digest) -> None:
+    async def commit(self, digest: Digest | None) -> Digest:
         self._raise_unless_open()
         try:
             await self._drain()
-            await self._prove(digest)
+            self.digest = found = await self._prove(digest)
         except BaseException as error:
             reason = error if isinstance(error, Exception) else SpoolAborted("commit was cancelled")
             await self.abort(reason)
             raise
         self._state = State.COMMITTING
         self._growth.finish(self._written)
-        durable = self._start(lambda: self._make_durable(digest))
+        durable = self._start(lambda: self._make_durable(found))
         durable.add_done_callback(self._committed)
         try:
             # Cancelling the writer does not stop a commit that has begun.
             await asyncio.shield(durable)
         except OSError as error:
-            raise self._desk.failed(error, f"storing {digest}") from error
+            raise self._desk.failed(error, f"storing {found}") from error
+        return found
 
     async def abort(self, error: Exception) -> None:
         if self._state is State.OPEN:
@@ -200,25 +217,26 @@ class DiskSpool:
 
     # ending
 
-    async def _prove(self, digest: Digest) -> None:
+    async def _prove(self, digest: Digest | None) -> Digest:
         if self.size_bytes not in (None, self._written):
             raise DigestMismatch(
-                f"{digest} came with {self._written} of {self.size_bytes} bytes",
+                f"{digest or NAMELESS} came with {self._written} of {self.size_bytes} bytes",
                 next_step="it is fetched again from another source, if there is one",
             )
-        found = self._hasher.hexdigest()
-        if digest.algorithm != self._algorithm:
-            self._job = again = self._start(lambda: self._hash_again(digest.algorithm))
+        algorithm = NAMELESS_ALGORITHM if digest is None else digest.algorithm
+        if algorithm != self._algorithm:
+            self._job = again = self._start(lambda: self._hash_again(algorithm))
             again.add_done_callback(lambda job: self._job_done(job, 0))
             await asyncio.wait([again])
-            found = self._hasher.hexdigest()
             if self._error is not None:
                 raise self._error
-        if found != digest.hex:
+        found = Digest(algorithm, self._hasher.hexdigest())
+        if digest not in (None, found):
             raise DigestMismatch(
                 f"what came as {digest} has the digest {found}",
                 next_step="it is fetched again from another source, if there is one",
             )
+        return found
 
     def _hash_again(self, algorithm: str) -> None:
         with os.fdopen(os.dup(self._fd), "rb", buffering=0) as file:

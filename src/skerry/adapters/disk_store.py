@@ -167,7 +167,9 @@ class DiskStore:
 
     # writing
 
-    async def begin(self, *, size_bytes: int | None = None, algorithm: str = "sha256") -> DiskSpool:
+    async def begin(
+        self, *, size_bytes: int | None = None, algorithm: str = "sha256", named: bool = True
+    ) -> DiskSpool:
         await self._reserve(size_bytes or 0)
         path = f"{self._layout.ingest}/{next(self._names)}"
         try:
@@ -175,7 +177,9 @@ class DiskStore:
         except StoreFull:
             self._writable = False
             raise
-        spool = DiskSpool(path, fd, size_bytes=size_bytes, algorithm=algorithm, desk=self._desk)
+        spool = DiskSpool(
+            path, fd, size_bytes=size_bytes, algorithm=algorithm, desk=self._desk, named=named
+        )
         self._spools.add(spool)
         return spool
 

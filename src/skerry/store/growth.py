@@ -16,15 +16,16 @@ from skerry.wire.message import BodyAborted
 class Growth:
     """The visible end of one growing file. Used from the event loop only."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, held_back_bytes: int = HELD_BACK_BYTES) -> None:
+        self._held_back_bytes = held_back_bytes
         self._shown_bytes = 0
         self._finished = False
         self._error: Exception | None = None
         self._waiters: set[asyncio.Future[None]] = set()
 
     def received(self, total_bytes: int) -> None:
-        """So much is in the file; its end stays hidden until `finish`."""
-        shown = max(0, total_bytes - HELD_BACK_BYTES)
+        """So much is in the file; what is held back stays hidden until `finish`."""
+        shown = max(0, total_bytes - self._held_back_bytes)
         if shown > self._shown_bytes:
             self._shown_bytes = shown
             self._wake()

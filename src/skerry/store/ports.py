@@ -17,6 +17,9 @@ from skerry.wire.message import Segment
 
 HELD_BACK_BYTES = 32 * 1024
 """The end of a growing spool that no follower sees before the digest agrees (design section 4)."""
+NAMELESS = "a content without a name"
+NAMELESS_ALGORITHM = "sha256"
+"""What is kept without a known name is named by this."""
 
 
 class StoreError(SkerryError):
@@ -84,6 +87,10 @@ class Spool(Protocol):
     def size_bytes(self) -> int | None:
         """The length announced at `begin`, or None."""
 
+    @property
+    def digest(self) -> Digest | None:
+        """What the bytes are called; known from their proof on, before they are visible."""
+
     async def write(self, chunk: bytes | bytearray | memoryview) -> None:
         """Appends and hashes, off the event loop when large.
 
@@ -91,8 +98,11 @@ class Spool(Protocol):
         spool to be aborted by its writer.
         """
 
-    async def commit(self, digest: Digest) -> None:
+    async def commit(self, digest: Digest | None) -> Digest:
         """Proves length and digest, lets followers have the end, makes it durable and visible.
+
+        None: nobody knows what the bytes are called. Only an announced length can be proven, and
+        they are named by their sha256. Returns the name.
 
         Order: prove, release followers, fsync, rename, fsync of the folder. Returns when the
         blob is durable. Raises DigestMismatch (followers are aborted, the bytes are gone) or
@@ -105,8 +115,9 @@ class Spool(Protocol):
     def follow(self, offset_bytes: int, size_bytes: int) -> Segment:
         """A reader of these bytes that waits for what is missing.
 
-        At most `HELD_BACK_BYTES` before the end of what was received are shown until commit has
-        proven the whole. Works after commit too. Survives eviction of the blob while open.
+        All but the last `HELD_BACK_BYTES` of what was received are shown until commit has proven
+        the whole; all of it when the spool is not `named`. Works after commit too. Survives
+        eviction of the blob while open.
         """
 
 
@@ -122,10 +133,14 @@ class Store(Protocol):
     async def read(self, digest: Digest, *, bytes_max: int) -> bytes:
         """A small blob whole. Raises BlobMissing, or StoreError when longer than `bytes_max`."""
 
-    async def begin(self, *, size_bytes: int | None = None, algorithm: str = "sha256") -> Spool:
+    async def begin(
+        self, *, size_bytes: int | None = None, algorithm: str = "sha256", named: bool = True
+    ) -> Spool:
         """A new spool; makes room by eviction if it can. Raises StoreFull.
 
         `algorithm` is the one most likely asked for at commit; another costs a second read.
+        Without a name to prove the end by there is nothing to hold it back for: followers of a
+        spool that is not `named` see every byte as it comes.
         """
 
     async def put(self, digest: Digest, data: bytes) -> None:

@@ -22,6 +22,9 @@ from skerry.base.clock import Clock
 from skerry.base.digest import Digest, digest_of, new_hasher
 from skerry.store.growth import FileSegment, Growth
 from skerry.store.ports import (
+    HELD_BACK_BYTES,
+    NAMELESS,
+    NAMELESS_ALGORITHM,
     BlobInfo,
     BlobMissing,
     DigestMismatch,
@@ -75,9 +78,12 @@ class _Memory:
 class MemorySpool:
     """A spool of `MemoryStore`."""
 
-    def __init__(self, store: MemoryStore, size_bytes: int | None, algorithm: str) -> None:
+    def __init__(
+        self, store: MemoryStore, size_bytes: int | None, algorithm: str, *, named: bool = True
+    ) -> None:
         self.size_bytes = size_bytes
-        self.growth = Growth()
+        self.digest: Digest | None = None
+        self.growth = Growth(held_back_bytes=HELD_BACK_BYTES if named else 0)
         self.memory = _Memory()
         self.fault: StoreError | SpoolAborted | None = None
         self._store = store
@@ -105,10 +111,10 @@ class MemorySpool:
         self._hasher.update(chunk)
         self.growth.received(total)
 
-    async def commit(self, digest: Digest) -> None:
+    async def commit(self, digest: Digest | None) -> Digest:
         self._raise_fault()
         try:
-            self._prove(digest)
+            self.digest = found = self._prove(digest)
         except DigestMismatch as error:
             await self.abort(error)
             raise
@@ -117,10 +123,11 @@ class MemorySpool:
         try:
             self._raise_fault()
             self._store.raise_read_only()
-            self._store.keep(digest, self.memory)
+            self._store.keep(found, self.memory)
         finally:
             self._store.spools.discard(self)
             self.fault = self.fault or SpoolAborted("the spool is committed")
+        return found
 
     async def abort(self, error: Exception) -> None:
         self.growth.abort(error)
@@ -134,17 +141,19 @@ class MemorySpool:
         if self.fault is not None:
             raise self.fault
 
-    def _prove(self, digest: Digest) -> None:
+    def _prove(self, digest: Digest | None) -> Digest:
         if self.size_bytes not in (None, self.received_bytes):
             raise DigestMismatch(
-                f"{digest} came with {self.received_bytes} of {self.size_bytes} bytes"
+                f"{digest or NAMELESS} came with {self.received_bytes} of {self.size_bytes} bytes"
             )
-        if digest.algorithm == self._algorithm:
-            found = self._hasher.hexdigest()
+        algorithm = NAMELESS_ALGORITHM if digest is None else digest.algorithm
+        if algorithm == self._algorithm:
+            found = Digest(algorithm, self._hasher.hexdigest())
         else:
-            found = digest_of(self.memory.read(), digest.algorithm).hex
-        if found != digest.hex:
+            found = digest_of(self.memory.read(), algorithm)
+        if digest not in (None, found):
             raise DigestMismatch(f"what came as {digest} has the digest {found}")
+        return found
 
 
 class MemoryStore:
@@ -207,11 +216,11 @@ class MemoryStore:
         return memory.read()
 
     async def begin(
-        self, *, size_bytes: int | None = None, algorithm: str = "sha256"
+        self, *, size_bytes: int | None = None, algorithm: str = "sha256", named: bool = True
     ) -> MemorySpool:
         self.raise_full()
         await self.reserve(size_bytes or 0)
-        spool = MemorySpool(self, size_bytes, algorithm)
+        spool = MemorySpool(self, size_bytes, algorithm, named=named)
         self.spools.add(spool)
         return spool
 

@@ -11,12 +11,12 @@ import os
 from collections import Counter as Tally
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
 from skerry.base.digest import Digest
-from skerry.store.ports import Store, StoreError
+from skerry.store.ports import NAMELESS, Store, StoreError
 from skerry.telemetry.events import Events, Level
 from skerry.telemetry.metrics import Registry
 from skerry.upstream.core.fill import SIZE_BYTES_MAX
@@ -38,14 +38,20 @@ class FillKey:
     """What makes two wishes the same fetch.
 
     Attributes:
-        digest: of the whole content.
+        digest: of the whole content; None when nobody knows it before it has come.
         authority: the configured upstream it is asked of.
         scope: the credentials it is asked with, "" for the node's own.
+        name: what makes two wishes without a digest the same. Never shown: it may be secret.
     """
 
-    digest: Digest
+    digest: Digest | None
     authority: str
     scope: str = ""
+    name: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        if self.digest is None and not self.name:
+            raise ValueError("two wishes with neither digest nor name cannot be told apart")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,11 @@ class Fill:
         self._reads_relay = False
 
     @property
+    def digest(self) -> Digest | None:
+        """The content's name: the key's, or what was found once it is proven."""
+        return self._flight.digest
+
+    @property
     def received_bytes(self) -> int:
         """How much of the content is here."""
         return self._flight.written_bytes
@@ -114,7 +125,8 @@ class Fill:
 
         Returns the content's length in bytes, or None when no place says it. Raises Unavailable,
         Absent, Denied, DigestMismatch, StoreError or FillFailed. An answer that is wrong and
-        not longer than what is held back therefore never becomes a 200.
+        not longer than what is held back therefore never becomes a 200. Without a digest to be
+        wrong by, that is the first byte.
         """
         while True:
             flight = self._flight
@@ -146,7 +158,7 @@ class Fill:
         """A reader of the growing spool. Raises StoreError when the content is not kept."""
         flight = self._flight
         if flight.spool is None:
-            raise flight.not_kept or StoreError(f"{self.key.digest} has not been opened")
+            raise flight.not_kept or StoreError(f"{flight.called} has not been opened")
         return flight.spool.follow(offset_bytes, size_bytes)
 
     async def stream(
@@ -169,7 +181,7 @@ class Fill:
         while stop is None or position < stop:
             shown = flight.shown_bytes if stop is None else min(stop, flight.shown_bytes)
             if position < shown:
-                chunk = self._read(position, min(READ_BYTES, shown - position))
+                chunk = await self._read(position, min(READ_BYTES, shown - position))
                 position += len(chunk)
                 yield chunk
             elif flight.error is not None:
@@ -192,10 +204,11 @@ class Fill:
         if flight.error is not None:
             raise flight.error
 
-    def _read(self, position: int, size_bytes: int) -> bytes:
+    async def _read(self, position: int, size_bytes: int) -> bytes:
         segment = self.follow(position, size_bytes)
         try:
-            return os.pread(segment.fileno(), size_bytes, position)
+            end = await segment.readable(position)  # the disk may be behind the flight
+            return os.pread(segment.fileno(), end - position, position)
         finally:
             segment.close()
 
@@ -242,14 +255,18 @@ class Fills:
     ) -> Fill:
         """Joins the fill of this content, or starts it.
 
-        `places` are tried in order; a callable is asked when the fill's turn has come.
+        `places` are tried in order; a callable is asked when the fill's turn has come. Without a
+        digest, whichever is opened must give the same representation as the first (by a strong
+        validator), or raise TransportError: nobody could tell a mixture.
         `size_bytes` is the length the asker knows for sure (a descriptor said it); more than
         `size_bytes_max` is never taken in. With `keep` false, or when the store has no room, the
         content passes through memory: see `Fill`. Raises TooLarge when the two contradict each
         other (no place is to blame for that), and RuntimeError after the nursery has closed.
         """
         if size_bytes is not None and size_bytes > size_bytes_max:
-            raise TooLarge(f"{key.digest} is {size_bytes} bytes long, only {size_bytes_max} may be")
+            raise TooLarge(
+                f"{key.digest or NAMELESS} is {size_bytes} bytes long, only {size_bytes_max} may be"
+            )
         wish = Wish(key, places, size_bytes, size_bytes_max)
         flight, started_at = self._joinable.get(key, (None, 0.0))
         if flight is not None and not flight.ended and flight.relay is None:
@@ -274,7 +291,7 @@ class Fills:
         slots = self._slots.get(key.authority)
         if slots is None:
             slots = self._slots[key.authority] = asyncio.Semaphore(self._fills_max)
-        task = self._nursery.start(flight.run(wish.places, slots), name=f"fill {key.digest.short}")
+        task = self._nursery.start(flight.run(wish.places, slots), name=f"fill {flight.called}")
         task.add_done_callback(lambda _: self._landed(flight))
         started_at = self._clock.now()
         self._flying[flight] = (key, started_at)
@@ -285,7 +302,7 @@ class Fills:
 
     def __contains__(self, digest: Digest) -> bool:
         """Whether a content is on its way in, whoever asked (eviction leaves its image alone)."""
-        return any(key.digest == digest for key, _ in self._flying.values())
+        return any(flight.digest == digest for flight in list(self._flying))
 
     def statistics(self) -> FillsStatistics:
         """What is in flight now, and the counts since start."""
@@ -320,14 +337,14 @@ class Fills:
     def resumed(self, flight: Flight, source: str) -> None:
         self._counts["resumed"] += 1
         self._events.emit(
-            "fill.resumed", str(flight.digest), cause=f"{source} from byte {flight.written_bytes}"
+            "fill.resumed", flight.called, cause=f"{source} from byte {flight.written_bytes}"
         )
 
     def marked(self, flight: Flight, source: str) -> None:
         self._counts["marked"] += 1
         self._events.emit(
             "fill.wrong_content",
-            str(flight.digest),
+            flight.called,
             cause=f"{source} gave something else for it",
             next_step=f"find out what answers in the name of {source}",
             level=Level.ERROR,
@@ -345,7 +362,7 @@ class Fills:
             self._counts["passed_through"] += 1
         self._events.emit(
             "fill.not_stored",
-            str(flight.digest),
+            flight.called,
             cause=why.what,
             next_step=why.next_step,
             level=Level.WARNING,

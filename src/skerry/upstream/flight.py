@@ -16,6 +16,8 @@ from skerry.base.digest import Digest
 from skerry.base.errors import Party, SkerryError
 from skerry.store.ports import (
     HELD_BACK_BYTES,
+    NAMELESS,
+    NAMELESS_ALGORITHM,
     DigestMismatch,
     Spool,
     SpoolAborted,
@@ -57,8 +59,8 @@ class Flight:
     """One fill. `run` is its task; everything else may be asked by any number of readers.
 
     Attributes:
-        digest: what the content is called.
         authority: whose content it is, for errors.
+        called: what the content is called in messages.
         written_bytes: how much of the content is in the spool or has gone to the relay.
         proven: readers may have all of it.
         ended: nothing will change any more.
@@ -70,7 +72,7 @@ class Flight:
 
     def __init__(
         self,
-        digest: Digest,
+        digest: Digest | None,
         authority: str,
         *,
         size_bytes: int | None,
@@ -80,8 +82,8 @@ class Flight:
         nursery: Nursery,
         watch: Watch,
     ) -> None:
-        self.digest = digest
         self.authority = authority
+        self.called = str(digest or f"{NAMELESS} of {authority}")
         self.written_bytes = 0
         self.proven = False
         self.ended = False
@@ -89,6 +91,9 @@ class Flight:
         self.not_kept: StoreError | None = None
         self.spool: Spool | None = None
         self.relay: Relay | None = None
+        self._digest = digest
+        # Without a name nothing will prove the end: there is nothing to hold it back for.
+        self._held_back_bytes = HELD_BACK_BYTES if digest is not None else 0
         self._keep = keep
         self._store = store
         self._nursery = nursery
@@ -104,6 +109,11 @@ class Flight:
         self._changed = asyncio.Event()
 
     @property
+    def digest(self) -> Digest | None:
+        """The content's name; one that nobody knew before, from just before it is visible on."""
+        return self._digest or (None if self.spool is None else self.spool.digest)
+
+    @property
     def size_bytes(self) -> int | None:
         """The content's length, or None until it is sure enough to tell a reader."""
         return self._fill.size_bytes if self._fill.binding or self.proven else None
@@ -111,7 +121,8 @@ class Flight:
     @property
     def shown_bytes(self) -> int:
         """How much of the content readers may have."""
-        return self.written_bytes if self.proven else max(0, self.written_bytes - HELD_BACK_BYTES)
+        held_back = 0 if self.proven else self._held_back_bytes
+        return max(0, self.written_bytes - held_back)
 
     async def changed(self) -> None:
         """Waits for the next change of the attributes."""
@@ -133,7 +144,7 @@ class Flight:
                 while event is not None:
                     event = await self._advance(event)
         except BaseException as error:
-            self.error = FillFailed(f"the fill of {self.digest} was stopped by {error!r}")
+            self.error = FillFailed(f"the fill of {self.called} was stopped by {error!r}")
             raise
         finally:
             await self._leave_nothing()
@@ -142,7 +153,7 @@ class Flight:
         """Lets waiters know that nothing more will come; may be called twice."""
         self.ended = True
         if not self.proven and self.error is None:
-            self.error = FillFailed(f"the fill of {self.digest} was stopped before it began")
+            self.error = FillFailed(f"the fill of {self.called} was stopped before it began")
         self._beat()
 
     async def _advance(self, event: core.Event) -> core.Event | None:
@@ -190,7 +201,9 @@ class Flight:
             self._refusal = error
             return core.Refused(core.Verdict.DENIED, error.what)
         self._intake = Intake(opened.exchange, self._nursery)
-        coding = opened.exchange.headers.joined("content-encoding")
+        # A digest names uncoded bytes; a content without one is what was sent, coded or not.
+        coded = self._digest is not None
+        coding = opened.exchange.headers.joined("content-encoding") if coded else ""
         return core.Opened(opened.offset_bytes, opened.size_bytes, coding)
 
     async def _receive(self) -> core.Event:
@@ -207,17 +220,19 @@ class Flight:
 
     async def _begin(self, size_bytes: int | None) -> None:
         """Makes the spool, or the relay when the store refuses: a miss is still answered."""
-        why: StoreError = StoreFull(f"{self.digest} is not to be kept here")
+        why: StoreError = StoreFull(f"{self.called} is not to be kept here")
+        named = self._digest is not None
+        algorithm = NAMELESS_ALGORITHM if self._digest is None else self._digest.algorithm
         if self._keep:
             try:
                 self._sink = self.spool = await self._store.begin(
-                    size_bytes=size_bytes, algorithm=self.digest.algorithm
+                    size_bytes=size_bytes, algorithm=algorithm, named=named
                 )
             except StoreError as error:
                 why = error
             else:
                 return
-        self._sink = self.relay = Relay(self.digest.algorithm)
+        self._sink = self.relay = Relay(algorithm, held_back_bytes=self._held_back_bytes)
         self._give_up_keeping(why)
 
     async def _write(self, data: bytes) -> core.Event | None:
@@ -233,7 +248,7 @@ class Flight:
     async def _commit(self) -> core.Event:
         assert self._sink is not None  # noqa: S101
         try:
-            await self._sink.commit(self.digest)
+            self._digest = await self._sink.commit(self._digest)
         except DigestMismatch as error:
             self._sink, self._failure = None, error
             return core.Mismatched()

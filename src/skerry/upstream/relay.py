@@ -24,8 +24,16 @@ HASH_IN_THREAD_BYTES = 256 * 1024
 class Relay:
     """One writer, at most one reader. The end is shown only once it is proven."""
 
-    def __init__(self, algorithm: str, *, idle_seconds: float = IDLE_SECONDS) -> None:
+    def __init__(
+        self,
+        algorithm: str,
+        *,
+        held_back_bytes: int = HELD_BACK_BYTES,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
+        self._algorithm = algorithm
         self._hasher = new_hasher(algorithm)
+        self._held_back_bytes = held_back_bytes
         self._idle_seconds = idle_seconds
         self._chunks: deque[bytes] = deque()
         self._held_bytes = 0
@@ -54,15 +62,19 @@ class Relay:
         self._held_bytes += len(chunk)
         self._changed.set()
 
-    async def commit(self, digest: Digest) -> None:
-        """Shows the end if the digest agrees; raises DigestMismatch and aborts if not."""
-        found = self._hasher.hexdigest()
-        if found != digest.hex:
-            error = DigestMismatch(f"{digest} came as {digest.algorithm}:{found}")
+    async def commit(self, digest: Digest | None) -> Digest:
+        """Shows the end if the digest agrees, or nobody knows it; returns what it is.
+
+        Raises DigestMismatch and aborts if it does not agree.
+        """
+        found = Digest(self._algorithm, self._hasher.hexdigest())
+        if digest not in (None, found):
+            error = DigestMismatch(f"{digest} came as {found}")
             await self.abort(error)
             raise error
         self._proven = True
         self._changed.set()
+        return found
 
     async def abort(self, error: Exception) -> None:
         """The rest will never come: the reader raises BodyAborted."""
@@ -94,7 +106,7 @@ class Relay:
     async def _take(self) -> bytes:
         """The next bytes that may be shown; b"" after the proven end."""
         while self._error is None:
-            most = self._held_bytes if self._proven else self._held_bytes - HELD_BACK_BYTES
+            most = self._held_bytes - (0 if self._proven else self._held_back_bytes)
             if most > 0:
                 chunk = self._chunks.popleft()
                 if len(chunk) > most:

@@ -8,17 +8,19 @@ survive:
 - the range is ignored (the body starts at 0);
 - the length is not said, or is a lie; the body claims a content coding;
 - a bit is flipped, or the content is something else altogether.
-A body never goes back, never skips, and never raises anything but TransportError.
+A body never goes back, never skips, and never raises anything but TransportError. Its ETag is
+strong and true: the same bytes, the same tag.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from skerry.upstream.ports import Absent, Denied, Opened, TransportError, Trouble
-from skerry.wire.message import NO_HEADERS, Headers
+from skerry.upstream.ports import Absent, Denied, Opened, Place, TransportError, Trouble
+from skerry.wire.message import Headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,8 @@ class ScriptedExchange:
     status = 200
 
     def __init__(self, place: ScriptedPlace, act: Act, body: bytes, start: int) -> None:
-        self.headers = Headers((("Content-Encoding", act.coding),)) if act.coding else NO_HEADERS
+        coded = (("Content-Encoding", act.coding),) if act.coding else ()
+        self.headers = Headers((("ETag", f'"{hashlib.md5(body).hexdigest()}"'), *coded))  # noqa: S324
         self._place, self._act, self._body, self._start = place, act, body, start
         self._closed = False
 
@@ -182,3 +185,36 @@ class ScriptedExchange:
         if not self._closed:
             self._closed = True
             self._place.open_count -= 1
+
+
+class Faithful:
+    """The places of one fetch of a content without a name: all give the representation that the
+    first opening gave, or raise TransportError."""
+
+    def __init__(self, *places: Place) -> None:
+        self.places = [FaithfulPlace(place, self) for place in places]
+        self.etag: str | None = None
+
+
+class FaithfulPlace:
+    """One of them: a `ports.Place`."""
+
+    def __init__(self, place: Place, fetch: Faithful) -> None:
+        self._place = place
+        self._fetch = fetch
+
+    @property
+    def source(self) -> str:
+        return self._place.source
+
+    async def open(self, offset_bytes: int) -> Opened:
+        opened = await self._place.open(offset_bytes)
+        etag = opened.exchange.headers.get("etag")
+        if self._fetch.etag not in (None, etag):
+            await opened.exchange.close()
+            raise TransportError(Trouble.CUT, "has another representation by now")
+        self._fetch.etag = etag
+        return opened
+
+    def wrong(self) -> None:
+        self._place.wrong()
