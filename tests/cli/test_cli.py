@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from skerry.app.admin_access import Access
 from skerry.cli.main import make_app
 from skerry.telemetry.metrics import Registry
 from skerry.wire.message import Answer, Headers, Request
+from tests.app.edge_twin import Twin
 from tests.app.operations_twin import DIGEST, RememberingOperations
 
 TOKEN = "s" * 43
@@ -29,8 +31,13 @@ class Served:
 
     def __init__(self) -> None:
         self.operations = RememberingOperations()
+        self.edge = Twin()
         door = AdminDoor(
-            self.operations, metrics=Registry(), access=Access(TOKEN), not_ready=lambda: ""
+            self.operations,
+            metrics=Registry(),
+            access=Access(TOKEN),
+            not_ready=lambda: "",
+            edge=self.edge.desk,
         )
 
         class Relay(BaseHTTPRequestHandler):
@@ -65,15 +72,23 @@ class Served:
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
 
-@pytest.fixture
-def node() -> Iterator[Served]:
+@contextmanager
+def serving() -> Iterator[Served]:
     served = Served()
     thread = threading.Thread(target=served.server.serve_forever, args=(0.01,))
     thread.start()
-    yield served
-    served.server.shutdown()
-    thread.join()
-    served.server.server_close()
+    try:
+        yield served
+    finally:
+        served.server.shutdown()
+        thread.join()
+        served.server.server_close()
+
+
+@pytest.fixture
+def node() -> Iterator[Served]:
+    with serving() as served:
+        yield served
 
 
 def run(*args: str, node: Served | None = None, **env: str) -> Result:
@@ -110,7 +125,7 @@ def test_every_command_prints_one_json_document_and_nothing_else(node: Served) -
         ("status",), ("events",), ("ls",), ("warm", "nginx"), ("pin", "nginx"),
         ("unpin", "nginx"), ("rm", "nginx"), ("export", "nginx", "x"), ("import", "x"),
         ("scrub",), ("evict",), ("version",), ("config", "show"), ("config", "check"),
-        ("clients", "podman"),
+        ("clients", "podman"), ("purge", "--key", "k"), ("receipt", "list"), ("receipt", "key"),
     ]  # fmt: skip
     for command in commands:
         result = run(*command, "--json", node=node)
@@ -179,6 +194,7 @@ def test_status_and_events_are_readable(node: Served) -> None:
     status = run("status", node=node)
     assert "cut off" in status.stdout
     assert "docker.io via origin: breaker open after dns" in status.stdout
+    assert "www.example.org via 10.0.0.9: breaker open after refused" in status.stdout
     assert "docker.io cannot be reached" in status.stderr
     assert "tag.moved x: y; z" in run("events", "--since", "15m", node=node).stdout
 

@@ -1,18 +1,20 @@
 """The admin door: health, metrics and the API behind `skerry` commands.
 
-Owns the routes, their JSON and the two checks on the way in. Decides nothing about images: that
-is behind Operations. `docs/reference/admin-api.md` describes every route.
+Owns the routes, their JSON and the two checks on the way in. Decides nothing: what is about
+images is behind Operations, what is about sites behind EdgeDesk. `docs/reference/admin-api.md`
+describes every route.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import msgspec
 
 from skerry.app.admin_access import Access
+from skerry.app.edge_desk import EdgeDesk, PurgeRequest
 from skerry.base.errors import BadInput, Party, SkerryError
 from skerry.base.reference import Reference
 from skerry.registry.operations import NotHeld, Operations
@@ -79,7 +81,8 @@ class AdminStatistics:
 class AdminDoor:
     """Answers for the admin door.
 
-    `not_ready` says why the data plane cannot serve, "" when it can.
+    `not_ready` says why the data plane cannot serve, "" when it can; `edge` is None on a node
+    without a site.
     """
 
     def __init__(
@@ -89,11 +92,13 @@ class AdminDoor:
         metrics: Registry,
         access: Access,
         not_ready: Callable[[], str],
+        edge: EdgeDesk | None = None,
     ) -> None:
         self._operations = operations
         self._metrics = metrics
         self._access = access
         self._not_ready = not_ready
+        self._edge = edge
         self._answered = self._refused_host = self._refused_token = 0
         self._open: Mapping[str, Mapping[str, Route]] = {
             "/healthz": {"GET": self._healthz},
@@ -110,6 +115,8 @@ class AdminDoor:
             "/api/v1/export": {"POST": self._export},
             "/api/v1/import": {"POST": self._import},
             "/api/v1/events": {"GET": self._events},
+            "/api/v1/purge": {"POST": self._purge},
+            "/api/v1/purges": {"GET": self._purges},
         }
 
     def statistics(self) -> AdminStatistics:
@@ -156,7 +163,8 @@ class AdminDoor:
     # the API
 
     async def _status(self, request: Request) -> Answer:
-        return _json(self._operations.status())
+        sites = self._edge.sites() if self._edge else ()
+        return _json(replace(self._operations.status(), sites=sites))
 
     async def _images(self, request: Request) -> Answer:
         rows = await self._operations.list_images()
@@ -221,6 +229,29 @@ class AdminDoor:
         except ValueError as error:
             raise BadInput("since is not a time", next_step="send seconds since 1970") from error
         return _json({"events": self._operations.events(since)})
+
+    async def _purge(self, request: Request) -> Answer:
+        wanted = await _read(request, PurgeRequest)
+        receipt = await self._sites().purge(wanted)
+        return Answer(200, _headers(JSON), receipt.line)
+
+    async def _purges(self, request: Request) -> Answer:
+        text = request.query_value("after") or "0"
+        if not (text.isascii() and text.isdigit() and len(text) <= 15):
+            step = "send the sequence number of a receipt"
+            raise BadInput("after is not a number", next_step=step)
+        desk = self._sites()
+        lines = [msgspec.Raw(line) for line in desk.receipts(int(text))]
+        return _json({"public_key": desk.public_key, "receipts": lines})
+
+    def _sites(self) -> EdgeDesk:
+        if self._edge is None:
+            raise SkerryError(
+                "this node serves no site, so there is nothing to purge",
+                next_step="describe one: [[site]] in docs/reference/settings.md",
+                party=Party.OPERATOR,
+            )
+        return self._edge
 
 
 def failure(status: int, party: Party, what: str, next_step: str) -> Answer:

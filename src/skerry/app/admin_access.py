@@ -7,7 +7,6 @@ bearer token (RFC 6750 section 2.1).
 
 from __future__ import annotations
 
-import contextlib
 import hmac
 import ipaddress
 import os
@@ -16,6 +15,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from skerry.app.secret_files import make_once
 from skerry.base.errors import Party, SkerryError
 from skerry.wire.message import Request
 
@@ -35,22 +35,8 @@ def ensure_token(data_dir: Path) -> str:
     Raises TokenError.
     """
     path = data_dir / TOKEN_FILE
-    fresh = data_dir / f"{TOKEN_FILE}.{secrets.token_hex(8)}"
     try:
-        data_dir.mkdir(parents=True, exist_ok=True, mode=0o755)
-        if path.exists():
-            return read_token(data_dir)
-        # Whole or not there at all, and never over one that another start has just made.
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_urlsafe(32) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            with contextlib.suppress(FileExistsError):
-                os.link(fresh, path)
-        finally:
-            os.unlink(fresh)
+        make_once(path, f"{secrets.token_urlsafe(32)}\n".encode())
         return read_token(data_dir)
     except OSError as error:
         raise TokenError(

@@ -53,6 +53,7 @@ class Node:
         counter = self.metrics.counter("skerry_events", "Events by kind.", ["kind"])
         self.events = Events(self.clock.now, count=lambda kind: counter.add(1, kind))
         self.registry_door: Door | None = None
+        self.edge_door: Door | None = None
         self.admin_door: Door | None = None
         self._chance = random.SystemRandom()
         # Host names repeat (a default Debian is "debian"): two nodes of one name are no loop.
@@ -63,6 +64,11 @@ class Node:
     def registry_port(self) -> int:
         """Where the registry door listens; 0 while it is closed."""
         return self.registry_door.port if self.registry_door else 0
+
+    @property
+    def edge_port(self) -> int:
+        """Where the edge door listens; 0 while it is closed, as on a node without sites."""
+        return self.edge_door.port if self.edge_door else 0
 
     @property
     def admin_port(self) -> int:

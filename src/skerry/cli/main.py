@@ -8,10 +8,10 @@ import typer
 from typer.core import TyperGroup
 
 from skerry.base.errors import SkerryError
-from skerry.cli import clients, images, node
+from skerry.cli import clients, edge, images, node
 from skerry.cli.screen import Exit, code_of, err, say_error
 
-RUN, CONTENT, CLIENTS = "The node", "Images", "Clients"
+RUN, CONTENT, SITES, CLIENTS = "The node", "Images", "Sites", "Clients"
 NODE_COMMANDS: Mapping[str, Callable[..., None]] = {
     "up": node.up,
     "drill": node.drill,
@@ -58,7 +58,7 @@ def make_app() -> typer.Typer:
         rich_markup_mode="rich",
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
-        help="Keeps container images pullable when everything upstream is gone.",
+        help="Keeps images pullable and sites up when everything upstream is gone.",
         epilog="Exit codes: 0 good, 1 the operation failed or a promise broke, "
         "2 wrong input or settings, 3 no node answers.",
     )
@@ -71,6 +71,8 @@ def make_app() -> typer.Typer:
     app.add_typer(config, name="config", rich_help_panel=RUN)
     for name, command in IMAGE_COMMANDS.items():
         app.command(name, rich_help_panel=CONTENT)(command)
+    app.command("purge", rich_help_panel=SITES)(edge.purge)
+    app.add_typer(edge.make_receipt(), name="receipt", rich_help_panel=SITES)
     app.add_typer(clients.make_clients(), name="clients", rich_help_panel=CLIENTS)
     return app
 

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -42,12 +43,16 @@ def up(
     registry: Annotated[
         str | None, typer.Option(metavar="ADDR", help="Registry door, e.g. 0.0.0.0:5000.")
     ] = None,
+    edge: Annotated[
+        str | None, typer.Option(metavar="ADDR", help="Edge door, if there is a site.")
+    ] = None,
     admin: Annotated[str | None, typer.Option(metavar="ADDR", help="Admin door.")] = None,
     overrides: Overrides = None,
 ) -> None:
     """Run a node; with no settings at all it works."""
     chosen = overrides_of(overrides)
-    named = {"node.data_dir": data_dir, "doors.registry": registry, "doors.admin": admin}
+    named = {"node.data_dir": data_dir, "doors.registry": registry}
+    named |= {"doors.edge": edge, "doors.admin": admin}
     chosen |= {name: str(value) for name, value in named.items() if value is not None}
     settings = load(config, os.environ, chosen)
     for warning in warnings(settings):
@@ -70,7 +75,8 @@ async def _serve(settings: Settings) -> None:
     node = Node(settings)
     await node.start()
     try:
-        greet(settings, registry_port=node.registry_port, admin_port=node.admin_port)
+        ports = {"registry": node.registry_port, "edge": node.edge_port, "admin": node.admin_port}
+        greet(settings, ports)
         await stopping.wait()
     finally:
         await node.stop()
@@ -79,7 +85,7 @@ async def _serve(settings: Settings) -> None:
 def check_doors_free(settings: Settings) -> None:
     """Raises SettingsError when a door cannot be opened here."""
     problems: list[Problem] = []
-    for name in ("registry", "admin"):
+    for name in ("registry", "edge", "admin") if settings.sites else ("registry", "admin"):
         address: str = getattr(settings.doors, name)
         host, port = split_address(address)
         try:
@@ -105,14 +111,18 @@ def _door_trouble(error: OSError, name: str) -> tuple[str, str]:
     return "this machine has no such address", "write an address of this machine, or 0.0.0.0"
 
 
-def greet(settings: Settings, *, registry_port: int, admin_port: int) -> None:
-    """The node's doors, as they were opened, and what to do next."""
-    registry = _door(settings.doors.registry, registry_port)
+def greet(settings: Settings, ports: Mapping[str, int]) -> None:
+    """The node's doors, as they were opened at these ports, and what to do next."""
+    registry = _door(settings.doors.registry, ports["registry"])
     scheme = "https" if settings.doors.cert_file else "http"
     say = out().print
     say(f"[bold]skerry {__version__}[/], node {plain(settings.node.name)}")
     say(f"  registry  {scheme}://{registry}")
-    say(f"  admin     http://{_door(settings.doors.admin, admin_port)}  (health, metrics, API)")
+    if settings.sites:
+        names = plain(", ".join(site.name for site in settings.sites))
+        say(f"  edge      http://{_door(settings.doors.edge, ports['edge'])}  ({names})")
+    admin = _door(settings.doors.admin, ports["admin"])
+    say(f"  admin     http://{admin}  (health, metrics, API)")
     say(f"  data      {plain(settings.node.data_dir)}")
     say(f"  upstreams {plain(', '.join(upstream.name for upstream in settings.upstreams))}")
     name = settings.upstreams[0].name if settings.upstreams else "local"
@@ -188,7 +198,7 @@ def status(
         f"in {store.blob_count} blobs{trouble}")  # fmt: skip
     if store.quarantine_count:
         say(f"  quarantine {store.quarantine_count} blobs, {format_bytes(store.quarantine_bytes)}")
-    for upstream in found.upstreams:
+    for upstream in (*found.upstreams, *found.sites):
         for source in upstream.sources:
             trouble = f" after {plain(source.trouble)}" if source.trouble else ""
             since = f", {ago(source.since, now)}" if source.since else ""

@@ -235,5 +235,8 @@ def _scrubbing(
 
 
 def _shown(group_id: str) -> str:
-    upstream, name, digest = group_id.split("\n")
+    """An image's name; of another owner of the store, its mark and what it calls the thing."""
+    *mark, upstream, name, digest = group_id.split("\n")
+    if mark and mark[0] != "registry":
+        return f"{mark[0]}/{name}"
     return f"{upstream}/{name}@{digest}" if upstream else f"{name}@{digest}"

@@ -219,6 +219,7 @@ class Status:
         cut_off: no source of any upstream can be used now.
         fills: contents on their way in.
         warnings: sentences for the operator, worst first.
+        sites: what the edge door serves, with the origins behind it; told by the edge.
     """
 
     node: str
@@ -230,6 +231,7 @@ class Status:
     upstreams: tuple[UpstreamStatus, ...]
     fills: int = 0
     warnings: tuple[str, ...] = ()
+    sites: tuple[UpstreamStatus, ...] = ()
 
 
 class Operations(Protocol):

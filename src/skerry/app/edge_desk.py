@@ -1,0 +1,173 @@
+"""What an operator can have the edge do, in one place for the admin door.
+
+Owns the translation between what is asked and purge targets, and the plain values of the answers.
+Decides nothing about what a purge means: that is `cdn.core.purge`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+
+from skerry.app.node_key import NodeKey
+from skerry.base.errors import BadInput
+from skerry.cdn.core.key import CacheKey, NoKey, cache_key
+from skerry.cdn.core.purge import (
+    Mode,
+    Target,
+    by_group,
+    by_host,
+    by_prefix,
+    by_surrogate_key,
+    by_url,
+)
+from skerry.cdn.core.receipt import Receipt
+from skerry.cdn.core.route import Matched, RouteTable
+from skerry.cdn.ports import PurgeBook, RoutePolicy
+from skerry.registry.operations import SourceStatus, UpstreamStatus
+from skerry.upstream.gate import SourceStatistics
+
+EXAMPLE = "https://www.example.org/media/film.mp4"
+
+
+class PurgeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of POST /api/v1/purge: one thing, `key` also on one `host`, `group` of an `origin`."""
+
+    url: str | None = None
+    prefix: str | None = None
+    host: str | None = None
+    key: str | None = None
+    group: str | None = None
+    origin: str | None = None
+    soft: bool = False
+
+
+class Purging(Protocol):
+    """`cdn.purges.Purges`, as far as it is needed here."""
+
+    async def purge(self, target: Target, mode: Mode) -> Receipt:
+        """In force, durable and on record when this returns. Raises EdgeUnusable."""
+
+
+Servers = Callable[[], Mapping[str, Sequence[SourceStatistics]]]
+"""How the servers of each site are, by the site's name."""
+
+
+class EdgeDesk:
+    """The edge of one node, to its operator."""
+
+    def __init__(
+        self,
+        *,
+        table: RouteTable,
+        purges: Purging,
+        book: PurgeBook,
+        servers: Servers,
+        key: NodeKey,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._table = table
+        self._purges = purges
+        self._book = book
+        self._servers = servers
+        self._key = key
+        self._changed = changed
+
+    @property
+    def public_key(self) -> str:
+        """What receipts are checked with, as PEM."""
+        return self._key.public_pem
+
+    async def purge(self, wanted: PurgeRequest) -> Receipt:
+        """Purges; in force when this returns. Raises BadInput, EdgeUnusable."""
+        target = target_of(wanted, self._table)
+        try:
+            return await self._purges.purge(target, Mode.SOFT if wanted.soft else Mode.HARD)
+        finally:
+            self._changed()
+
+    def receipts(self, after: int) -> list[bytes]:
+        """The receipts after a sequence number, one canonical line each, at most 1,000."""
+        return self._book.receipts(after)
+
+    def sites(self) -> tuple[UpstreamStatus, ...]:
+        """Each site with its origins' breakers."""
+        return tuple(
+            UpstreamStatus(
+                name,
+                tuple(
+                    SourceStatus(
+                        source.name,
+                        source.breaker,
+                        source.last_trouble,
+                        source.last_failure_at or 0.0,
+                    )
+                    for source in sources
+                ),
+            )
+            for name, sources in self._servers().items()
+        )
+
+
+def target_of(wanted: PurgeRequest, table: RouteTable) -> Target:
+    """What is to be purged; a URL gets the query that its route gives the key. Raises BadInput."""
+    named = [
+        name for name in ("url", "prefix", "group", "key") if getattr(wanted, name) is not None
+    ]
+    if wanted.host is not None and named != ["key"]:
+        named.append("host")
+    if len(named) != 1 or (wanted.origin is not None) != (named == ["group"]):
+        raise BadInput(
+            "a purge names one thing",
+            next_step="send one of url, prefix, host, key (with host for that host alone) "
+            "and group (with its origin)",
+        )
+    if wanted.url is not None:
+        return _url(wanted.url, table)
+    if wanted.prefix is not None:
+        scheme, authority, path, query = _split(wanted.prefix)
+        if query:
+            raise BadInput("a prefix has no query", next_step="purge the URL, or leave it out")
+        return by_prefix(scheme=scheme, authority=authority, path=path)
+    if wanted.key is not None:
+        return by_surrogate_key(wanted.key, host=wanted.host or "")
+    if wanted.group is not None and wanted.origin is not None:
+        scheme, authority, path, query = _split(wanted.origin)
+        if path != "/" or query:
+            raise BadInput("an origin has no path", next_step="write https://www.example.org")
+        return by_group(scheme=scheme, authority=authority, group=wanted.group)
+    return by_host(wanted.host or "")
+
+
+def _url(url: str, table: RouteTable) -> Target:
+    key = _key(url, RoutePolicy())
+    found = table.match(host=key.host, path=key.path, method="GET")
+    # The route is found by host and path, and says what the query counts for.
+    return by_url(_key(url, found.route.policy) if isinstance(found, Matched) else key)
+
+
+def _key(url: str, policy: RoutePolicy) -> CacheKey:
+    scheme, authority, path, query = _split(url)
+    key = cache_key(scheme=scheme, authority=authority, path=path, query=query, policy=policy)
+    if isinstance(key, NoKey):
+        step = "purge one that can be stored"
+        raise BadInput(f"{url[:200]} is never stored: {key.sentence}", next_step=step)
+    return key
+
+
+def _split(url: str) -> tuple[str, str, str, str]:
+    """Scheme, authority, path and query as written. Raises BadInput."""
+    try:
+        parts = urlsplit(url)
+        right = parts.scheme in ("http", "https") and bool(parts.netloc) and not parts.fragment
+    except ValueError:
+        right = False
+    if not right or not url.isascii() or not url.isprintable() or " " in url:
+        raise BadInput(
+            f"{url[:200]!r} is no whole URL",
+            next_step=f"write it as clients ask for it, with escapes, e.g. {EXAMPLE}",
+        )
+    return parts.scheme, parts.netloc, parts.path or "/", parts.query
