@@ -12,12 +12,17 @@ from random import Random
 
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
+from skerry.cdn.answers import Answers, Names
 from skerry.cdn.core.receipt import Sign
 from skerry.cdn.core.route import Site
+from skerry.cdn.entries import Entries
+from skerry.cdn.fetches import Fetches
 from skerry.cdn.inventory import EdgeInventory
+from skerry.cdn.measures import EdgeMeters
 from skerry.cdn.ports import Origin, PurgeBook, Variants
 from skerry.cdn.purges import Purges
-from skerry.cdn.service import Edge
+from skerry.cdn.service import Edge, Rooms
+from skerry.cdn.through import Through
 from skerry.store.ports import Store
 from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
@@ -63,4 +68,45 @@ class EdgeRooms:
 
 def assemble_edge(parts: EdgeParts, sites: Sequence[Site]) -> EdgeRooms:
     """Makes and joins the rooms; starts nothing. Raises BadInput for contradictory sites."""
-    raise NotImplementedError
+    purges = Purges(
+        variants=parts.variants,
+        book=parts.book,
+        clock=parts.clock,
+        events=parts.events,
+        sign=parts.sign,
+    )
+    entries = Entries(
+        variants=parts.variants,
+        store=parts.store,
+        purges=purges,
+        clock=parts.clock,
+        nursery=parts.nursery,
+    )
+    fetches = Fetches(
+        fills=parts.fills,
+        entries=entries,
+        purges=purges,
+        clock=parts.clock,
+        nursery=parts.nursery,
+        hop=parts.loop_id,
+        admits=parts.admits,
+    )
+    names = Names(node=parts.node_name, hop=parts.loop_id)
+    rooms = Rooms(
+        answers=Answers(store=parts.store, names=names, chance=parts.chance),
+        entries=entries,
+        fetches=fetches,
+        through=Through(entries=entries, purges=purges, clock=parts.clock, hop=parts.loop_id),
+    )
+    return EdgeRooms(
+        front=Edge(
+            rooms=rooms,
+            origins=parts.origins,
+            sites=sites,
+            meters=EdgeMeters(parts.metrics),
+            loop_id=parts.loop_id,
+            clock=parts.clock,
+        ),
+        purges=purges,
+        inventory=EdgeInventory(variants=parts.variants, entries=entries, origins=parts.origins),
+    )

@@ -1,7 +1,83 @@
-"""What the edge's bodies belong to, for eviction."""
+"""What the edge's bodies belong to, for eviction.
+
+Owns the grouping: one stored response is one group. The policy itself is the store's.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from skerry.base.digest import Digest
+from skerry.cdn.entries import Entries
+from skerry.cdn.ports import Entry, Origin, Variants
+from skerry.store.ports import Group, Inventory
+
 
 class EdgeInventory:
-    """`store.ports.Inventory` of the edge. `await flush()` writes noted uses, at upkeep and end."""
+    """`store.ports.Inventory` of the edge."""
+
+    def __init__(self, *, variants: Variants, entries: Entries, origins: Mapping[str, Origin]):
+        self._variants = variants
+        self._entries = entries
+        self._origins = origins
+        self._listed: dict[str, Entry] = {}
+
+    def groups(self) -> list[Group]:
+        """Every stored response that has a body."""
+        refetchable = any(origin.reachable() for origin in self._origins.values())
+        listed: dict[str, Entry] = {}
+        groups: list[Group] = []
+        for entry in self._variants.all():
+            if entry.digest is None:
+                continue
+            group_id = f"edge\n{entry.key.digest}\n{len(listed)}"
+            listed[group_id] = entry
+            members = {entry.digest: entry.stored.size_bytes or 0}
+            groups.append(Group(group_id, members, entry.last_used, refetchable=refetchable))
+        self._listed = listed
+        return groups
+
+    async def drop(self, group_ids: list[str]) -> None:
+        """Forgets these responses durably; their bytes go after this returns."""
+        listed = [self._listed[each] for each in group_ids if each in self._listed]
+        await self._variants.remove(listed)
+
+    def still_wanted(self, digest: Digest) -> bool:
+        """Whether a stored response or a fill holds the content now."""
+        return self._variants.holds(digest) or self._entries.is_filling(digest)
+
+    async def flush(self) -> None:
+        """Writes noted uses; at upkeep and at the end."""
+        await self._entries.flush()
+
+
+class SharedInventory:
+    """Several owners of one store as one. Group ids never collide: each owner's carry its mark."""
+
+    def __init__(self, owners: Mapping[str, Inventory]) -> None:
+        self._owners = owners
+
+    def groups(self) -> list[Group]:
+        return [
+            Group(
+                f"{mark}\n{group.id}",
+                group.members,
+                group.last_used,
+                pinned=group.pinned,
+                busy=group.busy,
+                refetchable=group.refetchable,
+            )
+            for mark, owner in self._owners.items()
+            for group in owner.groups()
+        ]
+
+    async def drop(self, group_ids: list[str]) -> None:
+        going: dict[str, list[str]] = {}
+        for group_id in group_ids:
+            mark, _, rest = group_id.partition("\n")
+            going.setdefault(mark, []).append(rest)
+        for mark, ids in going.items():
+            await self._owners[mark].drop(ids)
+
+    def still_wanted(self, digest: Digest) -> bool:
+        return any(owner.still_wanted(digest) for owner in self._owners.values())

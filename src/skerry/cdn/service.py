@@ -1,19 +1,345 @@
-"""The edge's door: one request in, one answer out."""
+"""The edge's door: one request in, one answer out.
+
+Owns the order of things: threshold, what is stored, decision, origin, answer. Every judgement is a
+core's; every wait is bounded by the origin's own limits, and a stored answer waits for none.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from skerry.cdn.core.route import Site
+from skerry.base.clock import Clock
+from skerry.base.errors import SkerryError
+from skerry.cdn.admission import Admitted, Refused, admit
+from skerry.cdn.answers import Answers
+from skerry.cdn.core import reuse
+from skerry.cdn.core.directives import request_directives
+from skerry.cdn.core.freshness import judge
+from skerry.cdn.core.key import CacheKey
+from skerry.cdn.core.route import Site, build
+from skerry.cdn.core.status import CacheStatus, Fwd, ProxyError, ProxyStatus
+from skerry.cdn.core.storing import refusal
+from skerry.cdn.entries import Entries, Held
+from skerry.cdn.fetches import Ask, Confirmed, Erred, Fetches, Kept
+from skerry.cdn.measures import EdgeMeters, Served
+from skerry.cdn.passing import passed, proxy_status
+from skerry.cdn.ports import DataClass, Origin, RoutePolicy, Stored
+from skerry.cdn.through import Through
+from skerry.upstream.ports import Exchange, Unavailable
 from skerry.wire.message import Answer, Request
+
+JOINS_MAX = 2
+"""How often a request waits for another one's answer before it asks alone."""
+FAR_BYTES = 8 << 20
+"""A seek further than this beyond a growing body's end goes to the origin."""
+
+_FROM_START = re.compile(r"\s*bytes\s*=\s*0+\s*-[^,]*\Z", re.IGNORECASE)
+_FIRST_BYTE = re.compile(r"\s*bytes\s*=\s*([0-9]{1,19})\s*-", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What the door hands requests to."""
+
+    answers: Answers
+    entries: Entries
+    fetches: Fetches
+    through: Through
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One request that may be answered from what is stored."""
+
+    request: Request
+    key: CacheKey
+    policy: RoutePolicy
+    origin: Origin
+    found: tuple[Held, ...] = ()
+
+    @property
+    def stored(self) -> tuple[Stored, ...]:
+        return tuple(held.stored for held in self.found)
+
+
+_Outcome = tuple[Answer, Served]
 
 
 class Edge:
     """Handler of the edge's door."""
 
+    def __init__(
+        self,
+        *,
+        rooms: Rooms,
+        origins: Mapping[str, Origin],
+        sites: Sequence[Site],
+        meters: EdgeMeters,
+        loop_id: str,
+        clock: Clock,
+    ) -> None:
+        self._rooms = rooms
+        self._origins = origins
+        self._table = build(sites)
+        self._meters = meters
+        self._loop_id = loop_id
+        self._clock = clock
+
     def use(self, sites: Sequence[Site]) -> None:
         """Takes another table of sites, from the next request on. Raises BadInput."""
-        raise NotImplementedError
+        self._table = build(sites)
 
     async def __call__(self, request: Request) -> Answer:
-        raise NotImplementedError
+        began = self._clock.monotonic()
+        admitted = admit(request, self._table, loop_id=self._loop_id)
+        if isinstance(admitted, Refused):
+            self._meters.refused(admitted.reason)
+            proxy = ProxyStatus(admitted.proxy) if admitted.proxy else None
+            answer = self._rooms.answers.own(
+                admitted.status, admitted.sentence, *admitted.fields, proxy=proxy
+            )
+            outcome, data_class = Served.REFUSED, DataClass.SENSITIVE
+        else:
+            data_class = admitted.route.policy.data_class
+            answer, outcome = await self._answer(admitted)
+        seconds = self._clock.monotonic() - began
+        self._meters.answered(data_class, outcome, _size_of(answer), seconds)
+        return answer
+
+    async def _answer(self, admitted: Admitted) -> _Outcome:
+        request, key, policy = admitted.request, admitted.key, admitted.route.policy
+        origin = self._origins[admitted.route.origin]
+        if key is None or request.method not in ("GET", "HEAD"):
+            return await self._pass(admitted, origin, Fwd.METHOD if key else Fwd.BYPASS)
+        case = _Case(request, key, policy, origin, self._rooms.entries.find(key))
+        for joins in range(JOINS_MAX + 1):
+            answered = await self._decide(admitted, case, alone=joins == JOINS_MAX)
+            if answered is not None:
+                return answered
+            case = replace(case, found=self._rooms.entries.find(key))
+        return await self._pass(admitted, origin, Fwd.MISS)
+
+    async def _decide(self, admitted: Admitted, case: _Case, *, alone: bool) -> _Outcome | None:
+        """One round; None to begin anew with what is stored by now."""
+        now = self._clock.now()
+        decision = reuse.decide(case.stored, case.request, now, case.policy)
+        validate: reuse.Validate | None = None
+        match decision:
+            case reuse.Serve():
+                if _far(case.request, _held(case, decision.stored)):
+                    return await self._pass(admitted, case.origin, Fwd.PARTIAL, case)
+                status = CacheStatus(ttl_seconds=decision.ttl_seconds, detail=decision.detail)
+                return await self._stored(case, decision, status, Served.HIT)
+            case reuse.ServeStale():
+                if decision.behind is not None:
+                    self._rooms.fetches.refresh(_ask(case, decision.behind))
+                status = CacheStatus(ttl_seconds=decision.ttl_seconds, detail=decision.detail)
+                return await self._stored(case, decision, status, Served.STALE)
+            case reuse.OnlyIfCachedMiss():
+                return self._not_here(), Served.FAILED
+            case reuse.Validate():
+                validate, why = decision, decision.why
+            case reuse.Forward():
+                why = decision.why
+        if not _fetchable(case, why):
+            return await self._pass(admitted, case.origin, why, case)
+        ask = replace(_ask(case, validate), shared=not alone and _sharable(case.request))
+        return await self._fetch(case, ask, why)
+
+    async def _stored(
+        self,
+        case: _Case,
+        serve: reuse.Serve | reuse.ServeStale,
+        status: CacheStatus,
+        outcome: Served,
+    ) -> _Outcome | None:
+        """An answer from what is stored; None when its body went a moment ago."""
+        held = _held(case, serve.stored)
+        try:
+            answer = self._rooms.answers.stored(
+                case.request,
+                await self._rooms.entries.opened(held),
+                status,
+                age_seconds=serve.age_seconds,
+            )
+        except SkerryError:
+            await self._rooms.entries.remove((held,))
+            return None
+        self._rooms.entries.used(case.key)
+        return answer, outcome
+
+    async def _fetch(self, case: _Case, ask: Ask, why: Fwd) -> _Outcome | None:
+        try:
+            landed, joined = await self._rooms.fetches.fetch(ask)
+        except Unavailable as error:
+            return await self._failed(case, why, error)
+        collapsed = True if joined else None
+        if isinstance(landed, Erred):
+            return await self._failed(case, why, landed.status)
+        if isinstance(landed, Confirmed):
+            now = self._clock.now()
+            if joined and not self._serves(case, landed.held):
+                return None
+            view = judge(landed.held.stored, now, case.policy)
+            status = CacheStatus(
+                fwd=why, fwd_status=304, ttl_seconds=view.ttl_seconds, collapsed=collapsed
+            )
+            serve = reuse.Serve(landed.held.stored, view.age_seconds, view.ttl_seconds)
+            confirmed = replace(case, found=(landed.held,))
+            return await self._stored(confirmed, serve, status, Served.REVALIDATED)
+        if isinstance(landed, Kept):
+            if joined and not self._serves(case, landed.held):
+                return None
+            return await self._kept(case, landed, why, joined=joined)
+        exchange = None if joined else landed.claim()
+        if exchange is None:
+            return None
+        detail = landed.refused.value if landed.refused else ""
+        answer = await passed(case.request, exchange)
+        status = CacheStatus(fwd=why, fwd_status=exchange.status, detail=detail)
+        return self._signed(answer, status), Served.PASS
+
+    async def _kept(self, case: _Case, landed: Kept, why: Fwd, *, joined: bool) -> _Outcome | None:
+        now = self._clock.now()
+        view = judge(landed.held.stored, now, case.policy)
+        status = CacheStatus(
+            fwd=why,
+            fwd_status=landed.status,
+            ttl_seconds=view.ttl_seconds,
+            stored=True,
+            collapsed=True if joined else None,
+        )
+        try:
+            held = await self._rooms.entries.opened(landed.held)
+            answer = self._rooms.answers.stored(
+                case.request, held, status, received=None if joined else landed.received
+            )
+        except Unavailable as error:
+            return await self._failed(case, why, error)
+        except SkerryError:
+            return None
+        return answer, Served.COLLAPSED if joined else Served.MISS
+
+    def _serves(self, case: _Case, held: Held) -> bool:
+        """Whether another one's answer answers this request too, by the same rules as any."""
+        now_held = self._rooms.entries.judged(held)
+        if now_held is None:
+            return False
+        now = self._clock.now()
+        decision = reuse.decide((now_held.stored,), case.request, now, case.policy)
+        return isinstance(decision, reuse.Serve)
+
+    async def _failed(self, case: _Case, why: Fwd, failure: Unavailable | int) -> _Outcome:
+        """What stands in when the origin fails, or our own error."""
+        code = failure if isinstance(failure, int) else None
+        found = self._rooms.entries.find(case.key)
+        case = replace(case, found=found)
+        now = self._clock.now()
+        after = reuse.after_failure(case.stored, case.request, now, case.policy, status=code)
+        if isinstance(after, reuse.Serve | reuse.ServeStale):
+            status = CacheStatus(
+                fwd=why, fwd_status=code, ttl_seconds=after.ttl_seconds, detail=after.detail
+            )
+            answered = await self._stored(case, after, status, Served.STALE)
+            if answered is not None:
+                return answered
+        if isinstance(failure, int):
+            proxy = ProxyStatus(ProxyError.DESTINATION_UNAVAILABLE, received_status=failure)
+            retry: tuple[tuple[str, str], ...] = ()
+        else:
+            proxy = proxy_status(failure)
+            retry = (("Retry-After", str(failure.retry_after_seconds)),)
+        error_code = 504 if isinstance(after, reuse.MustRevalidate) else proxy.error.status
+        status = CacheStatus(fwd=why, fwd_status=code)
+        sentence = "The origin of this page does not answer."
+        return (
+            self._rooms.answers.own(error_code, sentence, *retry, status=status, proxy=proxy),
+            Served.FAILED,
+        )
+
+    async def _pass(
+        self, admitted: Admitted, origin: Origin, why: Fwd, case: _Case | None = None
+    ) -> _Outcome:
+        """For this client alone, as it asks; what it changes is told to what is stored."""
+        found = case.found if case is not None else ()
+        try:
+            answer, exchange = await self._rooms.through.forward(
+                admitted, origin, found, self._table
+            )
+        except Unavailable as error:
+            if case is not None:
+                return await self._failed(case, why, error)
+            proxy = proxy_status(error)
+            sentence = "The origin of this page does not answer."
+            status = CacheStatus(fwd=why)
+            own = self._rooms.answers.own(proxy.error.status, sentence, status=status, proxy=proxy)
+            return own, Served.FAILED
+        reading = admitted.request.method in ("GET", "HEAD")
+        if case is not None and _part_of_storable(case, exchange):
+            # This client has its range; the whole is fetched behind it, for the next ones.
+            self._rooms.fetches.refresh(_ask(case, None))
+        status = CacheStatus(fwd=why, fwd_status=exchange.status)
+        return self._signed(answer, status), Served.PASS if reading else Served.WRITTEN
+
+    def _signed(self, answer: Answer, status: CacheStatus) -> Answer:
+        signed = self._rooms.answers.signed(answer.headers, status)
+        return Answer(answer.status, signed, answer.body)
+
+    def _not_here(self) -> Answer:
+        proxy = ProxyStatus(ProxyError.PROXY_INTERNAL_RESPONSE)
+        sentence = "This is not stored here, and the request wants nothing else."
+        return self._rooms.answers.own(504, sentence, proxy=proxy)
+
+
+def _held(case: _Case, stored: Stored) -> Held:
+    return next(held for held in case.found if held.stored is stored)
+
+
+def _ask(case: _Case, validate: reuse.Validate | None) -> Ask:
+    return Ask(case.key, case.policy, case.origin, case.request, case.found, validate)
+
+
+def _fetchable(case: _Case, why: Fwd) -> bool:
+    """Whether the answer may end in the store; else the request goes on as it is."""
+    headers = case.request.headers
+    if case.request.method != "GET" or case.policy.data_class is not DataClass.PUBLIC:
+        return False
+    if "If-Match" in headers or "If-Unmodified-Since" in headers:
+        return False  # the origin's to judge (RFC 9111 section 4.3.2)
+    if "no-store" in request_directives(headers):
+        return False
+    begins_later = "Range" in headers and not _FROM_START.match(headers.get("Range") or "")
+    return not (begins_later and why in (Fwd.URI_MISS, Fwd.VARY_MISS, Fwd.MISS))
+
+
+def _part_of_storable(case: _Case, exchange: Exchange) -> bool:
+    """Whether an answer with a part tells that the whole may be stored."""
+    if exchange.status != 206 or "If-Range" in case.request.headers:
+        return False
+    request, headers = case.request, exchange.headers
+    return refusal(request, 206, headers, case.policy, parts=True) is None
+
+
+def _sharable(request: Request) -> bool:
+    """Whether another one's answer, asked for a moment ago, may do for this request."""
+    wishes = request_directives(request.headers)
+    return "Authorization" not in request.headers and "no-cache" not in wishes
+
+
+def _far(request: Request, held: Held) -> bool:
+    """Whether a range begins so far behind what has come that the origin is quicker."""
+    match = _FIRST_BYTE.match(request.headers.get("Range") or "")
+    if held.fill is None or match is None:
+        return False
+    return int(match[1]) > held.fill.received_bytes + FAR_BYTES
+
+
+def _size_of(answer: Answer) -> int:
+    if isinstance(answer.body, bytes):
+        return len(answer.body)
+    length = answer.headers.get("Content-Length")
+    if length is not None and length.isdigit():
+        return int(length)
+    return 0 if isinstance(answer.body, AsyncIterator) else answer.body.size_bytes

@@ -1,0 +1,149 @@
+"""The file behind the edge's index: opening it, its schema, its writer thread.
+
+Owns `edge.sqlite` (docs/internals/edge.md). Never knows what a response is. Reads happen on the
+calling thread; writes on one thread, in the order in which they were called, and one transaction
+each. A write survives the death of the process; one that asks for it, the loss of power too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from skerry.cdn.ports import EdgeUnusable
+
+VERSION = 1
+APPLICATION_ID = 0x534B4544  # "SKED"
+BUSY_SECONDS = 5.0
+
+_SCHEMA = """
+CREATE TABLE entry (
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL, variant TEXT NOT NULL,
+    scheme TEXT NOT NULL, host TEXT NOT NULL, port INTEGER NOT NULL,
+    path TEXT NOT NULL, query TEXT NOT NULL, origin TEXT NOT NULL,
+    status INTEGER NOT NULL, headers TEXT NOT NULL, vary TEXT NOT NULL,
+    requested_at REAL NOT NULL, received_at REAL NOT NULL, size_bytes INTEGER,
+    invalidated INTEGER NOT NULL, digest TEXT, as_of INTEGER NOT NULL, last_used REAL NOT NULL,
+    UNIQUE (key, variant)
+);
+CREATE INDEX entry_by_path ON entry (origin, path);
+CREATE INDEX entry_by_host ON entry (host);
+CREATE INDEX entry_by_digest ON entry (digest) WHERE digest IS NOT NULL;
+CREATE TABLE name (
+    kind TEXT NOT NULL, value TEXT NOT NULL, entry INTEGER NOT NULL,
+    PRIMARY KEY (kind, value, entry)
+) WITHOUT ROWID;
+CREATE INDEX name_by_entry ON name (entry);
+CREATE TRIGGER entry_gone AFTER DELETE ON entry BEGIN
+    DELETE FROM name WHERE entry = OLD.id;
+END;
+CREATE TABLE book (id INTEGER PRIMARY KEY CHECK (id = 1), node TEXT NOT NULL,
+    position INTEGER NOT NULL, vector TEXT NOT NULL);
+CREATE TABLE purge (
+    position INTEGER PRIMARY KEY AUTOINCREMENT, node TEXT NOT NULL, sequence INTEGER NOT NULL,
+    kind TEXT NOT NULL, scope TEXT NOT NULL, value TEXT NOT NULL, mode TEXT NOT NULL,
+    at_seconds REAL NOT NULL
+);
+CREATE TABLE receipt (sequence INTEGER PRIMARY KEY, line BLOB NOT NULL)
+"""
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+"""What SQLite gives and takes: the types are the schema's."""
+
+
+class EdgeFile:
+    """One SQLite database. Without a path it lives in memory, and writes happen at once.
+
+    Raises EdgeUnusable when the file is not ours, damaged, or of a newer Skerry.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._changing = threading.Lock()
+        self._executor = None if path is None else ThreadPoolExecutor(1, thread_name_prefix="edge")
+        try:
+            self._writer = _connect(path)
+            _prepare(self._writer)
+            self._reader = self._writer if path is None else _connect(path)
+            if path is not None:
+                self._reader.execute("PRAGMA query_only = 1")
+        except sqlite3.Error as error:
+            raise EdgeUnusable(
+                f"the edge's index {path} cannot be opened ({error})",
+                next_step="move it away and start again: the cache begins cold",
+            ) from error
+
+    def read(self, sql: str, parameters: Row = ()) -> list[Row]:
+        """All rows of a query; no statement stays open. Raises EdgeUnusable."""
+        try:
+            return self._reader.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise _unusable(error) from error
+
+    async def write(self, change: Callable[[sqlite3.Connection], T], *, synced: bool = False) -> T:
+        """Runs a change in a transaction; `synced` waits for the disk. Raises EdgeUnusable."""
+        if self._executor is None:
+            return self._run(change, synced)
+        return await asyncio.wrap_future(self._executor.submit(self._run, change, synced))
+
+    async def close(self) -> None:
+        """Ends the writer after what is queued, and folds the log into the file."""
+        if self._executor is not None:
+            await asyncio.to_thread(self._executor.shutdown)
+            self._reader.close()
+        self._writer.close()
+
+    def _run(self, change: Callable[[sqlite3.Connection], T], synced: bool) -> T:
+        with self._changing:
+            try:
+                self._writer.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
+                self._writer.execute("BEGIN IMMEDIATE")
+                result = change(self._writer)
+                self._writer.execute("COMMIT")
+            except BaseException as error:
+                with suppress(sqlite3.Error):
+                    self._writer.execute("ROLLBACK")
+                raise _unusable(error) if isinstance(error, sqlite3.Error) else error from error
+            return result
+
+
+def _connect(path: Path | None) -> sqlite3.Connection:
+    uri = ":memory:" if path is None else f"{path.absolute().as_uri()}?mode=rwc"
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    connection.execute("PRAGMA journal_mode = WAL")
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Makes the schema in a new file. Raises EdgeUnusable for a file that is not ours."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    owner: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    tables: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if tables and (owner != APPLICATION_ID or version > VERSION):
+        raise EdgeUnusable(
+            "the edge's index is another program's, or a newer Skerry's",
+            next_step="move it away and start again: the cache begins cold",
+        )
+    if not tables:
+        connection.executescript(f"BEGIN;{_SCHEMA};COMMIT")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+    drawn = f"node-{secrets.token_hex(8)}"
+    connection.execute("INSERT OR IGNORE INTO book VALUES (1, ?, 0, '{}')", (drawn,))
+
+
+def _unusable(error: sqlite3.Error) -> EdgeUnusable:
+    return EdgeUnusable(
+        f"the edge's index failed ({error})",
+        next_step="check the disk of the data directory; the index may be moved away",
+    )

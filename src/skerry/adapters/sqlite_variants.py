@@ -1,0 +1,219 @@
+"""The index of stored responses in SQLite.
+
+Owns the mapping of entries to rows, and a bounded memory of those read last. Never judges: whether
+an entry may be served is the cores' to say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from skerry.adapters.sqlite_edge_file import EdgeFile, Row
+from skerry.base.digest import Digest
+from skerry.cdn.core.key import CacheKey
+from skerry.cdn.core.purge import Kind, Mode, Target
+from skerry.cdn.core.vary import vary_names
+from skerry.cdn.ports import VARIANTS_MAX, Entry, Stored
+from skerry.wire.message import Headers
+
+KEYS_IN_MEMORY_MAX = 4096
+"""Keys whose entries are kept ready: what is asked for often costs no query."""
+SCAN_ROWS = 1000
+
+_COLUMNS = (
+    "scheme, host, port, path, query, status, headers, vary, requested_at, received_at, "
+    "size_bytes, invalidated, digest, as_of, last_used, id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class VariantsStatistics:
+    """A snapshot."""
+
+    entry_count: int
+    keys_in_memory: int
+    query_count: int
+
+
+class SqliteVariants:
+    """`cdn.ports.Variants` over one SQLite file, or in memory for tests and the simulator."""
+
+    def __init__(self, file: EdgeFile) -> None:
+        self._file = file
+        self._ready: OrderedDict[str, tuple[Entry, ...]] = OrderedDict()
+        self._writing: dict[str, int] = {}
+        self._queries = 0
+
+    def find(self, key: CacheKey) -> tuple[Entry, ...]:
+        place = key.digest
+        found = self._ready.get(place)
+        if found is not None:
+            self._ready.move_to_end(place)
+            return found
+        self._queries += 1
+        found = self._read(f"SELECT {_COLUMNS} FROM entry WHERE key = ?", (place,))
+        if place not in self._writing:  # what is about to change must not be remembered
+            self._ready[place] = found
+            if len(self._ready) > KEYS_IN_MEMORY_MAX:
+                self._ready.popitem(last=False)
+        return found
+
+    async def put(self, entry: Entry) -> None:
+        place, variant = entry.key.digest, variant_of(entry.stored)
+        row = _row(entry)
+        names = [("group", f"{entry.key.origin}\n{group}") for group in entry.stored.groups]
+        for surrogate in entry.stored.surrogate_keys:
+            names.append(("key", surrogate))
+
+        def change(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM entry WHERE key = ? AND variant = ?", (place, variant))
+            added = db.execute(
+                f"INSERT INTO entry (key, variant, origin, {_COLUMNS[:-4]}) "
+                f"VALUES (?,?,?,{','.join('?' * 15)})",
+                (place, variant, entry.key.origin, *row),
+            )
+            db.executemany(
+                "INSERT OR IGNORE INTO name VALUES (?,?,?)",
+                [(kind, value, added.lastrowid) for kind, value in names],
+            )
+            db.execute(
+                "DELETE FROM entry WHERE key = ? AND id NOT IN (SELECT id FROM entry "
+                f"WHERE key = ? ORDER BY received_at DESC LIMIT {VARIANTS_MAX})",
+                (place, place),
+            )
+
+        await self._change([place], change)
+
+    async def remove(self, entries: Sequence[Entry]) -> None:
+        rows = [(entry.key.digest, variant_of(entry.stored)) for entry in entries]
+
+        def change(db: sqlite3.Connection) -> None:
+            db.executemany("DELETE FROM entry WHERE key = ? AND variant = ?", rows)
+
+        await self._change([place for place, _ in rows], change)
+
+    async def purge(self, target: Target, mode: Mode) -> int:
+        where, parameters = _named(target)
+        hard = mode is Mode.HARD
+        sql = "DELETE FROM entry" if hard else "UPDATE entry SET invalidated = 1"
+
+        def change(db: sqlite3.Connection) -> int:
+            return db.execute(f"{sql} WHERE {where}", parameters).rowcount
+
+        try:
+            return await self._file.write(change, synced=True)
+        finally:
+            self._ready.clear()
+
+    async def touch(self, uses: Sequence[tuple[CacheKey, float]]) -> None:
+        rows = [(at, key.digest) for key, at in uses]
+        sql = "UPDATE entry SET last_used = max(last_used, ?) WHERE key = ?"
+        await self._file.write(lambda db: db.executemany(sql, rows))
+
+    def holds(self, digest: Digest) -> bool:
+        return bool(self._file.read("SELECT 1 FROM entry WHERE digest = ? LIMIT 1", (str(digest),)))
+
+    def all(self) -> Iterator[Entry]:
+        after = -1
+        while True:
+            sql = f"SELECT {_COLUMNS} FROM entry WHERE id > ? ORDER BY id LIMIT {SCAN_ROWS}"
+            rows = self._file.read(sql, (after,))
+            for row in rows:
+                yield _entry(row, {})
+            if not rows:
+                return
+            after = rows[-1][-1]
+
+    def statistics(self) -> VariantsStatistics:
+        """A snapshot."""
+        count = self._file.read("SELECT count(*) FROM entry")[0][0]
+        return VariantsStatistics(count, len(self._ready), self._queries)
+
+    async def _change(self, places: Sequence[str], change: object) -> None:
+        for place in places:
+            self._writing[place] = self._writing.get(place, 0) + 1
+            self._ready.pop(place, None)
+        try:
+            await self._file.write(change)  # type: ignore[arg-type]
+        finally:
+            for place in places:
+                self._writing[place] -= 1
+                if not self._writing[place]:
+                    del self._writing[place]
+                self._ready.pop(place, None)
+
+    def _read(self, sql: str, parameters: Row) -> tuple[Entry, ...]:
+        rows = self._file.read(sql, parameters)
+        if not rows:
+            return ()
+        names: dict[int, list[tuple[str, str]]] = {}
+        marks = ",".join("?" * len(rows))
+        for entry, kind, value in self._file.read(
+            f"SELECT entry, kind, value FROM name WHERE entry IN ({marks})",
+            tuple(row[-1] for row in rows),
+        ):
+            names.setdefault(entry, []).append((kind, value))
+        return tuple(_entry(row, names) for row in rows)
+
+
+def variant_of(stored: Stored) -> str:
+    """What makes two responses of a key the same variant."""
+    text = json.dumps([vary_names(stored.headers), stored.vary])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _named(target: Target) -> tuple[str, Row]:
+    """`core.purge.names_it` as SQL."""
+    scope, value = target.scope, target.value
+    match target.kind:
+        case Kind.URL:
+            path, _, query = value.partition("?")
+            return "origin = ? AND path = ? AND query = ?", (scope, path, query)
+        case Kind.PREFIX:
+            below = value.removesuffix("/") + "/"
+            # "0" follows "/": everything that begins with `below`, by the index.
+            sql, row = "origin = ? AND path >= ? AND path < ?", (scope, below, below[:-1] + "0")
+            if value.endswith("/"):
+                return sql, row
+            return f"({sql}) OR (origin = ? AND path = ?)", (*row, scope, value)
+        case Kind.HOST:
+            return "host = ?", (value,)
+        case Kind.GROUP:
+            sql = "id IN (SELECT entry FROM name WHERE kind = 'group' AND value = ?)"
+            return sql, (f"{scope}\n{value}",)
+        case Kind.KEY:
+            sql = "id IN (SELECT entry FROM name WHERE kind = 'key' AND value = ?)"
+            return (f"host = ? AND {sql}", (scope, value)) if scope else (sql, (value,))
+
+
+def _row(entry: Entry) -> Row:
+    key, stored = entry.key, entry.stored
+    return (
+        key.scheme, key.host, key.port, key.path, key.query,
+        stored.status, json.dumps(list(stored.headers)), json.dumps(stored.vary),
+        stored.requested_at, stored.received_at, stored.size_bytes, stored.invalidated,
+        str(entry.digest) if entry.digest else None, entry.as_of, entry.last_used,
+    )  # fmt: skip
+
+
+def _entry(row: Row, names: dict[int, list[tuple[str, str]]]) -> Entry:
+    key = CacheKey(*row[:5])
+    borne = names.get(row[15], ())
+    stored = Stored(
+        status=row[5],
+        headers=Headers((name, value) for name, value in json.loads(row[6])),
+        requested_at=row[8],
+        received_at=row[9],
+        vary=tuple((name, value) for name, value in json.loads(row[7])),
+        size_bytes=row[10],
+        invalidated=bool(row[11]),
+        groups=frozenset(v.partition("\n")[2] for kind, v in borne if kind == "group"),
+        surrogate_keys=frozenset(v for kind, v in borne if kind == "key"),
+    )
+    digest = Digest.parse(row[12]) if row[12] else None
+    return Entry(key, stored, digest, row[13], row[14])

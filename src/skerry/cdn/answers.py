@@ -1,0 +1,179 @@
+"""From a stored response to the answer for one request.
+
+Owns status, fields and body of what is served from here: 304, HEAD, one range, several, the whole.
+Never chooses what to serve. RFC 9110 sections 13 to 15, RFC 9111 section 4.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
+from random import Random
+
+from skerry.base.ranges import ByteRange, Unsatisfiable, parse_range
+from skerry.cdn.core import multipart
+from skerry.cdn.core.hops import end_to_end, with_via
+from skerry.cdn.core.status import (
+    CacheStatus,
+    ProxyStatus,
+    with_age,
+    with_cache_status,
+    with_proxy_status,
+)
+from skerry.cdn.core.validation import (
+    Outcome,
+    evaluate_cached,
+    if_range_holds,
+    not_modified_fields,
+    selected,
+)
+from skerry.cdn.entries import Held
+from skerry.store.ports import Store
+from skerry.wire.message import Answer, Body, Headers, Request, Segment
+
+READ_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What this node calls itself: in Cache-Status and Proxy-Status, and in Via."""
+
+    node: str
+    hop: str
+
+
+class Answers:
+    """Makes answers of stored responses."""
+
+    def __init__(self, *, store: Store, names: Names, chance: Random) -> None:
+        self._store = store
+        self._names = names
+        self._chance = chance
+
+    def stored(
+        self,
+        request: Request,
+        held: Held,
+        status: CacheStatus,
+        *,
+        age_seconds: float | None = None,
+        received: Headers | None = None,
+    ) -> Answer:
+        """GET or HEAD answered with a stored response.
+
+        `age_seconds` is None for one that just came; `received` are then its fields as they came.
+        Raises BlobMissing when its body went a moment ago.
+        """
+        stored = held.stored
+        fields = end_to_end(received) if received is not None else stored.headers
+        if age_seconds is not None:
+            fields = with_age(fields, age_seconds)
+        fields = self.signed(fields, status)
+        current = selected(stored.headers, stored.received_at)
+        ok = 200 <= stored.status <= 299
+        if ok and evaluate_cached(request.method, request.headers, current) is not Outcome.PROCEED:
+            return Answer(304, not_modified_fields(fields))
+        size = self._size(held)
+        fields = fields.without("Content-Length")
+        if request.method == "HEAD":
+            length = () if size is None else (("Content-Length", str(size)),)
+            return Answer(stored.status, fields.with_fields(*length))
+        ranged = stored.status == 200 and if_range_holds(request.headers, current)
+        asked = request.headers.get("Range") if ranged else None
+        if asked is None or size is None:
+            return Answer(stored.status, fields, self._body(held, 0, size))
+        return self._ranged(held, fields, asked, size)
+
+    def signed(self, fields: Headers, status: CacheStatus) -> Headers:
+        """The fields with what this node has to say of itself."""
+        return with_cache_status(with_via(fields, self._names.hop), self._names.node, status)
+
+    def own(
+        self,
+        code: int,
+        sentence: str,
+        *fields: tuple[str, str],
+        status: CacheStatus | None = None,
+        proxy: ProxyStatus | None = None,
+    ) -> Answer:
+        """An answer of our own making; never stored by anybody."""
+        plain = ("Content-Type", "text/plain; charset=utf-8")
+        headers = Headers((plain, ("Cache-Control", "no-store"), *fields))
+        if status is not None:
+            headers = with_cache_status(headers, self._names.node, status)
+        if proxy is not None:
+            headers = with_proxy_status(headers, self._names.node, proxy)
+        return Answer(code, headers, f"{sentence}\n".encode())
+
+    def _ranged(self, held: Held, fields: Headers, asked: str, size: int) -> Answer:
+        ranges = parse_range(asked, size)
+        judged = multipart.judge(ranges) if isinstance(ranges, tuple) else ranges
+        match judged:
+            case Unsatisfiable():
+                refused = (("Content-Range", judged.content_range),)
+                kept = Headers(f for f in fields if f[0].lower() in ("cache-status", "via", "etag"))
+                return Answer(416, kept.with_fields(*refused))
+            case multipart.SendOne(part):
+                fields = fields.with_fields(("Content-Range", part.content_range))
+                return Answer(206, fields, self._body(held, part.start, part.size))
+            case multipart.SendSeveral(parts):
+                plan = multipart.plan_multipart(
+                    parts,
+                    content_type=held.stored.headers.get("Content-Type"),
+                    boundary=multipart.boundary_of(self._chance.randbytes(24)),
+                )
+                fields = fields.with_fields(
+                    ("Content-Type", plan.content_type),
+                    ("Content-Length", str(plan.content_length)),
+                )
+                return Answer(206, fields, self._several(held, plan))
+        return Answer(200, fields, self._body(held, 0, size))
+
+    def _size(self, held: Held) -> int | None:
+        if held.fill is not None and held.fill.size_bytes is not None:
+            return held.fill.size_bytes
+        return held.stored.size_bytes
+
+    def _body(self, held: Held, offset: int, size: int | None) -> Body:
+        if held.fill is not None:
+            return held.fill.body(offset, size)
+        if held.entry.digest is None or size == 0:
+            return b""
+        return self._store.open(held.entry.digest, offset, size)
+
+    async def _several(self, held: Held, plan: multipart.Multipart) -> AsyncGenerator[bytes, None]:
+        for part in plan.parts:
+            yield part.head
+            async for chunk in self._chunks(held, part.range):
+                yield chunk
+        yield plan.tail
+
+    async def _chunks(self, held: Held, part: ByteRange) -> AsyncGenerator[bytes, None]:
+        body = self._body(held, part.start, part.size)
+        if isinstance(body, bytes):
+            return
+        if isinstance(body, AsyncIterator):
+            async for chunk in body:
+                yield chunk
+            return
+        async for chunk in read_chunks(body):
+            yield chunk
+
+
+async def read_chunks(segment: Segment) -> AsyncGenerator[bytes, None]:
+    """What a segment gives, in pieces; closes it. Raises BodyAborted."""
+    position, stop = segment.offset_bytes, segment.offset_bytes + segment.size_bytes
+    try:
+        while position < stop:
+            end = min(await segment.readable(position), stop)
+            while position < end:
+                wanted = min(end - position, READ_BYTES)
+                chunk = await asyncio.to_thread(os.pread, segment.fileno(), wanted, position)
+                if not chunk:
+                    return
+                position += len(chunk)
+                yield chunk
+    finally:
+        segment.close()

@@ -1,0 +1,211 @@
+"""Every stored response of the edge: those in the index, and those whose body still grows.
+
+Owns what is here at this moment, and that nothing purged is. Never decides whether a response may
+be used: that is `core.reuse`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+
+from skerry.aio.tasks import Nursery
+from skerry.base.clock import Clock
+from skerry.base.digest import Digest
+from skerry.base.errors import SkerryError
+from skerry.cdn.core.key import CacheKey
+from skerry.cdn.core.purge import Names, Target, names_it
+from skerry.cdn.core.purge_log import Verdict
+from skerry.cdn.ports import EdgeUnusable, Entry, Stored, Variants
+from skerry.cdn.purges import Mark, Purges
+from skerry.store.ports import Store
+from skerry.upstream.fills import Fill
+
+USES_MAX = 100_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """A stored response and where its body is: in the store, or (`fill`) on its way there."""
+
+    entry: Entry
+    mark: Mark
+    fill: Fill | None = None
+
+    @property
+    def stored(self) -> Stored:
+        return self.entry.stored
+
+    @property
+    def names(self) -> Names:
+        """All that a purge may call it by."""
+        stored = self.entry.stored
+        return Names(self.entry.key, stored.groups, stored.surrogate_keys)
+
+
+@dataclass(frozen=True, slots=True)
+class EntriesStatistics:
+    """A snapshot."""
+
+    growing_count: int
+    kept_count: int
+    lost_count: int
+
+
+class Entries:
+    """What is stored, as the rest of the edge sees it."""
+
+    def __init__(
+        self, *, variants: Variants, store: Store, purges: Purges, clock: Clock, nursery: Nursery
+    ) -> None:
+        self._variants = variants
+        self._store = store
+        self._purges = purges
+        self._clock = clock
+        self._nursery = nursery
+        self._growing: dict[CacheKey, list[Held]] = {}
+        self._uses: OrderedDict[CacheKey, float] = OrderedDict()
+        self._kept = self._lost = 0
+        purges.under_way = self._named
+
+    def find(self, key: CacheKey) -> tuple[Held, ...]:
+        """Every response of a key that no purge forbids and whose body is here.
+
+        An index that cannot be read is a cold cache, not an error page.
+        """
+        try:
+            entries = self._variants.find(key)
+        except EdgeUnusable:
+            entries = ()
+        found = [*self._growing.get(key, ())]
+        found += [Held(entry, self._purges.mark_of(entry)) for entry in entries]
+        judged = (self.judged(held) for held in found)
+        return tuple(held for held in judged if held is not None and self._has_body(held))
+
+    def judged(self, held: Held) -> Held | None:
+        """What the purges leave of a response: None, or one to be validated before use."""
+        verdict = self._purges.verdict(held.names, held.mark)
+        if verdict is Verdict.NONE:
+            return held
+        if verdict is Verdict.HARD:
+            return None
+        stored = replace(held.stored, invalidated=True)
+        return replace(held, entry=replace(held.entry, stored=stored))
+
+    async def opened(self, held: Held) -> Held:
+        """The response with a body of the asker's own to read, once its first byte is here.
+
+        Raises what `Fill.opened` raises.
+        """
+        if held.fill is None:
+            return held
+        view = held.fill.again()
+        await view.opened()
+        return replace(held, fill=view)
+
+    def used(self, key: CacheKey) -> None:
+        """Notes a use; written out by `flush`."""
+        self._uses[key] = self._clock.now()
+        self._uses.move_to_end(key)
+        if len(self._uses) > USES_MAX:
+            self._uses.popitem(last=False)
+
+    async def flush(self) -> None:
+        """Writes noted uses to the index; one that takes no writes loses them."""
+        uses, self._uses = self._uses, OrderedDict()
+        try:
+            await self._variants.touch(list(uses.items()))
+        except EdgeUnusable:
+            return
+
+    def begin(self, entry: Entry, mark: Mark, fill: Fill) -> Held:
+        """A response whose body has begun to come; in the index as soon as it is whole."""
+        held = Held(entry, mark, fill)
+        self._growing.setdefault(entry.key, []).append(held)
+        self._nursery.start(self._finish(held, fill), name="edge.keep")
+        return held
+
+    async def updated(self, held: Held) -> Held:
+        """A response with new fields in the place of the one with the same body."""
+        if held.fill is None:
+            return await self.keep(held.entry, held.mark)
+        helds = self._growing.get(held.entry.key, [])
+        for index, each in enumerate(helds):
+            if each.fill is held.fill:
+                helds[index] = held
+        return held
+
+    async def keep(self, entry: Entry, mark: Mark) -> Held:
+        """A response whose body is in the store, or that has none."""
+        held = self.judged(Held(entry, mark))
+        if held is None:
+            return Held(entry, mark)
+        written = replace(held.entry, as_of=self._purges.mark().purges)
+        try:
+            # Judged and queued without a pause: what is ordered later also settles later.
+            await self._variants.put(replace(written, last_used=self._clock.now()))
+            self._kept += 1
+        except EdgeUnusable:
+            self._lost += 1
+        return held
+
+    async def remove(self, helds: tuple[Held, ...]) -> None:
+        """Forgets responses; their bytes go when room is needed."""
+        for held in helds:
+            self._ungrow(held)
+        try:
+            kept = [held.entry for held in helds if held.fill is None]
+            await self._variants.remove(kept)
+        except EdgeUnusable:
+            self._lost += 1
+
+    def is_filling(self, digest: Digest) -> bool:
+        """Whether a body of this digest is on its way into the index."""
+        every = (held for helds in self._growing.values() for held in helds)
+        return any(held.fill is not None and held.fill.digest == digest for held in every)
+
+    def statistics(self) -> EntriesStatistics:
+        return EntriesStatistics(
+            sum(len(helds) for helds in self._growing.values()), self._kept, self._lost
+        )
+
+    async def _finish(self, held: Held, fill: Fill) -> None:
+        try:
+            await fill.done()
+            digest = fill.digest
+            size = None if digest is None else self._store.size_of(digest)
+            if digest is not None and size is not None:
+                await self._settle(held, digest, size)
+        except SkerryError:
+            self._lost += 1  # the fill has told why
+        finally:
+            self._ungrow(held)
+
+    async def _settle(self, held: Held, digest: Digest, size_bytes: int) -> None:
+        """Into the index, as a 304 may have updated it meanwhile, unless it was removed."""
+        for each in self._growing.get(held.entry.key, ()):
+            if each.fill is held.fill:
+                stored = replace(each.stored, size_bytes=size_bytes)
+                entry = replace(each.entry, stored=stored, digest=digest)
+                await self.keep(entry, each.mark)
+                return
+
+    def _ungrow(self, held: Held) -> None:
+        if held.fill is None:
+            return
+        growing = self._growing.get(held.entry.key, ())
+        helds = [each for each in growing if each.fill is not held.fill]
+        if helds:
+            self._growing[held.entry.key] = helds
+        else:
+            self._growing.pop(held.entry.key, None)
+
+    def _has_body(self, held: Held) -> bool:
+        digest = held.entry.digest
+        if held.fill is not None or digest is None:
+            return True
+        return self._store.size_of(digest) is not None
+
+    def _named(self, target: Target) -> int:
+        every = (held for helds in self._growing.values() for held in helds)
+        return sum(names_it(target, held.names) for held in every)

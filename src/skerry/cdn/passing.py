@@ -1,0 +1,77 @@
+"""Answers that are not kept: handed on as they come.
+
+Owns what a passed answer's head becomes and how its body flows. Never stores. RFC 9110 section 7.6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from skerry.cdn.core.hops import end_to_end
+from skerry.cdn.core.status import ProxyError, ProxyStatus
+from skerry.upstream.ports import Exchange, TransportError, Trouble, Unavailable
+from skerry.wire.message import Answer, BodyAborted, Headers, Request
+
+_ERRORS = {
+    Trouble.DNS: ProxyError.DNS_ERROR,
+    Trouble.REFUSED: ProxyError.CONNECTION_REFUSED,
+    Trouble.CONNECT_TIMEOUT: ProxyError.CONNECTION_TIMEOUT,
+    Trouble.TLS: ProxyError.TLS_PROTOCOL_ERROR,
+    Trouble.FIRST_BYTE_TIMEOUT: ProxyError.HTTP_RESPONSE_TIMEOUT,
+    Trouble.STALL: ProxyError.CONNECTION_READ_TIMEOUT,
+    Trouble.CUT: ProxyError.HTTP_RESPONSE_INCOMPLETE,
+    Trouble.PROTOCOL: ProxyError.HTTP_PROTOCOL_ERROR,
+    Trouble.BREAKER_OPEN: ProxyError.DESTINATION_UNAVAILABLE,
+    Trouble.RATE_LIMITED: ProxyError.DESTINATION_UNAVAILABLE,
+    Trouble.BUDGET: ProxyError.CONNECTION_LIMIT_REACHED,
+    Trouble.FORBIDDEN_ADDRESS: ProxyError.DESTINATION_IP_PROHIBITED,
+}
+
+
+async def passed(request: Request, exchange: Exchange) -> Answer:
+    """The origin's answer for the one who asked; its body flows as the client takes it."""
+    headers = end_to_end(exchange.headers)
+    if request.method == "HEAD" or exchange.status in (204, 304):
+        await exchange.close()
+        return Answer(exchange.status, headers)
+    return Answer(exchange.status, headers, Flow(exchange))
+
+
+def proxy_status(error: Unavailable) -> ProxyStatus:
+    """What RFC 9209 calls it: the last server's trouble stands for all."""
+    if not error.causes:
+        return ProxyStatus(ProxyError.DESTINATION_UNAVAILABLE)
+    cause = error.causes[-1]
+    kind = _ERRORS.get(cause.trouble, ProxyError.PROXY_INTERNAL_ERROR)
+    return ProxyStatus(kind, next_hop=cause.source)
+
+
+def has_body(headers: Headers) -> bool:
+    """Whether a request brings a body (RFC 9112 section 6.3)."""
+    length = (headers.get("Content-Length") or "0").strip()
+    return "Transfer-Encoding" in headers or length != "0"
+
+
+class Flow:
+    """A body on its way from the origin to one client. Closing it lets the connection go, also
+    when nobody began to read, which a generator's `finally` would sleep through."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._chunks: AsyncIterator[bytes] | None = None
+
+    def __aiter__(self) -> Flow:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._chunks is None:
+            self._chunks = self._exchange.chunks()
+        try:
+            return await anext(self._chunks)
+        except TransportError as error:
+            raise BodyAborted(str(error)) from error
+
+    async def aclose(self) -> None:
+        if isinstance(self._chunks, AsyncGenerator):
+            await self._chunks.aclose()
+        await self._exchange.close()
