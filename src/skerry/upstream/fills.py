@@ -120,6 +120,10 @@ class Fill:
         """The content's length, or None while nobody has said it."""
         return self._flight.size_bytes
 
+    def again(self) -> Fill:
+        """The same fill for another asker."""
+        return Fill(self._fills, self._wish, self._flight, self.started_at)
+
     async def opened(self) -> int | None:
         """Waits until a reader may have the first byte (or, if there is none, the proof).
 
