@@ -1,4 +1,4 @@
-"""What clients ask: conditions, ranges, HEAD, unsafe methods, wishes, and shapes that are refused."""
+"""What clients ask: conditions, ranges, HEAD, unsafe methods, wishes, and odd shapes."""
 
 from __future__ import annotations
 
