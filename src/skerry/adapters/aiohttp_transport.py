@@ -23,6 +23,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 import skerry
+from skerry.adapters.outgoing_body import OutgoingBody, Watch
 from skerry.adapters.proxies import proxy_for
 from skerry.adapters.resolver import GuardedResolver, NameResolver
 from skerry.upstream.core.guard import Origin, host_of, literal, may_dial, origin_of
@@ -61,9 +62,14 @@ class AiohttpTransport:
         self._failed = 0
 
     async def send(
-        self, method: str, url: str, headers: Headers, dial: Dial, body: bytes = b""
+        self,
+        method: str,
+        url: str,
+        headers: Headers,
+        dial: Dial,
+        body: bytes | AsyncIterator[bytes] = b"",
     ) -> Exchange:
-        """Raises TransportError."""
+        """Raises TransportError, and what a body that is an iterator raises."""
         origin = origin_of(url)
         if origin is None:
             raise TransportError(Trouble.PROTOCOL, "is not a usable http or https URL")
@@ -87,7 +93,7 @@ class AiohttpTransport:
         url: str,
         headers: Headers,
         dial: Dial,
-        body: bytes,
+        body: bytes | AsyncIterator[bytes],
         proxy: str,
         origin: Origin,
     ) -> Exchange:
@@ -96,26 +102,34 @@ class AiohttpTransport:
         secure = origin.scheme == "https" or proxy.startswith("https:")
         trust = await self._trust(dial.ca_file) if secure else True
         fields.setdefault("User-Agent", f"skerry/{skerry.__version__}")
+        outgoing = None if isinstance(body, bytes) else OutgoingBody(body)
         try:
             async with asyncio.timeout(None) as until_head:
+                watch = Watch(until_head, dial)
+                if outgoing is not None:
+                    outgoing.watch = watch
                 response = await pool.request(
                     method,
                     URL(url, encoded=True),
                     headers=fields,
-                    data=body or None,
+                    data=(body or None) if outgoing is None else outgoing,
                     allow_redirects=False,
                     proxy=proxy or None,
                     ssl=trust,
                     timeout=aiohttp.ClientTimeout(
                         total=None, connect=dial.connect_seconds, ceil_threshold=1e9
                     ),
-                    trace_request_ctx=_Watch(until_head, dial.first_byte_seconds),
+                    trace_request_ctx=watch if outgoing is None else None,
                 )
         except TransportError:
             raise
         except Exception as error:
+            if outgoing is not None and outgoing.error is not None:
+                raise outgoing.error from None  # nobody's fault but its maker's
             raise _translate(error, str(origin), dial, body_begun=False) from error
-        return AiohttpExchange(response, str(origin), dial)
+        finally:
+            watch.end()
+        return AiohttpExchange(response, str(origin), dial, outgoing)
 
     def statistics(self) -> TransportStatistics:
         """A snapshot."""
@@ -163,8 +177,8 @@ class AiohttpTransport:
             session: aiohttp.ClientSession, context: SimpleNamespace, params: object
         ) -> None:
             watch = context.trace_request_ctx
-            if isinstance(watch, _Watch):
-                watch.start()
+            if isinstance(watch, Watch):
+                watch.for_head()
 
         async def on_reuse(
             session: aiohttp.ClientSession, context: SimpleNamespace, params: object
@@ -198,21 +212,17 @@ def _read_trust(ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
-@dataclass(frozen=True, slots=True)
-class _Watch:
-    """The first-byte timeout of one request."""
-
-    timeout: asyncio.Timeout
-    seconds: float
-
-    def start(self) -> None:
-        self.timeout.reschedule(asyncio.get_running_loop().time() + self.seconds)
-
-
 class AiohttpExchange:
     """An answer whose head has arrived."""
 
-    def __init__(self, response: aiohttp.ClientResponse, named: str, dial: Dial) -> None:
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        named: str,
+        dial: Dial,
+        outgoing: OutgoingBody | None = None,
+    ) -> None:
+        self._outgoing = outgoing  # an answer may begin before the request has ended
         self._response = response
         self._named = named
         self._dial = dial
@@ -240,6 +250,8 @@ class AiohttpExchange:
                 chunk = await content.readany()
         except Exception as error:
             self._response.close()
+            if self._outgoing is not None and self._outgoing.error is not None:
+                raise self._outgoing.error from None
             raise _translate(error, self._named, self._dial, body_begun=True) from error
         if not chunk:
             raise StopAsyncIteration

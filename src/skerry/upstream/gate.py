@@ -277,6 +277,13 @@ class Lease:
         """The answer was none, or broke off."""
         self._tell(trouble, what, trouble.value)
 
+    def passed(self, outcome: str) -> None:
+        """It ended in a way that says nothing of health."""
+        if not self._told:
+            self._told = True
+            self._gate.metrics.requests.add(1, *self._gate.labels, outcome)
+            self._gate._step(machine.Released(self._ticket))
+
     def _tell(self, trouble: Trouble | None, what: str, outcome: str) -> None:
         if not self._told:
             self._told = True

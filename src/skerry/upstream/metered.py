@@ -20,11 +20,26 @@ DRIP_WINDOW_STALLS = 3
 class Metered:
     """An `Exchange` that holds a lease until it is closed or at its end."""
 
-    def __init__(self, exchange: Exchange, *, gate: Gate, lease: Lease, clock: Clock) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        gate: Gate,
+        lease: Lease,
+        clock: Clock,
+        stall_seconds: float | None = None,
+    ) -> None:
+        dial = gate.source.dial
+        self.stall_seconds = dial.stall_seconds if stall_seconds is None else stall_seconds
         self._exchange = exchange
         self._gate = gate
         self._lease = lease
         self._clock = clock
+
+    @property
+    def source(self) -> str:
+        """The name of the source that answers."""
+        return self._gate.source.name
 
     @property
     def status(self) -> int:
@@ -65,7 +80,7 @@ class _Chunks:
         self._lease = lease
         self._clock = clock
         self._source = source
-        self._drip = limits.Drip(DRIP_WINDOW_STALLS * gate.source.dial.stall_seconds)
+        self._drip = limits.Drip(DRIP_WINDOW_STALLS * body.stall_seconds)
         self._owed_seconds = 0.0
         self._begun = False
 

@@ -161,9 +161,19 @@ class Transport(Protocol):
     """Sends one request to one URL. Follows no redirect, holds no credential, retries nothing."""
 
     async def send(
-        self, method: str, url: str, headers: Headers, dial: Dial, body: bytes = b""
+        self,
+        method: str,
+        url: str,
+        headers: Headers,
+        dial: Dial,
+        body: bytes | AsyncIterator[bytes] = b"",
     ) -> Exchange:
-        """Raises TransportError."""
+        """Raises TransportError, and whatever a body that is an iterator raises.
+
+        Such a body is sent as it comes, by the `Content-Length` in `headers` or in chunks, and
+        never twice. While its next chunk is awaited nothing is bounded here; the destination has
+        `stall_seconds` to take each, and `first_byte_seconds` to answer after the last.
+        """
 
     async def close(self) -> None: ...
 

@@ -90,10 +90,14 @@ class MemoryTransport:
         return [seen for seen in self.seen if seen.host == host]
 
     async def send(
-        self, method: str, url: str, headers: Headers, dial: Dial, body: bytes = b""
+        self,
+        method: str,
+        url: str,
+        headers: Headers,
+        dial: Dial,
+        body: bytes | AsyncIterator[bytes] = b"",
     ) -> MemoryExchange:
-        """Raises TransportError."""
-        seen = Seen(method, url, headers, dial, body)
+        """Raises TransportError. A body is taken whole before the script is looked at."""
         origin = origin_of(url)
         if origin is None:
             raise TransportError(Trouble.PROTOCOL, "is not a usable http or https URL")
@@ -102,8 +106,15 @@ class MemoryTransport:
             raise TransportError(
                 Trouble.FORBIDDEN_ADDRESS, f"{origin.host} is an inside address not configured"
             )
+        path = url.partition("?")[0]
+        if path not in self._scripts and path not in self._answering:
+            self.seen.append(Seen(method, url, headers, dial))
+            raise TransportError(Trouble.REFUSED, f"{origin} cannot be connected: no script")
+        if not isinstance(body, bytes):
+            body = b"".join([chunk async for chunk in body])
+        seen = Seen(method, url, headers, dial, body)
         self.seen.append(seen)
-        script = self._next(url.partition("?")[0], seen)
+        script = self._next(path, seen)
         if script is None:
             raise TransportError(Trouble.REFUSED, f"{origin} cannot be connected: no script")
         if script.hang:
