@@ -31,7 +31,7 @@ CREATE TABLE entry (
     status INTEGER NOT NULL, headers TEXT NOT NULL, vary TEXT NOT NULL,
     requested_at REAL NOT NULL, received_at REAL NOT NULL, size_bytes INTEGER,
     invalidated INTEGER NOT NULL, digest TEXT, as_of INTEGER NOT NULL, last_used REAL NOT NULL,
-    UNIQUE (key, variant)
+    slice_bytes INTEGER NOT NULL, UNIQUE (key, variant)
 );
 CREATE INDEX entry_by_path ON entry (origin, path);
 CREATE INDEX entry_by_host ON entry (host);
@@ -41,8 +41,14 @@ CREATE TABLE name (
     PRIMARY KEY (kind, value, entry)
 ) WITHOUT ROWID;
 CREATE INDEX name_by_entry ON name (entry);
+CREATE TABLE slice (
+    entry INTEGER NOT NULL, number INTEGER NOT NULL, digest TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL, PRIMARY KEY (entry, number)
+) WITHOUT ROWID;
+CREATE INDEX slice_by_digest ON slice (digest);
 CREATE TRIGGER entry_gone AFTER DELETE ON entry BEGIN
     DELETE FROM name WHERE entry = OLD.id;
+    DELETE FROM slice WHERE entry = OLD.id;
 END;
 CREATE TABLE book (id INTEGER PRIMARY KEY CHECK (id = 1), node TEXT NOT NULL,
     position INTEGER NOT NULL, vector TEXT NOT NULL);

@@ -27,8 +27,9 @@ SCAN_ROWS = 1000
 
 _COLUMNS = (
     "scheme, host, port, path, query, status, headers, vary, requested_at, received_at, "
-    "size_bytes, invalidated, digest, as_of, last_used, id"
+    "size_bytes, invalidated, digest, as_of, last_used, slice_bytes, id"
 )
+_REPLACED = ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS[:-4].split(", ")[5:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +65,24 @@ class SqliteVariants:
         return found
 
     async def put(self, entry: Entry) -> None:
-        place, variant = entry.key.digest, variant_of(entry.stored)
+        place, variant = _place(entry)
         row = _row(entry)
         names = [("group", f"{entry.key.origin}\n{group}") for group in entry.stored.groups]
         for surrogate in entry.stored.surrogate_keys:
             names.append(("key", surrogate))
 
         def change(db: sqlite3.Connection) -> None:
-            db.execute("DELETE FROM entry WHERE key = ? AND variant = ?", (place, variant))
-            added = db.execute(
+            # Updated in place, so that its slices stay.
+            [(ident,)] = db.execute(
                 f"INSERT INTO entry (key, variant, origin, {_COLUMNS[:-4]}) "
-                f"VALUES (?,?,?,{','.join('?' * 15)})",
+                f"VALUES (?,?,?,{','.join('?' * 16)}) ON CONFLICT (key, variant) DO UPDATE SET "
+                f"{_REPLACED} RETURNING id",
                 (place, variant, entry.key.origin, *row),
-            )
+            ).fetchall()
+            db.execute("DELETE FROM name WHERE entry = ?", (ident,))
             db.executemany(
                 "INSERT OR IGNORE INTO name VALUES (?,?,?)",
-                [(kind, value, added.lastrowid) for kind, value in names],
+                [(kind, value, ident) for kind, value in names],
             )
             db.execute(
                 "DELETE FROM entry WHERE key = ? AND id NOT IN (SELECT id FROM entry "
@@ -90,7 +93,7 @@ class SqliteVariants:
         await self._change([place], change)
 
     async def remove(self, entries: Sequence[Entry]) -> None:
-        rows = [(entry.key.digest, variant_of(entry.stored)) for entry in entries]
+        rows = [_place(entry) for entry in entries]
 
         def change(db: sqlite3.Connection) -> None:
             db.executemany("DELETE FROM entry WHERE key = ? AND variant = ?", rows)
@@ -115,8 +118,28 @@ class SqliteVariants:
         sql = "UPDATE entry SET last_used = max(last_used, ?) WHERE key = ?"
         await self._file.write(lambda db: db.executemany(sql, rows))
 
+    def slices(self, entry: Entry) -> dict[int, tuple[Digest, int]]:
+        rows = self._file.read(
+            "SELECT number, digest, size_bytes FROM slice WHERE entry = "
+            "(SELECT id FROM entry WHERE key = ? AND variant = ?)",
+            _place(entry),
+        )
+        return {row[0]: (Digest.parse(row[1]), row[2]) for row in rows}
+
+    async def put_slice(self, entry: Entry, number: int, digest: Digest, size_bytes: int) -> None:
+        row = (number, str(digest), size_bytes, *_place(entry))
+        sql = (
+            "INSERT OR REPLACE INTO slice SELECT id, ?, ?, ? FROM entry "
+            "WHERE key = ? AND variant = ?"
+        )
+        await self._file.write(lambda db: db.execute(sql, row))
+
     def holds(self, digest: Digest) -> bool:
-        return bool(self._file.read("SELECT 1 FROM entry WHERE digest = ? LIMIT 1", (str(digest),)))
+        sql = (
+            "SELECT 1 FROM entry WHERE digest = ? UNION ALL "
+            "SELECT 1 FROM slice WHERE digest = ? LIMIT 1"
+        )
+        return bool(self._file.read(sql, (str(digest), str(digest))))
 
     def all(self) -> Iterator[Entry]:
         after = -1
@@ -161,10 +184,11 @@ class SqliteVariants:
         return tuple(_entry(row, names) for row in rows)
 
 
-def variant_of(stored: Stored) -> str:
-    """What makes two responses of a key the same variant."""
-    text = json.dumps([vary_names(stored.headers), stored.vary])
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+def _place(entry: Entry) -> tuple[str, str]:
+    """The key, and what makes two responses of it the same variant."""
+    stored = entry.stored
+    text = json.dumps([vary_names(stored.headers), stored.vary, bool(entry.slice_bytes)])
+    return entry.key.digest, hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _named(target: Target) -> tuple[str, Row]:
@@ -198,12 +222,13 @@ def _row(entry: Entry) -> Row:
         stored.status, json.dumps(list(stored.headers)), json.dumps(stored.vary),
         stored.requested_at, stored.received_at, stored.size_bytes, stored.invalidated,
         str(entry.digest) if entry.digest else None, entry.as_of, entry.last_used,
+        entry.slice_bytes,
     )  # fmt: skip
 
 
 def _entry(row: Row, names: dict[int, list[tuple[str, str]]]) -> Entry:
     key = CacheKey(*row[:5])
-    borne = names.get(row[15], ())
+    borne = names.get(row[16], ())
     stored = Stored(
         status=row[5],
         headers=Headers((name, value) for name, value in json.loads(row[6])),
@@ -216,4 +241,4 @@ def _entry(row: Row, names: dict[int, list[tuple[str, str]]]) -> Entry:
         surrogate_keys=frozenset(v for kind, v in borne if kind == "key"),
     )
     digest = Digest.parse(row[12]) if row[12] else None
-    return Entry(key, stored, digest, row[13], row[14])
+    return Entry(key, stored, digest, row[13], row[14], row[15])

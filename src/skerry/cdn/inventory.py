@@ -28,11 +28,11 @@ class EdgeInventory:
         listed: dict[str, Entry] = {}
         groups: list[Group] = []
         for entry in self._variants.all():
-            if entry.digest is None:
+            members = self._members(entry)
+            if not members:
                 continue
             group_id = f"edge\n{entry.key.digest}\n{len(listed)}"
             listed[group_id] = entry
-            members = {entry.digest: entry.stored.size_bytes or 0}
             groups.append(Group(group_id, members, entry.last_used, refetchable=refetchable))
         self._listed = listed
         return groups
@@ -45,6 +45,11 @@ class EdgeInventory:
     def still_wanted(self, digest: Digest) -> bool:
         """Whether a stored response or a fill holds the content now."""
         return self._variants.holds(digest) or self._entries.is_filling(digest)
+
+    def _members(self, entry: Entry) -> dict[Digest, int]:
+        if entry.slice_bytes:
+            return dict(self._variants.slices(entry).values())
+        return {entry.digest: entry.stored.size_bytes or 0} if entry.digest else {}
 
     async def flush(self) -> None:
         """Writes noted uses; at upkeep and at the end."""

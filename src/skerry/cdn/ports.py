@@ -94,7 +94,8 @@ class Entry:
     """One stored response and where its body is.
 
     Attributes:
-        digest: of the body in the store; None for an empty one.
+        digest: of the body in the store; None for an empty one, and for one in slices.
+        slice_bytes: length of its slices, 0 for a whole; then the status is 206.
         as_of: position of the purge log before the request that brought it left.
     """
 
@@ -103,12 +104,14 @@ class Entry:
     digest: Digest | None
     as_of: int = 0
     last_used: float = 0.0
+    slice_bytes: int = 0
 
 
 class Variants(Protocol):
     """The index of stored responses. Derived: without it the cache is cold, not wrong.
 
-    Two entries are one variant when key, names in `Vary` and the values of these agree. Writes
+    Two entries are one variant when key, names in `Vary` and the values of these agree, and both
+    or none are in slices. Slices go with their entry, and stay when it is put again. Writes
     happen in the order in which they are called, and survive the death of the process.
     """
 
@@ -127,8 +130,14 @@ class Variants(Protocol):
     async def touch(self, uses: Sequence[tuple[CacheKey, float]]) -> None:
         """Writes last uses."""
 
+    def slices(self, entry: Entry) -> dict[int, tuple[Digest, int]]:
+        """The slices of an entry that are here: number -> digest and length in bytes."""
+
+    async def put_slice(self, entry: Entry, number: int, digest: Digest, size_bytes: int) -> None:
+        """Keeps a slice, if its entry is still there."""
+
     def holds(self, digest: Digest) -> bool:
-        """Whether some entry has this body."""
+        """Whether some entry has this body or slice."""
 
     def all(self) -> Iterator[Entry]:
         """Every entry, in no order."""

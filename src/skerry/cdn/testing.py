@@ -149,12 +149,31 @@ async def a_use_is_noted_and_never_goes_back(variants: Variants) -> None:
     expect([each.last_used for each in variants.all()] == [500.0], "the last use counts")
 
 
+async def slices_go_with_their_entry_and_stay_when_it_is_put_again(variants: Variants) -> None:
+    whole = some_entry()
+    sliced = replace(whole, digest=None, slice_bytes=100)
+    for entry in (whole, sliced):
+        await variants.put(entry)
+    piece = digest_of(b"piece")
+    await variants.put_slice(sliced, 7, piece, 5)
+    fresher = replace(sliced, stored=replace(sliced.stored, received_at=900.0))
+    await variants.put(fresher)
+    expect(variants.slices(fresher) == {7: (piece, 5)}, "an update keeps the slices")
+    expect(set(variants.find(whole.key)) == {whole, fresher}, "a whole stands beside the slices")
+    expect(variants.holds(piece), "a slice is somebody's")
+    await variants.remove([fresher])
+    expect(not variants.holds(piece), "slices go with their entry")
+    await variants.put_slice(fresher, 8, piece, 5)
+    expect(variants.slices(fresher) == {}, "a slice that comes late finds no entry")
+
+
 CHECKS: tuple[Check, ...] = (
     entries_are_kept_with_all_they_say,
     a_variant_replaces_itself_and_no_other,
     variants_of_a_key_are_bounded,
     a_purge_finds_exactly_what_bears_the_name,
     a_use_is_noted_and_never_goes_back,
+    slices_go_with_their_entry_and_stay_when_it_is_put_again,
 )
 
 
