@@ -21,15 +21,18 @@ from skerry.adapters.sqlite_catalog import SqliteCatalog
 from skerry.aio.tasks import Nursery
 from skerry.app.admin import AdminDoor
 from skerry.app.admin_access import Access, ensure_token
+from skerry.app.edge import OpenEdge, Outside, open_edge
 from skerry.app.settings import Settings, split_address
 from skerry.app.wiring import name_table, own_platform, siblings_of, tag_windows, upstream_of
 from skerry.base.clock import Clock, SystemClock
+from skerry.cdn.inventory import SharedInventory
 from skerry.registry.assembly import Parts, RegistryRooms, Rules, assemble
 from skerry.registry.core.users import Users, parse_htpasswd
 from skerry.registry.desk import Desk
 from skerry.registry.front import Front
 from skerry.registry.remote import Remote
 from skerry.store.core.admission import AdmissionPolicy, Verdict
+from skerry.store.ports import Inventory
 from skerry.store.service import Housekeeper, ScrubPolicy
 from skerry.telemetry.events import Events, Level
 from skerry.telemetry.metrics import Registry
@@ -59,6 +62,7 @@ class Node:
         # Host names repeat (a default Debian is "debian"): two nodes of one name are no loop.
         self._loop_id = f"{settings.node.name}-{secrets.token_hex(4)}"
         self._ends = AsyncExitStack()
+        self._housekeeper: Housekeeper
 
     @property
     def registry_port(self) -> int:
@@ -88,44 +92,23 @@ class Node:
         await self._ends.aclose()
 
     async def _start(self) -> None:
-        settings, clock, end = self.settings, self.clock, self._ends.push_async_callback
+        settings, end = self.settings, self._ends.push_async_callback
         nursery = Nursery(on_crash=self._crashed)
-        store = DiskStore(
-            settings.node.data_path,
-            clock=clock,
-            budget_bytes=settings.store.budget_bytes,
-            high_watermark=settings.store.high_watermark,
-            low_watermark=settings.store.low_watermark,
-        )
-        end(store.close)
-        catalog = SqliteCatalog.open(settings.node.data_path / "catalog.sqlite")
-        end(catalog.close)
-        remotes = self._remotes(nursery)
-        fills = Fills(store, nursery, clock=clock, events=self.events, metrics=self.metrics)
-        parts = Parts(
-            store=store,
-            catalog=catalog,
-            fills=fills,
-            remotes=remotes,
-            clock=clock,
-            events=self.events,
-            metrics=self.metrics,
-            nursery=nursery,
-            node_id=self._loop_id,
-            chance=self._chance,
-            changed=self._forget_hot,
-            # The housekeeper needs the registry's inventory, and the registry the housekeeper.
-            admits=lambda key, size: housekeeper.admits(key, size) is Verdict.KEEP,
-            check=lambda digest: housekeeper.check(digest),
-        )
+        store = self._store()
+        parts, outside = self._parts(nursery, store)
         rooms = assemble(parts, self._rules())
         end(rooms.inventory.flush)
         end(rooms.pushes.close)
+        owners: dict[str, Inventory] = {"registry": rooms.inventory}
+        edge = None
+        if settings.sites:
+            edge = open_edge(parts, outside, settings, ends=self._ends)
+            owners["edge"] = edge.rooms.inventory
         end(nursery.close)
-        housekeeper = Housekeeper(
+        self._housekeeper = Housekeeper(
             store=store,
-            inventory=rooms.inventory,
-            clock=clock,
+            inventory=SharedInventory(owners),
+            clock=self.clock,
             events=self.events,
             nursery=nursery,
             on_corrupt=rooms.healing.start,
@@ -138,30 +121,64 @@ class Node:
             node=settings.node.name,
             version=__version__,
             rooms=rooms,
-            housekeeper=housekeeper,
+            housekeeper=self._housekeeper,
             parts=parts,
         )
         self._gauges(store)
-        await self._open_doors(rooms.front, desk)
-        housekeeper.start()
-        nursery.start(self._upkeep(rooms), name="registry-upkeep")
+        await self._open_doors(rooms.front, desk, edge)
+        self._housekeeper.start()
+        nursery.start(self._upkeep(rooms, edge), name="upkeep")
 
-    def _remotes(self, nursery: Nursery) -> dict[str, Remote]:
+    def _store(self) -> DiskStore:
+        settings = self.settings.store
+        store = DiskStore(
+            self.settings.node.data_path,
+            clock=self.clock,
+            budget_bytes=settings.budget_bytes,
+            high_watermark=settings.high_watermark,
+            low_watermark=settings.low_watermark,
+        )
+        self._ends.push_async_callback(store.close)
+        return store
+
+    def _parts(self, nursery: Nursery, store: DiskStore) -> tuple[Parts, Outside]:
+        """What the rooms stand on, opened, and the way out."""
+        settings, clock, end = self.settings, self.clock, self._ends.push_async_callback
+        catalog = SqliteCatalog.open(settings.node.data_path / "catalog.sqlite")
+        end(catalog.close)
+        resolver = NameResolver(clock=clock, nursery=nursery, servers=settings.dns.servers)
+        outside = Outside(AiohttpTransport(resolver=resolver), UpstreamMetrics(self.metrics))
+        end(outside.transport.close)
+        parts = Parts(
+            store=store,
+            catalog=catalog,
+            fills=Fills(store, nursery, clock=clock, events=self.events, metrics=self.metrics),
+            remotes=self._remotes(outside),
+            clock=clock,
+            events=self.events,
+            metrics=self.metrics,
+            nursery=nursery,
+            node_id=self._loop_id,
+            chance=self._chance,
+            changed=self._forget_hot,
+            # The housekeeper needs the inventories, and their owners the housekeeper.
+            admits=lambda key, size: self._housekeeper.admits(key, size) is Verdict.KEEP,
+            check=lambda digest: self._housekeeper.check(digest),
+        )
+        return parts, outside
+
+    def _remotes(self, outside: Outside) -> dict[str, Remote]:
         """The upstreams, each with pools, breakers and budgets of its own."""
         settings, end = self.settings, self._ends.push_async_callback
-        resolver = NameResolver(clock=self.clock, nursery=nursery, servers=settings.dns.servers)
-        transport = AiohttpTransport(resolver=resolver)
-        end(transport.close)
-        metrics = UpstreamMetrics(self.metrics)
         remotes: dict[str, Remote] = {}
         for each in settings.upstreams:
             upstream = upstream_of(each)
             client = UpstreamClient(
                 upstream,
-                transport=transport,
+                transport=outside.transport,
                 clock=self.clock,
                 events=self.events,
-                metrics=metrics,
+                metrics=outside.metrics,
                 rng=self._chance,
                 node_id=self._loop_id,
                 siblings=siblings_of(settings, each),
@@ -188,7 +205,7 @@ class Node:
             users=users,
         )
 
-    async def _open_doors(self, front: Front, desk: Desk) -> None:
+    async def _open_doors(self, front: Front, desk: Desk, edge: OpenEdge | None) -> None:
         doors, metrics = self.settings.doors, DoorMetrics(self.metrics)
         token = ensure_token(self.settings.node.data_path)
         admin = AdminDoor(
@@ -196,6 +213,7 @@ class Node:
             metrics=self.metrics,
             access=Access(token, hosts=(*doors.admin_hosts, self.settings.node.name)),
             not_ready=self._not_ready,
+            edge=edge.desk if edge else None,
         )
         host, port = split_address(doors.registry)
         self.registry_door = Door(
@@ -208,11 +226,22 @@ class Node:
             cert_file=doors.cert_file,
             key_file=doors.key_file,
         )
+        if edge is not None:
+            host, port = split_address(doors.edge)
+            self.edge_door = Door(
+                edge.rooms.front,
+                name="edge",
+                host=host,
+                port=port,
+                clock=self.clock,
+                metrics=metrics,
+            )
         host, port = split_address(doors.admin)
         self.admin_door = Door(
             admin, name="admin", host=host, port=port, clock=self.clock, metrics=metrics
         )
-        for door in (self.registry_door, self.admin_door):
+        opening = (self.edge_door, self.registry_door, self.admin_door)
+        for door in filter(None, opening):
             await door.open()
             self._ends.push_async_callback(door.close, DRAIN_SECONDS)
 
@@ -233,12 +262,14 @@ class Node:
             lambda: {(): store.statistics().budget_bytes},
         )
 
-    async def _upkeep(self, rooms: RegistryRooms) -> None:
+    async def _upkeep(self, rooms: RegistryRooms, edge: OpenEdge | None) -> None:
         """Writes noted uses out and throws given-up uploads away."""
         while True:
             await self.clock.sleep(UPKEEP_SECONDS)
             await rooms.inventory.flush()
             await rooms.pushes.sweep()
+            if edge is not None:
+                await edge.rooms.inventory.flush()
 
     def _not_ready(self) -> str:
         """Why what is cached cannot be served, "" when it can."""
@@ -246,8 +277,8 @@ class Node:
         return "" if os.access(blobs, os.R_OK | os.X_OK) else f"{blobs} cannot be read"
 
     def _forget_hot(self) -> None:
-        if self.registry_door is not None:
-            self.registry_door.hot.forget_all()
+        for door in filter(None, (self.registry_door, self.edge_door)):
+            door.hot.forget_all()
 
     def _crashed(self, name: str, error: BaseException) -> None:
         _log.error("task %s crashed", name, exc_info=error)

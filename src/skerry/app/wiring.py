@@ -8,9 +8,19 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable
 from dataclasses import replace
+from urllib.parse import urlsplit
 
-from skerry.app.settings import Settings, SiblingSettings, SourceSettings, UpstreamSettings
+from skerry.app.settings import (
+    RouteSettings,
+    Settings,
+    SiblingSettings,
+    SiteSettings,
+    SourceSettings,
+    UpstreamSettings,
+)
 from skerry.app.settings_checks import read_password
+from skerry.cdn.core.route import Route, Site
+from skerry.cdn.ports import DataClass, RoutePolicy
 from skerry.registry.core.freshness import TagWindow
 from skerry.registry.core.names import NameTable, UpstreamName
 from skerry.upstream.ports import Dial, Fetch
@@ -55,6 +65,45 @@ def upstream_of(settings: UpstreamSettings) -> Upstream:
 def siblings_of(settings: Settings, upstream: UpstreamSettings) -> tuple[Source, ...]:
     """The other nodes of the site, as sources of one upstream."""
     return tuple(_sibling(sibling, upstream.name) for sibling in settings.siblings)
+
+
+def sites_of(settings: Settings) -> tuple[Site, ...]:
+    """The virtual hosts of the edge; each asks the origin of its own name."""
+    return tuple(
+        Site(site.name, site.hosts, tuple(_route(site, route) for route in site.routes))
+        for site in settings.sites
+    )
+
+
+def servers_of(site: SiteSettings) -> tuple[Source, ...]:
+    """The servers behind a site in order."""
+    dial = Dial(
+        connect_seconds=site.connect_seconds,
+        first_byte_seconds=site.first_byte_seconds,
+        stall_seconds=site.stall_seconds,
+        ca_file=site.ca_file or None,
+        connections_max=site.connections_max,
+    )
+    return tuple(
+        Source(name=urlsplit(url).netloc, url=url, kind=SourceKind.ORIGIN, dial=dial)
+        for url in site.origins
+    )
+
+
+def _route(site: SiteSettings, settings: RouteSettings) -> Route:
+    return Route(
+        prefix=settings.prefix,
+        origin=site.name,
+        policy=RoutePolicy(
+            data_class=DataClass(settings.data_class),
+            fresh_seconds=settings.fresh_seconds,
+            stale_if_error_seconds=settings.stale_if_error_seconds,
+            stale_while_revalidate_seconds=settings.stale_while_revalidate_seconds,
+            store_cookies=settings.store_cookies,
+            query_allow=settings.query,
+        ),
+        methods=frozenset(settings.methods),
+    )
 
 
 def _source(settings: SourceSettings) -> Source:

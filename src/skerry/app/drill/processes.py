@@ -105,6 +105,7 @@ class NodeProcess:
 
     Attributes:
         registry: authority of its registry door.
+        edge: authority of its edge door, which opens when the settings have a site.
         admin: authority of its admin door.
         ready_seconds: how long the last start took until the first answer.
     """
@@ -115,12 +116,17 @@ class NodeProcess:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.registry = f"127.0.0.1:{free_port()}"
+        self.edge = f"127.0.0.1:{free_port()}"
         self.admin = f"127.0.0.1:{free_port()}"
         self.config = folder / "skerry.toml"
         self.log = folder / "skerry.log"
         self.ready_seconds = 0.0
         self._child: Child | None = None
-        doors: dict[str, Setting] = {"registry": self.registry, "admin": self.admin}
+        doors: dict[str, Setting] = {
+            "registry": self.registry,
+            "edge": self.edge,
+            "admin": self.admin,
+        }
         node: dict[str, Setting] = {"name": name, "data_dir": str(folder / "data")}
         self.config.write_text(toml_text({"node": node, "doors": doors, **settings}))
 
