@@ -118,7 +118,9 @@ class OriginClient:
         """
         outgoing = None if body is None else _Outgoing(body)
         causes: list[Cause] = []
-        for gate in self._in_order():
+        # The gate of a server that is left alone refuses at once; one whose time has come is asked
+        # in its turn, or nobody would ever learn that it is back.
+        for gate in self._gates:
             url, _ = gate.source.locate(Fetch(method, target))
             if not target.startswith("/") or origin_of(url) is None:
                 # Before the gate: what a client makes up must not speak against a server.
@@ -150,11 +152,6 @@ class OriginClient:
             self.retry_after_seconds(),
             tuple(gate.statistics() for gate in self._gates),
         )
-
-    def _in_order(self) -> list[Gate]:
-        """As configured, but those that are left alone last. One that may be tried again is asked
-        in its turn, or nobody would ever learn that it is back."""
-        return sorted(self._gates, key=Gate.refused_seconds)
 
     async def _send(
         self, gate: Gate, method: str, url: str, headers: Headers, body: _Outgoing | None
