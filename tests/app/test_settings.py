@@ -304,7 +304,7 @@ def structs(kind: type[msgspec.Struct], at: str) -> list[tuple[str, str, str]]:
             default = '""' if unit_of(inner).endswith("-or-empty") else "unset"
         elif unit_of(inner) == "duration":
             default = f'"{write_duration(field.default)}"'
-        elif unit_of(inner) == "size":
+        elif unit_of(inner).startswith("size"):
             default = f'"{write_size(field.default)}"' if field.default else "0"
         else:
             default = msgspec.json.encode(field.default).decode()

@@ -104,6 +104,7 @@ def route(line: str) -> str:
         (route('query = "v"'), "site[0].route[0].query", "not a list"),
         (route('query = ["v=1"]'), "site[0].route[0].query[0]", "not a query parameter"),
         (route('methods = ["get"]'), "site[0].route[0].methods[0]", "not a method"),
+        (route('slice = "1KiB"'), "site[0].route[0].slice", "out of bounds"),
         (route("methods = []"), "site[0].route[0].methods", "nothing through"),
         (route('class = "public"'), "site[0].route[0].class", "no such setting"),
     ],

@@ -23,6 +23,7 @@ SITE = SiteSettings(
             stale_while_revalidate_seconds=4.0,
             query=("v",),
             store_cookies=True,
+            slice_bytes=None,
             methods=("GET", "POST"),
         ),
     ),
@@ -45,6 +46,7 @@ def test_every_word_of_a_route_reaches_the_edge() -> None:
     assert policy.stale_while_revalidate_seconds == 4.0
     assert policy.query_allow == ("v",)
     assert policy.store_cookies
+    assert route.slice_bytes is None
 
 
 def test_what_is_not_said_is_the_strictest() -> None:

@@ -14,6 +14,7 @@ from skerry.app.settings import RouteSettings, SiteSettings
 from skerry.app.settings_errors import Problem
 from skerry.app.settings_rules import file_trouble, refused, url_trouble
 from skerry.cdn.core.key import NoKey, normal_authority, normal_path
+from skerry.cdn.core.slices import SLICE_BYTES_MAX, SLICE_BYTES_MIN
 from skerry.cdn.ports import DataClass
 
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}\Z")
@@ -120,6 +121,10 @@ def _route(here: str, route: RouteSettings) -> Iterator[Problem]:
         if not _PARAMETER.match(name):
             step = 'write the parameter\'s name, as in ["page", "lang"]'
             yield refused(f"{here}.query[{number}]", name, "is not a query parameter", step)
+    size = route.slice_bytes
+    if size is not None and not SLICE_BYTES_MIN <= size <= SLICE_BYTES_MAX:
+        step = "use 64KiB to 64MiB, or leave it empty to store objects whole"
+        yield refused(f"{here}.slice", size, "is out of bounds", step)
     if not route.methods:
         yield refused(f"{here}.methods", "", "lets nothing through", "leave it out for GET, HEAD")
     for number, method in enumerate(route.methods):

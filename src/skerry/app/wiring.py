@@ -102,6 +102,7 @@ def _route(site: SiteSettings, settings: RouteSettings) -> Route:
             store_cookies=settings.store_cookies,
             query_allow=settings.query,
         ),
+        slice_bytes=settings.slice_bytes,
         methods=frozenset(settings.methods),
     )
 
