@@ -6,7 +6,7 @@ set -euo pipefail
 
 packages=(docker-registry skopeo buildah podman runc crun containerd umoci conmon catatonit
     netavark aardvark-dns fuse-overlayfs iptables nftables iproute2 busybox-static nginx-light
-    wrk dnsutils)
+    wrk dnsutils curl openssl)
 services=(docker-registry nginx containerd podman)
 
 find_missing() {
