@@ -60,17 +60,17 @@ class FakeExchange:
         self.status = status
         self.headers = headers
         self.closed = False
-        self._body = body
+        self.body = body
         self._rest = rest
         self._cut_at = cut_at
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        for start in range(0, len(self._body), 65536):
+        for start in range(0, len(self.body), 65536):
             if start and self._rest is not None:
                 await self._rest.wait()
             if self._cut_at is not None and start >= self._cut_at:
                 raise TransportError(Trouble.CUT, "was cut")
-            yield self._body[start : start + 65536]
+            yield self.body[start : start + 65536]
 
     async def close(self) -> None:
         self.closed = True
@@ -85,6 +85,7 @@ class FakeOrigin:
         gate: requests wait for it before they are answered.
         down: every request fails so.
         status: every request is answered so.
+        sent_bytes: lengths of all bodies given.
         rest: until it is set, no body goes past its first 64 KiB.
     """
 
@@ -94,6 +95,7 @@ class FakeOrigin:
     asked: list[tuple[str, str, Headers]] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     exchanges: list[FakeExchange] = field(default_factory=list)
+    sent_bytes: int = 0
     gate: asyncio.Event | None = None
     rest: asyncio.Event | None = None
     down: Trouble | None = None
@@ -112,6 +114,7 @@ class FakeOrigin:
             raise Unavailable(self.name, (cause,), retry_after_seconds=5)
         exchange = self._exchange(method, target, headers)
         self.exchanges.append(exchange)
+        self.sent_bytes += len(exchange.body)
         return exchange
 
     def reachable(self) -> bool:
@@ -161,6 +164,7 @@ class World:
         store: MemoryStore | None = None,
         clock: ManualClock | None = None,
         admits: Callable[[str, int], bool] = lambda key, size: True,
+        slice_bytes: int | None = None,
     ) -> None:
         self.clock = clock or ManualClock()
         self.events = Events(self.clock.now)
@@ -171,7 +175,7 @@ class World:
         self.file = file or EdgeFile(None)
         self.variants = SqliteVariants(self.file)
         self.origin = FakeOrigin(self.clock)
-        route = Route("/", "site", policy, methods=ANY_METHOD)
+        route = Route("/", "site", policy, slice_bytes, ANY_METHOD)
         self.rooms = assemble_edge(
             EdgeParts(
                 store=self.store,

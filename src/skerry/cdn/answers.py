@@ -137,6 +137,8 @@ class Answers:
         return held.stored.size_bytes
 
     def _body(self, held: Held, offset: int, size: int | None) -> Body:
+        if held.read is not None:
+            return held.read(offset, size)
         if held.fill is not None:
             return held.fill.body(offset, size)
         if held.entry.digest is None or size == 0:

@@ -21,7 +21,9 @@ from skerry.cdn.inventory import EdgeInventory
 from skerry.cdn.measures import EdgeMeters
 from skerry.cdn.ports import Origin, PurgeBook, Variants
 from skerry.cdn.purges import Purges
+from skerry.cdn.ranged import Ranged
 from skerry.cdn.service import Edge, Rooms
+from skerry.cdn.slicing import Slicing
 from skerry.cdn.through import Through
 from skerry.store.ports import Store
 from skerry.telemetry.events import Events
@@ -92,8 +94,19 @@ def assemble_edge(parts: EdgeParts, sites: Sequence[Site]) -> EdgeRooms:
         admits=parts.admits,
     )
     names = Names(node=parts.node_name, hop=parts.loop_id)
+    answers = Answers(store=parts.store, names=names, chance=parts.chance)
+    slicing = Slicing(
+        store=parts.store,
+        variants=parts.variants,
+        entries=entries,
+        purges=purges,
+        clock=parts.clock,
+        nursery=parts.nursery,
+        hop=parts.loop_id,
+    )
     rooms = Rooms(
-        answers=Answers(store=parts.store, names=names, chance=parts.chance),
+        answers=answers,
+        ranged=Ranged(slicing=slicing, answers=answers, clock=parts.clock),
         entries=entries,
         fetches=fetches,
         through=Through(entries=entries, purges=purges, clock=parts.clock, hop=parts.loop_id),
@@ -108,5 +121,7 @@ def assemble_edge(parts: EdgeParts, sites: Sequence[Site]) -> EdgeRooms:
             clock=parts.clock,
         ),
         purges=purges,
-        inventory=EdgeInventory(variants=parts.variants, entries=entries, origins=parts.origins),
+        inventory=EdgeInventory(
+            variants=parts.variants, entries=entries, slicing=slicing, origins=parts.origins
+        ),
     )

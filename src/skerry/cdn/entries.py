@@ -7,6 +7,7 @@ be used: that is `core.reuse`.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from skerry.aio.tasks import Nursery
@@ -20,17 +21,20 @@ from skerry.cdn.ports import EdgeUnusable, Entry, Stored, Variants
 from skerry.cdn.purges import Mark, Purges
 from skerry.store.ports import Store
 from skerry.upstream.fills import Fill
+from skerry.wire.message import Body
 
 USES_MAX = 100_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Held:
-    """A stored response and where its body is: in the store, or (`fill`) on its way there."""
+    """A stored response and where its body is: in the store, or (`fill`) on its way there, or
+    wherever `read` finds the bytes from an offset on."""
 
     entry: Entry
     mark: Mark
     fill: Fill | None = None
+    read: Callable[[int, int | None], Body] | None = None
 
     @property
     def stored(self) -> Stored:

@@ -10,13 +10,22 @@ from collections.abc import Mapping
 from skerry.base.digest import Digest
 from skerry.cdn.entries import Entries
 from skerry.cdn.ports import Entry, Origin, Variants
+from skerry.cdn.slicing import Slicing
 from skerry.store.ports import Group, Inventory
 
 
 class EdgeInventory:
     """`store.ports.Inventory` of the edge."""
 
-    def __init__(self, *, variants: Variants, entries: Entries, origins: Mapping[str, Origin]):
+    def __init__(
+        self,
+        *,
+        variants: Variants,
+        entries: Entries,
+        slicing: Slicing,
+        origins: Mapping[str, Origin],
+    ) -> None:
+        self._slicing = slicing
         self._variants = variants
         self._entries = entries
         self._origins = origins
@@ -44,7 +53,8 @@ class EdgeInventory:
 
     def still_wanted(self, digest: Digest) -> bool:
         """Whether a stored response or a fill holds the content now."""
-        return self._variants.holds(digest) or self._entries.is_filling(digest)
+        coming = self._entries.is_filling(digest) or self._slicing.holds(digest)
+        return coming or self._variants.holds(digest)
 
     def _members(self, entry: Entry) -> dict[Digest, int]:
         if entry.slice_bytes:

@@ -1,6 +1,7 @@
-"""Answers that are not kept: handed on as they come.
+"""What comes from an origin, handed on.
 
-Owns what a passed answer's head becomes and how its body flows. Never stores. RFC 9110 section 7.6.
+Owns what a passed answer's head becomes, and how a body flows: as it comes, or in pieces of the
+size that is asked for. Never stores. RFC 9110 section 7.6.
 """
 
 from __future__ import annotations
@@ -75,3 +76,24 @@ class Flow:
         if isinstance(self._chunks, AsyncGenerator):
             await self._chunks.aclose()
         await self._exchange.close()
+
+
+class Pieces:
+    """An exchange's body in pieces of any size. Raises TransportError when it ends too soon."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._chunks = exchange.chunks()
+        self._rest = b""
+
+    async def take(self, bytes_max: int) -> bytes:
+        while not self._rest:
+            try:
+                self._rest = await anext(self._chunks)
+            except StopAsyncIteration:
+                raise TransportError(Trouble.CUT, "ended before its length") from None
+        taken, self._rest = self._rest[:bytes_max], self._rest[bytes_max:]
+        return taken
+
+    async def skip(self, count: int) -> None:
+        while count > 0:
+            count -= len(await self.take(count))

@@ -26,6 +26,7 @@ from skerry.cdn.fetches import Ask, Confirmed, Erred, Fetches, Kept
 from skerry.cdn.measures import EdgeMeters, Served
 from skerry.cdn.passing import passed, proxy_status
 from skerry.cdn.ports import DataClass, Origin, RoutePolicy, Stored
+from skerry.cdn.ranged import Ranged
 from skerry.cdn.through import Through
 from skerry.upstream.ports import Exchange, Unavailable
 from skerry.wire.message import Answer, Request
@@ -35,6 +36,7 @@ JOINS_MAX = 2
 FAR_BYTES = 8 << 20
 """A seek further than this beyond a growing body's end goes to the origin."""
 
+_NOT_WHOLE = (Fwd.URI_MISS, Fwd.VARY_MISS, Fwd.MISS, Fwd.PARTIAL)
 _FROM_START = re.compile(r"\s*bytes\s*=\s*0+\s*-[^,]*\Z", re.IGNORECASE)
 _FIRST_BYTE = re.compile(r"\s*bytes\s*=\s*([0-9]{1,19})\s*-", re.IGNORECASE)
 
@@ -46,6 +48,7 @@ class Rooms:
     answers: Answers
     entries: Entries
     fetches: Fetches
+    ranged: Ranged
     through: Through
 
 
@@ -143,6 +146,14 @@ class Edge:
                 validate, why = decision, decision.why
             case reuse.Forward():
                 why = decision.why
+        if (size := admitted.route.slice_bytes) is not None and _for_slices(case, why):
+            try:
+                ask = _ask(case, None)
+                if (sliced := await self._rooms.ranged.answer(ask, size, why)) is not None:
+                    self._rooms.entries.used(case.key)
+                    return sliced
+            except Unavailable as error:
+                return await self._failed(case, why, error)
         if not _fetchable(case, why):
             return await self._pass(admitted, case.origin, why, case)
         ask = replace(_ask(case, validate), shared=not alone and _sharable(case.request))
@@ -301,17 +312,27 @@ def _ask(case: _Case, validate: reuse.Validate | None) -> Ask:
     return Ask(case.key, case.policy, case.origin, case.request, case.found, validate)
 
 
-def _fetchable(case: _Case, why: Fwd) -> bool:
-    """Whether the answer may end in the store; else the request goes on as it is."""
+def _keepable(case: _Case) -> bool:
+    """Whether an answer to this request may end in the store at all."""
     headers = case.request.headers
     if case.request.method != "GET" or case.policy.data_class is not DataClass.PUBLIC:
         return False
     if "If-Match" in headers or "If-Unmodified-Since" in headers:
         return False  # the origin's to judge (RFC 9111 section 4.3.2)
-    if "no-store" in request_directives(headers):
-        return False
-    begins_later = "Range" in headers and not _FROM_START.match(headers.get("Range") or "")
-    return not (begins_later and why in (Fwd.URI_MISS, Fwd.VARY_MISS, Fwd.MISS))
+    return "no-store" not in request_directives(headers)
+
+
+def _for_slices(case: _Case, why: Fwd) -> bool:
+    """Whether what is not here as one body may be answered from slices."""
+    ranged = "Range" in case.request.headers or why is Fwd.PARTIAL
+    return ranged and why in _NOT_WHOLE and _sharable(case.request) and _keepable(case)
+
+
+def _fetchable(case: _Case, why: Fwd) -> bool:
+    """Whether the whole is fetched for this request; else it goes on as it is."""
+    asked = case.request.headers.get("Range")
+    begins_later = asked is not None and not _FROM_START.match(asked)
+    return _keepable(case) and not (begins_later and why in _NOT_WHOLE)
 
 
 def _part_of_storable(case: _Case, exchange: Exchange) -> bool:
