@@ -92,6 +92,19 @@ def test_curl_resumes_a_broken_download(pages: Pages, tmp_path: Path, warm: bool
     assert half.read_bytes() == data
 
 
+def test_a_seek_fetches_what_it_touches_and_no_more(pages: Pages) -> None:
+    data = pages.random("/movie", 24 * MIB)
+    start, end = 21 * MIB + 5, 21 * MIB + 70_004
+    for _ in range(2):
+        seen = pages.curl("/movie", "-r", f"{start}-{end}")
+        assert (seen.status, seen.body) == (206, data[start : end + 1])
+    assert "hit" in seen.cache
+    assert pages.sent_bytes("/movie") <= 2 * MIB
+    assert pages.curl("/movie").body == data
+    pages.node.wait_until_stored()
+    assert pages.sent_bytes("/movie") <= 26 * MIB
+
+
 def test_a_visitor_who_has_it_already_is_told_so(pages: Pages) -> None:
     data = pages.random("/same", 2000)
     stored(pages, "/same", data)

@@ -64,8 +64,15 @@ class Pages:
 
     def logged(self, path: str) -> int:
         """How often the origin was asked for a path."""
+        return len(self._lines(path))
+
+    def sent_bytes(self, path: str) -> int:
+        """How many bytes of bodies the origin has sent for a path."""
+        return sum(int(line[3]) for line in self._lines(path))
+
+    def _lines(self, path: str) -> list[list[str]]:
         lines = (self.root.parent / "access").read_text().splitlines()
-        return sum(line.split()[1] == path for line in lines)
+        return [words for words in map(str.split, lines) if words[1] == path]
 
 
 def build(rig: Rig, *routes: dict[str, Setting], **more: Setting) -> Pages:
@@ -101,7 +108,7 @@ def _nginx(rig: Rig, root: Path) -> Service:
         f"user root; daemon off; master_process off; pid {folder}/pid;\n"
         f"error_log {folder}/error.log;\n"
         "events { worker_connections 256; }\n"
-        f"http {{ log_format asked '$request_method $uri $status';\n"
+        f"http {{ log_format asked '$request_method $uri $status $body_bytes_sent';\n"
         f"  access_log {root.parent}/access asked; client_body_temp_path {folder}/b;\n"
         f"  proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;\n"
         f"  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n"
