@@ -286,3 +286,12 @@ async def test_what_was_evicted_is_fetched_again() -> None:
     assert (await world.get("/a"))[:2] == (200, TEN)
     assert world.origin.count() == 2
     await world.close()
+
+
+async def test_a_304_that_forbids_storing_ends_what_is_stored() -> None:
+    world = await warm()
+    world.clock.advance(70)
+    world.page("/a", TEN, "Cache-Control: no-store", 'ETag: "1"')
+    assert (await world.get("/a"))[:2] == (200, TEN)
+    assert world.variants.statistics().entry_count == 0
+    await world.close()

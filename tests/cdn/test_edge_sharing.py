@@ -9,7 +9,7 @@ import pytest
 from skerry.cdn.core.purge import Mode, by_host
 from skerry.cdn.ports import DataClass, RoutePolicy
 from skerry.upstream.ports import Trouble
-from skerry.wire.message import Headers
+from skerry.wire.message import BodyAborted, Headers
 from tests.cdn.world import Page, World, body_of, status_of
 
 
@@ -129,6 +129,7 @@ async def test_nobody_joins_a_request_that_left_before_a_purge() -> None:
     late = asyncio.ensure_future(world.get("/a"))
     for _ in range(5):
         await asyncio.sleep(0)
+    assert world.origin.count() == 2, "it does not even wait"
     world.page("/a", b"new")
     world.origin.gate.set()
     await early
@@ -200,4 +201,79 @@ async def test_a_full_store_still_serves_and_stores_nothing() -> None:
     await world.settle()
     assert (await world.get("/a"))[1] == b"x" * 200_000
     assert world.variants.statistics().entry_count == 0
+    await world.close()
+
+
+async def test_the_answer_of_one_who_left_is_given_to_nobody_else() -> None:
+    world = World()
+    numbers = iter(range(100))
+
+    def page(method: str, headers: Headers) -> Page:
+        return Page(str(next(numbers)).encode(), (("Cache-Control", "private"),))
+
+    world.origin.pages["/a"] = page
+    world.origin.gate = asyncio.Event()
+    first = asyncio.ensure_future(world.get("/a"))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    second = asyncio.ensure_future(world.get("/a"))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert world.origin.count() == 1
+    first.cancel()
+    world.origin.gate.set()
+    assert (await second)[1] == b"1"
+    await world.settle()
+    assert world.origin.exchanges[0].closed
+    await world.close()
+
+
+async def test_who_wants_nothing_stored_is_not_answered_with_an_earlier_request() -> None:
+    world = World()
+    world.page("/a", b"x")
+    world.origin.gate = asyncio.Event()
+    early = asyncio.ensure_future(world.get("/a"))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    late = asyncio.ensure_future(world.get("/a", "Cache-Control: no-cache"))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert world.origin.count() == 2
+    world.origin.gate.set()
+    await asyncio.gather(early, late)
+    await world.close()
+
+
+async def test_a_write_invalidates_what_is_still_on_its_way_in() -> None:
+    world = World()
+    world.page("/a", b"x" * 200_000, "Cache-Control: max-age=60", 'ETag: "1"')
+    world.origin.rest = asyncio.Event()
+    growing = await world.ask("/a")
+    await world.ask("/a", method="DELETE", body=b"now")
+    world.origin.rest.set()
+    await body_of(growing)
+    await world.settle()
+    assert not (await world.get("/a"))[2].startswith("hit")
+    await world.close()
+
+
+async def test_a_body_that_is_cut_is_not_joined_with_another_representation() -> None:
+    world = World()
+    page = world.page("/a", b"old" * 60_000, "Cache-Control: max-age=60", 'ETag: "1"')
+    page.cut_at = 65536
+    answer = await world.ask("/a")
+    world.page("/a", b"new" * 60_000, "Cache-Control: max-age=60", 'ETag: "2"')
+    with pytest.raises(BodyAborted):
+        await body_of(answer)
+    await world.settle()
+    assert (await world.get("/a"))[1] == b"new" * 60_000
+    await world.close()
+
+
+async def test_readers_at_once_of_what_cannot_be_kept_each_get_all_of_it() -> None:
+    world = World()
+    world.store.full = True
+    world.page("/a", b"0123456789" * 40_000, "Cache-Control: max-age=60", 'ETag: "1"')
+    answers = await gather(world, 5)
+    assert {answer[:2] for answer in answers} == {(200, b"0123456789" * 40_000)}
     await world.close()

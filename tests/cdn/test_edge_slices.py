@@ -117,6 +117,12 @@ async def test_a_changed_representation_drops_every_slice_of_the_old_one() -> No
     answer = await world.ask("/film", "Range: bytes=0-9")
     assert await body_of(answer) == bytes(10)
     assert answer.headers.get("ETag") == '"2"'
+    await world.settle()
+    again = World(slice_bytes=SLICE, file=world.file, store=world.store, clock=world.clock)
+    again.origin.pages = world.origin.pages
+    answer = await again.ask("/film", f"Range: bytes={2 * SLICE}-{2 * SLICE + 9}")
+    assert await body_of(answer) == bytes(10), "nor is any left in the index"
+    await again.close()
     await world.close()
 
 
@@ -221,4 +227,17 @@ async def test_a_wrong_content_range_is_believed_by_nobody() -> None:
     await body_of(answer)
     await world.settle()
     assert world.store.statistics().blob_count == 0
+    await world.close()
+
+
+async def test_slices_that_left_before_a_purge_do_not_come_back_after_it() -> None:
+    world = film()
+    world.origin.rest = asyncio.Event()
+    await world.ask("/film", f"Range: bytes=0-{4 * SLICE - 1}")
+    await world.rooms.purges.purge(by_host("www.example.org"), Mode.HARD)
+    assert not (await ranged(world, 0, 10)).startswith("hit")
+    world.origin.rest.set()
+    await world.settle()
+    [entry] = world.variants.all()
+    assert set(world.variants.slices(entry)) == {0}
     await world.close()

@@ -73,9 +73,10 @@ class Entries:
         purges.under_way = self._named
 
     def find(self, key: CacheKey) -> tuple[Held, ...]:
-        """Every response of a key that no purge forbids and whose body is here.
+        """Every response of a key that no purge forbids.
 
-        An index that cannot be read is a cold cache, not an error page.
+        An index that cannot be read is a cold cache, not an error page. That a body was evicted
+        shows when it is opened.
         """
         try:
             entries = self._variants.find(key)
@@ -84,7 +85,7 @@ class Entries:
         found = [*self._growing.get(key, ())]
         found += [Held(entry, self._purges.mark_of(entry)) for entry in entries]
         judged = (self.judged(held) for held in found)
-        return tuple(held for held in judged if held is not None and self._has_body(held))
+        return tuple(held for held in judged if held is not None)
 
     def judged(self, held: Held) -> Held | None:
         """What the purges leave of a response: None, or one to be validated before use."""
@@ -203,12 +204,6 @@ class Entries:
             self._growing[held.entry.key] = helds
         else:
             self._growing.pop(held.entry.key, None)
-
-    def _has_body(self, held: Held) -> bool:
-        digest = held.entry.digest
-        if held.fill is not None or digest is None:
-            return True
-        return self._store.size_of(digest) is not None
 
     def _named(self, target: Target) -> int:
         every = (held for helds in self._growing.values() for held in helds)
