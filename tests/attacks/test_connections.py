@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from skerry.adapters.http_server_crowd import near_of
 from skerry.adapters.http_server_state import DoorLimits
+from skerry.base.address import near_of
 from skerry.base.clock import ManualClock
 from skerry.wire.message import Answer, Request
 from tests.adapters.http_door import (
@@ -101,9 +101,10 @@ async def test_one_client_cannot_have_all_connections() -> None:
 
 
 def test_one_ipv6_network_is_one_client() -> None:
-    assert near_of(("2001:db8::1", 1)) == near_of(("2001:db8::ffff:2", 2))
-    assert near_of(("2001:db8:0:1::1", 1)) != near_of(("2001:db8::1", 1))
-    assert near_of(("192.0.2.1", 1)) != near_of(("192.0.2.2", 1))
+    assert near_of("2001:db8::1") == near_of("2001:db8::ffff:2%eth0")
+    assert near_of("2001:db8:0:1::1") != near_of("2001:db8::1")
+    assert near_of("192.0.2.1") != near_of("192.0.2.2")
+    assert near_of("::ffff:192.0.2.1") != near_of("::ffff:192.0.2.2")
 
 
 async def test_a_reader_that_takes_a_little_now_and_then_is_given_up(tmp_path: Path) -> None:
