@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import threading
 from collections.abc import AsyncIterator
 
+import bcrypt
 import pytest
 
 from skerry.app.drill.images import image, noise
 from skerry.base.digest import digest_of
 from skerry.registry import listings, patience
+from skerry.registry.core.users import Users
+from skerry.registry.gate import CLIENT_CHECKS_MAX
 from skerry.upstream import fills
 from tests.registry.world import World, body_of
 
@@ -146,3 +151,50 @@ async def test_referrers_of_an_image_that_is_here_outlive_the_upstream(world: Wo
     assert (await world.get(path)).status == 200
     world.hub.status = 500
     assert (await world.get(path)).status == 200
+
+
+async def test_guessing_passwords_keeps_nobody_else_out() -> None:
+    hashed = bcrypt.hashpw(b"opensesame", bcrypt.gensalt(4))
+    users = Users({"ann": hashed}, key=b"k" * 32)
+    world = World(users=users)
+    gate = threading.Event()
+    check, checked = users.check, []
+
+    def slow(name: str, password: str) -> bool:
+        checked.append(name)
+        gate.wait(20)
+        return check(name, password)
+
+    users.check = slow  # type: ignore[method-assign]
+    try:
+        tasks = [
+            asyncio.create_task(
+                world.get("/v2/", client="192.0.2.66", Authorization=basic("ann", f"guess{n}"))
+            )
+            for n in range(500)
+        ]
+        for _ in range(20):
+            await asyncio.sleep(0)
+        refused = [task.result() for task in tasks if task.done()]
+        assert len(refused) == 500 - CLIENT_CHECKS_MAX
+        assert {answer.status for answer in refused} == {503}
+        assert len(checked) <= 1  # one core at most
+        right = basic("ann", "opensesame")
+        other = asyncio.create_task(world.get("/v2/", client="192.0.2.1", Authorization=right))
+        gate.set()
+        assert (await other).status == 200
+        assert {(await task).status for task in tasks} == {503, 401}
+    finally:
+        gate.set()
+        await world.close()
+
+
+def basic(name: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
+
+
+def test_unknown_names_take_as_long_as_known_ones() -> None:
+    users = Users({"ann": bcrypt.hashpw(b"x", bcrypt.gensalt(5))}, key=b"k" * 32)
+    assert users._nobody.startswith(b"$2b$05$")
+    assert len(users._nobody) == 60
+    assert not users.check("nobody", "x")
