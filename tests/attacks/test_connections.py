@@ -100,6 +100,15 @@ async def test_one_client_cannot_have_all_connections() -> None:
         await until(lambda: sum(door._state.clients.values()) == door.statistics().connections)
 
 
+async def test_refusals_that_nobody_reads_do_not_fill_the_door() -> None:
+    limits = DoorLimits(connections_max=16, client_connections_max=8)
+    async with opened(Front(), limits=limits) as door:
+        kept = [await connect(door) for _ in range(60)]
+        await until(lambda: door.statistics().connections <= 10)
+        for client in kept:
+            client.leave()
+
+
 def test_one_ipv6_network_is_one_client() -> None:
     assert near_of("2001:db8::1") == near_of("2001:db8::ffff:2%eth0")
     assert near_of("2001:db8:0:1::1") != near_of("2001:db8::1")

@@ -196,7 +196,7 @@ class DoorConnection(HttpToolsProtocol):
 
     def resting(self) -> bool:
         """Whether nothing would be lost if this connection ended now."""
-        return not self.running() and self.refusal is None
+        return not self.running()
 
     def at_leisure(self) -> bool:
         """Whether ready bytes written now would be in order and in bounds."""

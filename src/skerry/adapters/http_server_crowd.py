@@ -32,12 +32,17 @@ def enter(connection: DoorConnection, state: DoorState) -> None:
     state.clients[near] += 1
     if len(state.connections) > limits.connections_max:
         _make_way(connection, state)
-    if len(state.connections) > 2 * limits.connections_max:
+    over = state.clients[near] - limits.client_connections_max
+    # To be told why takes a connection, too: who asks for still more is not told.
+    if (
+        over > max(1, limits.client_connections_max // 4)
+        or len(state.connections) > 2 * limits.connections_max
+    ):
         connection.transport.abort()
+    elif over > 0:
+        connection.refuse(503, NO_ROOM_FOR_YOU, retry=True)
     elif len(state.connections) > limits.connections_max:
         connection.refuse(503, NO_ROOM, retry=True)
-    elif state.clients[near] > limits.client_connections_max:
-        connection.refuse(503, NO_ROOM_FOR_YOU, retry=True)
     elif state.closing:
         connection.transport.close()
 

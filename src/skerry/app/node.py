@@ -21,6 +21,7 @@ from skerry.adapters.sqlite_catalog import SqliteCatalog
 from skerry.aio.tasks import Nursery
 from skerry.app.admin import AdminDoor
 from skerry.app.admin_access import Access, ensure_token
+from skerry.app.descriptors import admin_limits, door_limits, raise_limit
 from skerry.app.settings import Settings, split_address
 from skerry.app.wiring import name_table, own_platform, siblings_of, tag_windows, upstream_of
 from skerry.base.clock import Clock, SystemClock
@@ -199,12 +200,19 @@ class Node:
             port=port,
             clock=self.clock,
             metrics=metrics,
+            limits=door_limits(raise_limit()),
             cert_file=doors.cert_file,
             key_file=doors.key_file,
         )
         host, port = split_address(doors.admin)
         self.admin_door = Door(
-            admin, name="admin", host=host, port=port, clock=self.clock, metrics=metrics
+            admin,
+            name="admin",
+            host=host,
+            port=port,
+            clock=self.clock,
+            metrics=metrics,
+            limits=admin_limits(),
         )
         for door in (self.registry_door, self.admin_door):
             await door.open()
