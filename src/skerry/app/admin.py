@@ -156,7 +156,7 @@ class AdminDoor:
     # the API
 
     async def _status(self, request: Request) -> Answer:
-        return _json(self._operations.status())
+        return _json(await self._operations.status())
 
     async def _images(self, request: Request) -> Answer:
         rows = await self._operations.list_images()

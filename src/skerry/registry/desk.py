@@ -59,8 +59,8 @@ class Desk:
         self._started_at = parts.clock.now()
 
     async def list_images(self) -> list[ImageRow]:
-        """See `Operations`."""
-        return self._shelf.rows()
+        """See `Operations`. In a thread: looking at every image takes a while."""
+        return await asyncio.to_thread(self._shelf.rows)
 
     def warm(
         self,
@@ -168,10 +168,10 @@ class Desk:
         went = await self._housekeeper.evict(bytes_wanted)
         return Evicted(tuple(_shown(group) for group in went.group_ids), went.freed_bytes)
 
-    def status(self) -> Status:
+    async def status(self) -> Status:
         """See `Operations`."""
+        rows = await self.list_images()
         store = self._parts.store.statistics()
-        rows = self._shelf.rows()
         upstreams = tuple(_upstream(remote) for remote in self._parts.remotes.values())
         cut_off = bool(self._parts.remotes) and not any(
             remote.client.reachable() for remote in self._parts.remotes.values()

@@ -6,6 +6,7 @@ The policy itself is the store's.
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Set
 
@@ -70,15 +71,19 @@ class RegistryInventory:
 
     async def drop(self, group_ids: list[str]) -> None:
         """Forgets these images durably, with what goes with them alone; their bytes go after
-        this returns."""
+        this returns. What was pinned or became busy since it was listed stays."""
         going: dict[Repository, set[Digest]] = defaultdict(set)
         for group_id in group_ids:
             repository, root = _parse(group_id)
             going[repository].add(root)
         roots: list[tuple[Repository, Digest]] = []
         for repository, images in going.items():
-            held = {member.digest for member in self._catalog.members(repository)}
-            together = gathered(self._parts(held), self._subjects(repository, held))
+            together, parts = await asyncio.to_thread(self._together, repository)
+            kept = self.pinned(repository)
+            for image in list(images):
+                whole = set[Digest]().union(*(parts[root] for root in together.get(image, ())))
+                if whole & kept or any(map(self._is_filling, whole)):
+                    images.discard(image)
             staying = [goes for image, goes in together.items() if image not in images]
             gone = images.union(*(together.get(image, ()) for image in images))
             roots += [(repository, root) for root in sorted(gone.difference(*staying))]
@@ -113,6 +118,14 @@ class RegistryInventory:
         }
         linked = {child for children in below.values() for child in children}
         return {root: {root, *below.get(root, ())} for root in held - linked}
+
+    def _together(
+        self, repository: Repository
+    ) -> tuple[dict[Digest, set[Digest]], dict[Digest, set[Digest]]]:
+        """Each image of a repository with the roots that go with it; each root with its parts."""
+        held = {member.digest for member in self._catalog.members(repository)}
+        parts = self._parts(held)
+        return gathered(parts, self._subjects(repository, held)), parts
 
     def _subjects(self, repository: Repository, held: Set[Digest]) -> dict[Digest, Digest]:
         """What contents are attached to: by their own word, or by the tag that means them."""

@@ -272,7 +272,7 @@ class Operations(Protocol):
     async def evict(self, *, bytes_wanted: int | None, reference: str | None) -> Evicted:
         """Frees at least `bytes_wanted` by policy, or one image. Neither: down to the low mark."""
 
-    def status(self) -> Status: ...
+    async def status(self) -> Status: ...
 
     def events(self, since: float) -> tuple[Event, ...]:
         """Events at or after `since` (seconds since the epoch), oldest first."""

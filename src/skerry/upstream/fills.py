@@ -292,8 +292,11 @@ class Fills:
         return flight
 
     def __contains__(self, digest: Digest) -> bool:
-        """Whether a content is on its way in, whoever asked (eviction leaves its image alone)."""
-        return any(key.digest == digest for key, _ in self._flying.values())
+        """Whether a content is on its way in, whoever asked (eviction leaves its image alone).
+
+        May be asked from any thread: the copy is made in one step.
+        """
+        return any(key.digest == digest for key, _ in list(self._flying.values()))
 
     def statistics(self) -> FillsStatistics:
         """What is in flight now, and the counts since start."""
