@@ -10,6 +10,7 @@ import json
 import logging
 from dataclasses import dataclass
 
+from skerry.aio.offload import off_loop
 from skerry.base.clock import Clock
 from skerry.base.errors import Party, SkerryError
 from skerry.registry.blobs import Blobs
@@ -47,6 +48,8 @@ from skerry.wire.message import Answer, Headers, Hot, Request
 _log = logging.getLogger("skerry.registry")
 _JSON = Headers((("Content-Type", "application/json"),))
 _VERSION = ("Docker-Distribution-Api-Version", "registry/2.0")
+ANNOTATION_BYTES = 256
+"""What writing one takes, roughly."""
 STALE_LIST = ("Warning", '110 - "Response is Stale"')
 
 
@@ -173,7 +176,9 @@ class Front:
             fields.append(FILTERS_APPLIED)
         if stale:
             fields.append(STALE_LIST)
-        answer = Answer(200, Headers(fields), index_of(shown.descriptors))
+        size = sum(len(item.annotations) for item in shown.descriptors) * ANNOTATION_BYTES
+        body = await off_loop(size, lambda: index_of(shown.descriptors))
+        answer = Answer(200, Headers(fields), body)
         return answer, Outcome.STALE if stale else Outcome.HIT
 
     def _conditional(self, request: Request, answer: Answer) -> Answer:

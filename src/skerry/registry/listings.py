@@ -10,8 +10,10 @@ import json
 import re
 from collections import OrderedDict
 from dataclasses import replace
+from functools import partial
 from urllib.parse import urlsplit
 
+from skerry.aio.offload import off_loop
 from skerry.aio.single import SingleFlight
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
@@ -110,7 +112,8 @@ class Listings:
             if not here:
                 raise
             return here, True
-        return merge(parse_body(listing.body), here), stale
+        listed = await off_loop(len(listing.body), partial(parse_body, listing.body))
+        return merge(listed, here), stale
 
     def known_referrers(self, repository: Repository, subject: Digest) -> tuple[Descriptor, ...]:
         """What is known here about referrers, without asking anyone."""
@@ -183,7 +186,8 @@ class Listings:
             reply = await remote.client.ask(
                 tags_fetch(repository.name, query), body_bytes_max=LISTING_BYTES_MAX
             )
-            names += _tags_in(reply.body)[: TAGS_MAX - len(names)]
+            found = await off_loop(len(reply.body), partial(_tags_in, reply.body))
+            names += found[: TAGS_MAX - len(names)]
             following = _NEXT.search(reply.headers.joined("Link")[:LINK_CHARS_MAX])
             if following is None or len(names) >= TAGS_MAX:
                 break
@@ -198,7 +202,7 @@ class Listings:
             reply = await remote.client.ask(
                 referrers_fetch(repository.name, subject), body_bytes_max=LISTING_BYTES_MAX
             )
-            return parse_referrers(reply.body)
+            return await off_loop(len(reply.body), partial(parse_referrers, reply.body))
         except Absent:
             pass
         try:
@@ -208,7 +212,7 @@ class Listings:
                 reply = await remote.client.ask(fetch, body_bytes_max=bytes_max)
         except Absent:
             return ()
-        return parse_referrers(reply.body)
+        return await off_loop(len(reply.body), partial(parse_referrers, reply.body))
 
 
 def _key(listing: Listing) -> Key:

@@ -130,8 +130,8 @@ class Manifests:
                 answered()
 
             hot = Hot(until, hit)
-        body = b"" if request.method == "HEAD" else held.body
-        return Answer(200, fields, body, hot)
+        body = b"" if request.method == "HEAD" else self._contents.body_of(held)
+        return Answer(200, fields, body, hot if isinstance(body, bytes) else None)
 
 
 def _refuse_if_only_cached(request: Request) -> None:
