@@ -72,7 +72,7 @@ class DiskStore:
         self._clock = clock
         self._layout = Layout(data_dir)
         with suppress(OSError):
-            data_dir.mkdir(parents=True, exist_ok=True)
+            data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)  # private images, too
         self._lock_fd = self._layout.lock()
         try:
             self._layout.prepare()

@@ -37,7 +37,7 @@ def ensure_token(data_dir: Path) -> str:
     path = data_dir / TOKEN_FILE
     fresh = data_dir / f"{TOKEN_FILE}.{secrets.token_hex(8)}"
     try:
-        data_dir.mkdir(parents=True, exist_ok=True, mode=0o755)
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
         if path.exists():
             return read_token(data_dir)
         # Whole or not there at all, and never over one that another start has just made.
