@@ -65,6 +65,8 @@ async def _serve(settings: Settings) -> None:
     from skerry.app.node import Node
 
     stopping = asyncio.Event()
+    # Whoever started us may have held them back, and we inherit that.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     node = Node(settings)
@@ -181,7 +183,8 @@ def status(
     down = [each.name for each in found.upstreams if not any(map(_answers, each.sources))]
     mode = f"[bold yellow]cut off[/] from {plain(', '.join(down))}, serving from here"
     if not down:
-        mode = "[green]connected[/]"
+        heard = any(source.heard_at for each in found.upstreams for source in each.sources)
+        mode = "[green]connected[/]" if heard or not found.upstreams else "no upstream asked yet"
     elif found.cut_off:
         mode = "[bold yellow]cut off[/], serving from here"
     say(f"[bold]{plain(found.node)}[/] skerry {plain(found.version)}: {mode}")
