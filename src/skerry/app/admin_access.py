@@ -11,6 +11,7 @@ import contextlib
 import hmac
 import ipaddress
 import os
+import pwd
 import secrets
 import stat
 from collections.abc import Iterable
@@ -39,6 +40,7 @@ def ensure_token(data_dir: Path) -> str:
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
         if path.exists():
+            _refuse_another_owner(path)
             return read_token(data_dir)
         # Whole or not there at all, and never over one that another start has just made.
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -57,6 +59,22 @@ def ensure_token(data_dir: Path) -> str:
             f"{path} cannot be made: {error.strerror}",
             next_step="let this user write to the data directory, or set node.data_dir",
         ) from error
+
+
+def _refuse_another_owner(path: Path) -> None:
+    owner, own = path.stat().st_uid, os.geteuid()
+    if owner != own:
+        raise TokenError(
+            f"{path.parent} belongs to user {_name(owner)}, this node runs as {_name(own)}",
+            next_step=f"run it as {_name(owner)}, or chown -R the folder, or set node.data_dir",
+        )
+
+
+def _name(user_id: int) -> str:
+    try:
+        return pwd.getpwuid(user_id).pw_name
+    except KeyError:
+        return str(user_id)
 
 
 def read_token(data_dir: Path) -> str:

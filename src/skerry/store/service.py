@@ -109,6 +109,7 @@ class Housekeeper:
         self._scrub = scrub or ScrubPolicy()
         self._evicting = asyncio.Lock()
         self._asks = Asks()
+        self._wrote = True
         self._seen: tuple[float, list[Group]] | None = None
         self._evictions = self._evicted_groups = self._evicted_bytes = 0
         self._evictions_failed = self._scrub_rounds = self._corrupt = 0
@@ -305,11 +306,31 @@ class Housekeeper:
         while True:
             await self._clock.sleep(UPKEEP_SECONDS)
             await self._survived(self._store.flush, None)
+            self._tell_of_writing()
             room = self._store.room()
             if room.shortage_bytes(0):
                 await self.make_room(0)
             elif room.used_bytes > room.budget_bytes * room.low_watermark:
                 await self._groups()  # what comes next may not fit: let it be judged at once
+
+    def _tell_of_writing(self) -> None:
+        """Once when the disk stops taking bytes, once when it takes them again."""
+        writable = self._store.statistics().writable
+        if writable == self._wrote:
+            return
+        self._wrote = writable
+        free = format_bytes(self._store.room().disk_free_bytes)
+        if writable:
+            self._events.emit("store.writable", "store", cause="the disk takes bytes again")
+            return
+        self._events.emit(
+            "store.not_writable",
+            "store",
+            cause=f"the disk takes no bytes ({free} are free): what is here is served, what is"
+            " missing passes through uncached",
+            next_step="free space or make the data directory writable; the node goes on by itself",
+            level=Level.ERROR,
+        )
 
     async def _scrub_for_ever(self) -> None:
         while True:

@@ -156,7 +156,8 @@ class UpstreamClient:
             )
         if denied is not None:
             raise denied
-        raise Absent(f"{self.upstream.name} has no such thing: all its sources say so")
+        thing = fetch.path.removeprefix("/v2/")
+        raise Absent(f"{self.upstream.name} has no {thing}: all its sources say so")
 
     def places(self, fetch: Fetch, *, siblings: bool = True) -> list[Place]:
         """Where the content of a GET may be had, nearest first."""
