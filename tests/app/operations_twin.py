@@ -151,7 +151,7 @@ class RememberingOperations:
         self.asked.append(("evict", bytes_wanted, reference))
         return Evicted((WHOLE.reference,), 70 << 20)
 
-    def status(self) -> Status:
+    async def status(self) -> Status:
         return STATUS
 
     def events(self, since: float) -> tuple[Event, ...]:

@@ -145,3 +145,26 @@ async def test_a_moved_tag_pushes_out_nothing_that_others_use(world: World) -> N
     await world.settle()
     answer = await world.get("/v2/evil/bomb/manifests/1")
     assert answer.headers.get("Docker-Content-Digest") == str(new.digest)
+
+
+async def test_a_tag_that_moved_to_a_huge_image_is_judged_once_a_second(world: World) -> None:
+    old, new = (image([{"bin/app": noise(n, 1000)}]) for n in (6, 7))
+    world.hub.push("evil/bomb", old, "1")
+    assert set(await world.pull("evil/bomb", old, "1")) == {200}
+    await world.settle()
+    world.rooms.images._wholeness._contents._admits = lambda key, size: False
+    world.hub.push("evil/bomb", new, "1")
+    world.clock.advance(1000)
+    await world.get("/v2/evil/bomb/manifests/1")
+    await world.settle()
+    tags, judged = world.rooms.images._tags, []
+    is_whole = tags._wholeness.is_whole
+
+    def counted(repository: Repository, root: Digest, *, like: Digest | None = None) -> bool:
+        judged.append(root)
+        return is_whole(repository, root, like=like)
+
+    tags._wholeness.is_whole = counted  # type: ignore[method-assign]
+    for _ in range(100):
+        assert (await world.get("/v2/evil/bomb/manifests/1")).status == 200
+    assert len(judged) <= 2

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from skerry.adapters.http_server_crowd import near_of
 from skerry.adapters.http_server_state import DoorLimits
+from skerry.base.address import near_of
 from skerry.base.clock import ManualClock
 from skerry.wire.message import Answer, Request
 from tests.adapters.http_door import (
@@ -100,10 +100,20 @@ async def test_one_client_cannot_have_all_connections() -> None:
         await until(lambda: sum(door._state.clients.values()) == door.statistics().connections)
 
 
+async def test_refusals_that_nobody_reads_do_not_fill_the_door() -> None:
+    limits = DoorLimits(connections_max=16, client_connections_max=8)
+    async with opened(Front(), limits=limits) as door:
+        kept = [await connect(door) for _ in range(60)]
+        await until(lambda: door.statistics().connections <= 10)
+        for client in kept:
+            client.leave()
+
+
 def test_one_ipv6_network_is_one_client() -> None:
-    assert near_of(("2001:db8::1", 1)) == near_of(("2001:db8::ffff:2", 2))
-    assert near_of(("2001:db8:0:1::1", 1)) != near_of(("2001:db8::1", 1))
-    assert near_of(("192.0.2.1", 1)) != near_of(("192.0.2.2", 1))
+    assert near_of("2001:db8::1") == near_of("2001:db8::ffff:2%eth0")
+    assert near_of("2001:db8:0:1::1") != near_of("2001:db8::1")
+    assert near_of("192.0.2.1") != near_of("192.0.2.2")
+    assert near_of("::ffff:192.0.2.1") != near_of("::ffff:192.0.2.2")
 
 
 async def test_a_reader_that_takes_a_little_now_and_then_is_given_up(tmp_path: Path) -> None:

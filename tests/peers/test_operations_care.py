@@ -124,7 +124,14 @@ def rot(node: NodeProcess, digest: Digest) -> None:
         opened.write(data)
 
 
-def test_a_scrub_finds_rot_puts_it_away_and_heals_it_from_the_upstream(desk: Desk) -> None:
+@pytest.fixture
+def fresh(rig: Rig) -> Desk:
+    """A node that has not been restarted: its own scrub is done before there is anything."""
+    return open_desk(rig)
+
+
+def test_a_scrub_finds_rot_puts_it_away_and_heals_it_from_the_upstream(fresh: Desk) -> None:
+    desk = fresh
     image = images.small(160)
     name = desk.push(image, "rotten")
     desk.done("warm", name)
@@ -146,8 +153,9 @@ def test_a_scrub_finds_rot_puts_it_away_and_heals_it_from_the_upstream(desk: Des
 
 
 def test_what_a_scrub_cannot_heal_is_reported_lost_and_comes_back_with_the_link(
-    desk: Desk,
+    fresh: Desk,
 ) -> None:
+    desk = fresh
     image = images.small(162)
     name = desk.push(image, "lost")
     desk.done("warm", name)

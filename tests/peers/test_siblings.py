@@ -309,4 +309,4 @@ def test_two_nodes_that_are_each_others_region_end_in_bounded_time(rig: Rig) -> 
             road.log.clear()
         got = client.get(f"/v2/{NAME}/{path}")
         assert got.status == 503, got.text()
-        assert [len(road.log) for road in roads] in ([1, 1], [1, 0]), path
+        assert max(len(road.log) for road in roads) <= 1, path

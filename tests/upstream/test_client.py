@@ -167,6 +167,7 @@ async def test_t30_an_open_breaker_sends_nothing_then_one_probe() -> None:
     assert not rig.client.reachable()
     assert rig.client.retry_after_seconds() == 2
     rig.clock.advance(2)
+    assert not rig.client.reachable(), "an outage does not end because nobody asks"
     rig.transport.on(URL, Scripted(hang=True))
     probe = asyncio.ensure_future(rig.ask())
     await asyncio.sleep(0)

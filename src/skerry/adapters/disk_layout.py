@@ -27,6 +27,8 @@ _NO_WRITING = {
     errno.EROFS: "the disk is read-only",
     errno.EACCES: "the folder may not be written",
     errno.EPERM: "the folder may not be written",
+    errno.ENOENT: "the folder is gone",
+    errno.ENOTDIR: "the folder is gone",
 }
 
 
@@ -41,7 +43,8 @@ def translated(error: OSError, doing: str) -> StoreError:
     if number in _NO_WRITING:
         return StoreFull(
             f"{doing}: {_NO_WRITING[number]} ({error.filename or 'data_dir'})",
-            next_step="make data_dir writable for this user; the node recovers by itself",
+            next_step="make the data directory writable for this user, or mount it again;"
+            " a running node goes on by itself",
         )
     return StoreError(
         f"{doing}: {error.strerror or error}", next_step="look at the kernel log for disk errors"

@@ -72,7 +72,7 @@ class DiskStore:
         self._clock = clock
         self._layout = Layout(data_dir)
         with suppress(OSError):
-            data_dir.mkdir(parents=True, exist_ok=True)
+            data_dir.mkdir(parents=True, exist_ok=True, mode=0o750)  # private images, too
         self._lock_fd = self._layout.lock()
         try:
             self._layout.prepare()
@@ -306,13 +306,15 @@ class DiskStore:
             await self.make_room(size_bytes)
             room = self.room()
         if not room.fits(size_bytes):
+            step = "raise store.budget or unpin something"
             if size_bytes > room.disk_free_bytes:
                 self._writable = False  # until `flush` finds that it is again
+                step = "free space on the disk; it is not store.budget that is short"
             raise StoreFull(
                 f"no room for {format_bytes(size_bytes)}: {format_bytes(room.used_bytes)} of "
                 f"{format_bytes(room.budget_bytes)} are used and the disk has "
                 f"{format_bytes(room.disk_free_bytes)} left",
-                next_step="raise store.budget, unpin something or free space on the disk",
+                next_step=step,
             )
 
     def _place(self, path: str, digest: Digest) -> None:

@@ -50,6 +50,7 @@ class FullWay:
         except BodyAborted:
             if not carried.outlet.lost:
                 carried.outlet.abort()
+                carried.cycle.disconnected = True
             return
         except Exception:
             answer = self._broken(carried, "the handler failed")

@@ -198,6 +198,8 @@ class Outlet:
                 self.abort()
                 raise
         finally:
+            # uvicorn hears of a lost connection a moment later, and would log an error till then.
+            cycle.disconnected = cycle.disconnected or self._transport.is_closing()
             self._task = None
             self._traffic.sending_count -= 1
             self._traffic.held_bytes -= held

@@ -196,7 +196,7 @@ class DoorConnection(HttpToolsProtocol):
 
     def resting(self) -> bool:
         """Whether nothing would be lost if this connection ended now."""
-        return not self.running() and self.refusal is None
+        return not self.running()
 
     def at_leisure(self) -> bool:
         """Whether ready bytes written now would be in order and in bounds."""
@@ -233,9 +233,18 @@ class DoorConnection(HttpToolsProtocol):
         if size > limits.header_bytes_max or len(self.headers) > limits.header_count_max:
             self.refuse_head()
             return False
+        version = self.parser.get_http_version()
         hosts = sum(name == b"host" for name, _ in self.headers)
-        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+        if hosts > 1 or (hosts == 0 and version == "1.1"):
             self.refuse(400, "a request carries exactly one Host field")
+            return False
+        if version not in ("1.0", "1.1"):
+            self.refuse(505, "this door speaks HTTP/1.0 and HTTP/1.1")
+            return False
+        codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
+        if codings and (codings != [b"chunked"] or version == "1.0"):
+            # Two readers of one such body may see two requests (RFC 9112 section 6.1).
+            self.refuse(400, "the only transfer coding here is chunked, in HTTP/1.1")
             return False
         if len(self.pipeline) >= PIPELINE_MAX:
             self.outlet.abort()

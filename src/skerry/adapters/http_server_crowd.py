@@ -8,10 +8,10 @@ connections and saying nothing must cost the others nothing.
 from __future__ import annotations
 
 import heapq
-from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
 from skerry.adapters.http_server_state import DoorState
+from skerry.base.address import near_of
 
 if TYPE_CHECKING:
     from skerry.adapters.http_server_connection import DoorConnection
@@ -25,19 +25,24 @@ NO_ROOM_FOR_YOU = "this address has as many connections as one may have, try aga
 
 def enter(connection: DoorConnection, state: DoorState) -> None:
     """Takes a new connection in, or refuses it."""
-    limits, near = state.limits, near_of(connection.client)
+    limits, near = state.limits, _near(connection)
     state.connections.add(connection)
     state.opened_count += 1
     connection.number = state.opened_count
     state.clients[near] += 1
     if len(state.connections) > limits.connections_max:
         _make_way(connection, state)
-    if len(state.connections) > 2 * limits.connections_max:
+    over = state.clients[near] - limits.client_connections_max
+    # To be told why takes a connection, too: who asks for still more is not told.
+    if (
+        over > max(1, limits.client_connections_max // 4)
+        or len(state.connections) > 2 * limits.connections_max
+    ):
         connection.transport.abort()
+    elif over > 0:
+        connection.refuse(503, NO_ROOM_FOR_YOU, retry=True)
     elif len(state.connections) > limits.connections_max:
         connection.refuse(503, NO_ROOM, retry=True)
-    elif state.clients[near] > limits.client_connections_max:
-        connection.refuse(503, NO_ROOM_FOR_YOU, retry=True)
     elif state.closing:
         connection.transport.close()
 
@@ -45,19 +50,10 @@ def enter(connection: DoorConnection, state: DoorState) -> None:
 def leave(connection: DoorConnection, state: DoorState) -> None:
     """Forgets a connection that has ended."""
     state.connections.discard(connection)
-    near = near_of(connection.client)
+    near = _near(connection)
     state.clients[near] -= 1
     if state.clients[near] <= 0:
         del state.clients[near]
-
-
-def near_of(client: tuple[str, int] | None) -> str:
-    """What counts as one client: an IPv4 address, or an IPv6 network of 64 bits."""
-    text = client[0] if client else ""
-    if ":" not in text:
-        return text
-    address = ip_address(text.partition("%")[0])
-    return str(int(address) >> 64) if isinstance(address, IPv6Address) else text
 
 
 def _make_way(newest: DoorConnection, state: DoorState) -> None:
@@ -66,3 +62,7 @@ def _make_way(newest: DoorConnection, state: DoorState) -> None:
     for connection in heapq.nsmallest(count, resting, key=lambda c: (c.moved_at, c.number)):
         state.connections.discard(connection)  # its end is told only later
         connection.transport.abort()
+
+
+def _near(connection: DoorConnection) -> str:
+    return near_of(connection.client[0]) if connection.client else ""

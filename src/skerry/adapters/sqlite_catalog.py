@@ -13,13 +13,23 @@ from pathlib import Path
 
 from skerry.adapters.sqlite_catalog_file import CatalogFile, CatalogStatistics, Row
 from skerry.base.digest import Digest
-from skerry.registry.ports import Link, Listing, Manifest, Member, Pin, Repository, Tag
+from skerry.registry.ports import (
+    REFERRERS_MAX,
+    Link,
+    Listing,
+    Manifest,
+    Member,
+    Pin,
+    Repository,
+    Tag,
+)
 
 SCAN_ROWS = 2000
 """A walk over everything holds no more rows than this at a time, and no read transaction."""
 
 _TAG = "upstream, repository, name, digest, checked_at, confirmed_at, pending, gone_at"
 _MANIFEST = "digest, media_type, size_bytes, links, subject, artifact_type, annotations"
+_REFERRER = "digest, media_type, size_bytes, '[]', subject, artifact_type, annotations"
 _HERE = "upstream = ? AND repository = ?"
 
 
@@ -130,9 +140,9 @@ class SqliteCatalog:
 
     def referrers(self, repository: Repository, subject: Digest) -> list[Manifest]:
         rows = self._file.read(
-            f"SELECT {_MANIFEST} FROM manifest WHERE subject = ? AND EXISTS (SELECT 1 FROM member "
-            f"WHERE {_HERE} AND member.digest = manifest.digest) ORDER BY digest",
-            (str(subject), *_key(repository)),
+            f"SELECT {_REFERRER} FROM manifest WHERE subject = ? AND EXISTS (SELECT 1 FROM member "
+            f"WHERE {_HERE} AND member.digest = manifest.digest) ORDER BY digest LIMIT ?",
+            (str(subject), *_key(repository), REFERRERS_MAX),
         )
         return [_manifest(row) for row in rows]
 

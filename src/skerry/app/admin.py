@@ -164,7 +164,7 @@ class AdminDoor:
 
     async def _status(self, request: Request) -> Answer:
         sites = self._edge.sites() if self._edge else ()
-        return _json(replace(self._operations.status(), sites=sites))
+        return _json(replace(await self._operations.status(), sites=sites))
 
     async def _images(self, request: Request) -> Answer:
         rows = await self._operations.list_images()

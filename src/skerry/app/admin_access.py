@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import os
+import pwd
 import secrets
 import stat
 from collections.abc import Iterable
@@ -36,6 +37,8 @@ def ensure_token(data_dir: Path) -> str:
     """
     path = data_dir / TOKEN_FILE
     try:
+        if path.exists():
+            _refuse_another_owner(path)
         make_once(path, f"{secrets.token_urlsafe(32)}\n".encode())
         return read_token(data_dir)
     except OSError as error:
@@ -43,6 +46,22 @@ def ensure_token(data_dir: Path) -> str:
             f"{path} cannot be made: {error.strerror}",
             next_step="let this user write to the data directory, or set node.data_dir",
         ) from error
+
+
+def _refuse_another_owner(path: Path) -> None:
+    owner, own = path.stat().st_uid, os.geteuid()
+    if owner != own:
+        raise TokenError(
+            f"{path.parent} belongs to user {_name(owner)}, this node runs as {_name(own)}",
+            next_step=f"run it as {_name(owner)}, or chown -R the folder, or set node.data_dir",
+        )
+
+
+def _name(user_id: int) -> str:
+    try:
+        return pwd.getpwuid(user_id).pw_name
+    except KeyError:
+        return str(user_id)
 
 
 def read_token(data_dir: Path) -> str:

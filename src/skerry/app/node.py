@@ -21,6 +21,7 @@ from skerry.adapters.sqlite_catalog import SqliteCatalog
 from skerry.aio.tasks import Nursery
 from skerry.app.admin import AdminDoor
 from skerry.app.admin_access import Access, ensure_token
+from skerry.app.descriptors import admin_limits, door_limits, raise_limit
 from skerry.app.edge import OpenEdge, Outside, open_edge
 from skerry.app.settings import Settings, split_address
 from skerry.app.wiring import name_table, own_platform, siblings_of, tag_windows, upstream_of
@@ -207,6 +208,7 @@ class Node:
 
     async def _open_doors(self, front: Front, desk: Desk, edge: OpenEdge | None) -> None:
         doors, metrics = self.settings.doors, DoorMetrics(self.metrics)
+        limits = door_limits(raise_limit() // (2 if edge else 1))
         token = ensure_token(self.settings.node.data_path)
         admin = AdminDoor(
             desk,
@@ -223,6 +225,7 @@ class Node:
             port=port,
             clock=self.clock,
             metrics=metrics,
+            limits=limits,
             cert_file=doors.cert_file,
             key_file=doors.key_file,
         )
@@ -235,10 +238,17 @@ class Node:
                 port=port,
                 clock=self.clock,
                 metrics=metrics,
+                limits=limits,
             )
         host, port = split_address(doors.admin)
         self.admin_door = Door(
-            admin, name="admin", host=host, port=port, clock=self.clock, metrics=metrics
+            admin,
+            name="admin",
+            host=host,
+            port=port,
+            clock=self.clock,
+            metrics=metrics,
+            limits=admin_limits(),
         )
         opening = (self.edge_door, self.registry_door, self.admin_door)
         for door in filter(None, opening):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 def make_once(path: Path, content: bytes) -> None:
     """Makes the file if it is not there yet, with its folder. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
     if path.exists():
         return
     fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")

@@ -155,7 +155,8 @@ def _note(one: Warmed, event: WarmEvent) -> None:
 def _said(one: Warmed) -> str:
     if one.ok:
         return f"{plain(one.image)}: whole, {format_bytes(one.done_bytes)} fetched"
-    return f"[bold red]{plain(one.image)}[/]: {plain(one.what)}; {plain(one.next_step)}"
+    step = f"; {plain(one.next_step)}" if one.next_step else ""
+    return f"[bold red]{plain(one.image)}[/]: {plain(one.what)}{step}"
 
 
 def _progress() -> Progress:

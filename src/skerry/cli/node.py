@@ -23,11 +23,11 @@ from skerry.app.settings_checks import warnings
 from skerry.app.settings_errors import Problem, SettingsError
 from skerry.app.settings_load import load, settings_file
 from skerry.app.settings_render import to_plain, to_toml
-from skerry.base.units import format_bytes, parse_seconds
+from skerry.base.units import format_bytes, format_seconds, parse_seconds
 from skerry.cli.logs import log_to_stderr
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, Overrides, connect, overrides_of
 from skerry.cli.screen import Exit, ago, err, out, plain, print_json
-from skerry.registry.operations import Status
+from skerry.registry.operations import SourceStatus, Status
 from skerry.telemetry.events import Event
 
 
@@ -70,6 +70,8 @@ async def _serve(settings: Settings) -> None:
     from skerry.app.node import Node
 
     stopping = asyncio.Event()
+    # Whoever started us may have held them back, and we inherit that.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     node = Node(settings)
@@ -188,7 +190,13 @@ def status(
     now = time.time()
     store = found.store
     say = out().print
-    mode = "[bold yellow]cut off[/], serving from here" if found.cut_off else "[green]connected[/]"
+    down = [each.name for each in found.upstreams if not any(map(_answers, each.sources))]
+    mode = f"[bold yellow]cut off[/] from {plain(', '.join(down))}, serving from here"
+    if not down:
+        heard = any(source.heard_at for each in found.upstreams for source in each.sources)
+        mode = "[green]connected[/]" if heard or not found.upstreams else "no upstream asked yet"
+    elif found.cut_off:
+        mode = "[bold yellow]cut off[/], serving from here"
     say(f"[bold]{plain(found.node)}[/] skerry {plain(found.version)}: {mode}")
     say(f"  up since  {ago(found.started_at, now)}")
     say(f"  images    {found.images.whole} whole, {found.images.half} half, "
@@ -200,12 +208,24 @@ def status(
         say(f"  quarantine {store.quarantine_count} blobs, {format_bytes(store.quarantine_bytes)}")
     for upstream in (*found.upstreams, *found.sites):
         for source in upstream.sources:
-            trouble = f" after {plain(source.trouble)}" if source.trouble else ""
-            since = f", {ago(source.since, now)}" if source.since else ""
-            say(f"  {plain(upstream.name)} via {plain(source.name)}: "
-                f"breaker {plain(source.breaker)}{trouble}{since}")  # fmt: skip
+            say(f"  {plain(upstream.name)} via {plain(source.name)}: {_source(source, now)}")
     for warning in found.warnings:
         err().print(f"[yellow]note:[/] {plain(warning)}")
+
+
+def _answers(source: SourceStatus) -> bool:
+    return source.breaker == "closed" and not source.blocked_seconds
+
+
+def _source(source: SourceStatus, now: float) -> str:
+    """How a source is, when it last answered, and what it failed with since."""
+    parts = [f"breaker {plain(source.breaker)}"]
+    if source.trouble:
+        parts[0] += f" after {plain(source.trouble)} ({ago(source.since, now)})"
+    parts.append(f"answered {ago(source.heard_at, now)}" if source.heard_at else "never answered")
+    if source.blocked_seconds and source.breaker == "closed":
+        parts.append(f"rate limited for {format_seconds(source.blocked_seconds)}")
+    return ", ".join(parts)
 
 
 def events(

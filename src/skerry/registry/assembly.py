@@ -27,6 +27,7 @@ from skerry.registry.inventory import RegistryInventory
 from skerry.registry.listings import Listings
 from skerry.registry.manifests import Manifests
 from skerry.registry.meters import Meters
+from skerry.registry.patience import Patience
 from skerry.registry.ports import Catalog
 from skerry.registry.push import Pushes
 from skerry.registry.remote import Remote
@@ -215,12 +216,13 @@ def _front(
     inventory: RegistryInventory,
 ) -> Front:
     meters = Meters(parts.metrics)
+    patience = Patience(answer_seconds=rules.answer_seconds)
     manifests = Manifests(
         contents=pulling.contents,
         tags=pulling.tags,
         companions=pulling.companions,
         clock=parts.clock,
-        answer_seconds=rules.answer_seconds,
+        patience=patience,
         used=inventory.used,
         meters=meters,
     )
@@ -229,7 +231,7 @@ def _front(
         store=parts.store,
         clock=parts.clock,
         nursery=parts.nursery,
-        answer_seconds=rules.answer_seconds,
+        patience=patience,
         check=parts.check or parts.store.verify,
     )
     private = frozenset(name for name, remote in parts.remotes.items() if remote.private)
@@ -240,5 +242,5 @@ def _front(
         meters=meters,
         node_id=parts.node_id,
         clock=parts.clock,
-        answer_seconds=rules.answer_seconds,
+        patience=patience,
     )

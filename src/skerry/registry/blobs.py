@@ -6,7 +6,6 @@ distribution-spec 1.1 "Pulling blobs"; RFC 9110 sections 13 and 14.
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
@@ -16,8 +15,9 @@ from skerry.base.digest import Digest
 from skerry.base.ranges import ByteRange, Unsatisfiable, parse_range
 from skerry.registry.contents import Contents
 from skerry.registry.core.errors import Code, RegistryError
+from skerry.registry.patience import Patience
 from skerry.registry.ports import Repository
-from skerry.registry.replies import Outcome, content_fields, still_fetching
+from skerry.registry.replies import Outcome, content_fields
 from skerry.store.ports import BlobMissing, Store, StoreError
 from skerry.upstream.ports import Absent
 from skerry.wire.message import Answer, Body, Request
@@ -27,6 +27,9 @@ ASKED_AGAIN_SECONDS = 60.0
 ASKED_MAX = 4096
 VERIFY_PAUSE_SECONDS = 600.0
 """A blob found sound is not re-hashed again for so long, however often it is asked for."""
+VERIFIES_MAX = 2
+"""Blobs re-hashed at once for this reason. Two small requests cost two gigabytes of hashing: more
+of them must not take the processor from everybody; the scrub comes by anyway."""
 VERIFY_INLINE_BYTES_MAX = 2 * 2**30
 """Larger ones (over about two seconds of hashing) are re-hashed behind the answer."""
 
@@ -41,7 +44,7 @@ class Blobs:
         store: Store,
         clock: Clock,
         nursery: Nursery,
-        answer_seconds: float,
+        patience: Patience,
         check: Callable[[Digest], Awaitable[bool]],
     ) -> None:
         """`check` re-hashes a blob and has a bad one put away and healed."""
@@ -49,10 +52,11 @@ class Blobs:
         self._store = store
         self._clock = clock
         self._nursery = nursery
-        self._answer_seconds = answer_seconds
+        self._patience = patience
         self._check = check
         self._asked: OrderedDict[tuple[str, Digest], float] = OrderedDict()
         self._verified: OrderedDict[Digest, float] = OrderedDict()
+        self._verifying = 0
 
     async def answer(
         self, request: Request, repository: Repository, digest: Digest
@@ -90,11 +94,8 @@ class Blobs:
         self, request: Request, repository: Repository, digest: Digest
     ) -> tuple[Answer, Outcome]:
         """HEAD of a missing blob, or one that is here through another repository."""
-        try:
-            async with asyncio.timeout(self._answer_seconds):
-                said = await self._contents.confirm(repository, digest)
-        except TimeoutError:
-            raise still_fetching(repository, str(digest)) from None
+        async with self._patience.waiting(request, repository, str(digest)):
+            said = await self._contents.confirm(repository, digest)
         size = self._contents.size_here(repository, digest)
         if size is not None:
             return self._from_store(request, repository, digest, size, Outcome.MISS)
@@ -109,13 +110,11 @@ class Blobs:
         self, request: Request, repository: Repository, digest: Digest
     ) -> tuple[Answer, Outcome]:
         outcome = Outcome.JOINED if self._contents.is_filling(digest) else Outcome.MISS
-        fill = self._contents.fill(repository, digest)
-        try:
-            async with asyncio.timeout(self._answer_seconds):
-                size = await fill.opened()
-        except TimeoutError:
-            raise still_fetching(repository, str(digest)) from None
-        self._nursery.start(self._contents.joined(repository, fill, digest), name="join")
+        async with self._patience.waiting(request, repository, str(digest)):
+            fill = self._contents.fill(repository, digest)
+            # Before the first wait: the fill goes on when this client's time is over.
+            self._nursery.start(self._contents.joined(repository, fill, digest), name="join")
+            size = await fill.opened()
         if size is None:  # nobody says how long it is: sent in chunks, and never as a part
             fields = content_fields(repository, digest, "application/octet-stream", outcome)
             return Answer(200, fields, fill.stream()), outcome
@@ -140,6 +139,8 @@ class Blobs:
             return False
         if now - self._verified.get(digest, -VERIFY_PAUSE_SECONDS) < VERIFY_PAUSE_SECONDS:
             return False
+        if self._verifying >= VERIFIES_MAX:
+            return False
         self._verified[digest] = now
         if len(self._verified) > ASKED_MAX:
             self._verified.popitem(last=False)
@@ -150,11 +151,14 @@ class Blobs:
         return True
 
     async def _verify(self, digest: Digest) -> None:
+        self._verifying += 1
         try:
             if not await self._check(digest):
                 self._verified.pop(digest, None)
         except StoreError:
             return  # gone meanwhile, or unreadable: opening it tells
+        finally:
+            self._verifying -= 1
 
 
 def _wanted(request: Request, digest: Digest, size: int) -> ByteRange | Unsatisfiable | None:

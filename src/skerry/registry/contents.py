@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from skerry.aio.offload import off_loop
 from skerry.aio.single import SingleFlight
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
@@ -18,11 +19,14 @@ from skerry.base.errors import SkerryError
 from skerry.registry.core.manifests import MANIFEST_BYTES_MAX, parse_manifest
 from skerry.registry.ports import Catalog, CatalogReadOnly, Link, Manifest, Repository
 from skerry.registry.remote import Remote, blob_fetch, manifest_fetch
-from skerry.store.ports import BlobMissing, Store, StoreFull
+from skerry.store.ports import BlobMissing, Store, StoreError, StoreFull
 from skerry.upstream.core.judge import content_length
 from skerry.upstream.fills import Fill, FillKey, Fills
 from skerry.upstream.ports import Absent, Reply
-from skerry.wire.message import BodyAborted
+from skerry.wire.message import BodyAborted, Segment
+
+BODY_IN_MEMORY_BYTES_MAX = 64 * 1024
+"""Nearly all manifests are shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,15 @@ class Contents:
             return Held(known, await self._store.read(digest, bytes_max=MANIFEST_BYTES_MAX))
         except BlobMissing:
             return None
+
+    def body_of(self, held: Held) -> bytes | Segment:
+        """A manifest on its way out; a long one from its file, or slow readers fill the memory."""
+        if not held.kept or len(held.body) <= BODY_IN_MEMORY_BYTES_MAX:
+            return held.body
+        try:
+            return self._store.open(held.manifest.digest)
+        except StoreError:
+            return held.body
 
     async def manifest(self, repository: Repository, digest: Digest) -> Held:
         """A manifest from the store, else from siblings and sources.
@@ -238,7 +251,9 @@ class Contents:
     async def _keep(
         self, repository: Repository, digest: Digest, body: bytes, content_type: str | None
     ) -> Held:
-        manifest = parse_manifest(body, content_type, digest=digest)
+        manifest = await off_loop(
+            len(body), lambda: parse_manifest(body, content_type, digest=digest)
+        )
         try:
             await self._store.put(digest, body)
             await self._catalog.put_manifest(repository, manifest, now=self._clock.now())

@@ -6,7 +6,7 @@ Owns the translation between rooms and the plain values of `operations`. Decides
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 from skerry.base.errors import BadInput
@@ -33,6 +33,7 @@ from skerry.registry.ports import Repository
 from skerry.registry.remote import Remote
 from skerry.store.service import Housekeeper, Scrubbed
 from skerry.telemetry.events import Event
+from skerry.upstream.gate import SourceStatistics
 
 SCRUB_BEAT_SECONDS = 0.25
 
@@ -59,8 +60,8 @@ class Desk:
         self._started_at = parts.clock.now()
 
     async def list_images(self) -> list[ImageRow]:
-        """See `Operations`."""
-        return self._shelf.rows()
+        """See `Operations`. In a thread: looking at every image takes a while."""
+        return await asyncio.to_thread(self._shelf.rows)
 
     def warm(
         self,
@@ -168,10 +169,10 @@ class Desk:
         went = await self._housekeeper.evict(bytes_wanted)
         return Evicted(tuple(_shown(group) for group in went.group_ids), went.freed_bytes)
 
-    def status(self) -> Status:
+    async def status(self) -> Status:
         """See `Operations`."""
+        rows = await self.list_images()
         store = self._parts.store.statistics()
-        rows = self._shelf.rows()
         upstreams = tuple(_upstream(remote) for remote in self._parts.remotes.values())
         cut_off = bool(self._parts.remotes) and not any(
             remote.client.reachable() for remote in self._parts.remotes.values()
@@ -184,6 +185,8 @@ class Desk:
         half = sum(not row.whole for row in rows)
         if half:
             warnings.append(f"{half} images are half here: `skerry ls --missing`, `skerry warm`")
+        beside = [found for remote in self._parts.remotes.values() for found in _beside(remote)]
+        warnings += dict.fromkeys(beside)
         return Status(
             node=self._node,
             version=self._version,
@@ -207,16 +210,35 @@ def _upstream(remote: Remote) -> UpstreamStatus:
     found = remote.client.statistics()
     return UpstreamStatus(
         remote.name,
-        tuple(
-            SourceStatus(
-                source.name,
-                source.breaker,
-                source.last_trouble,
-                source.last_failure_at or 0.0,
-            )
-            for source in found.sources
-        ),
+        tuple(_source(source) for source in found.sources),
     )
+
+
+def _source(source: SourceStatistics) -> SourceStatus:
+    failed_at, heard_at = source.last_failure_at or 0.0, source.last_success_at or 0.0
+    in_trouble = source.breaker != "closed" or failed_at > heard_at
+    return SourceStatus(
+        source.name,
+        source.breaker,
+        source.last_trouble if in_trouble else "",
+        failed_at if in_trouble else 0.0,
+        heard_at=heard_at,
+        blocked_seconds=source.blocked_seconds,
+    )
+
+
+def _beside(remote: Remote) -> Iterator[str]:
+    """What is wrong beside the sources of an upstream, one sentence each."""
+    found = remote.client.statistics()
+    for tokens in found.tokens:
+        if tokens.breaker != "closed":
+            yield (
+                f"{remote.name}: the token service of {tokens.source} fails"
+                f" ({tokens.last_trouble}): what needs a new token cannot be fetched"
+            )
+    for sibling in found.siblings:
+        if sibling.breaker != "closed":
+            yield f"the sibling {sibling.name} does not answer: {sibling.last_trouble}"
 
 
 def _scrubbing(

@@ -6,11 +6,11 @@ contents. distribution-spec 1.1 "Endpoints".
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from dataclasses import dataclass
 
+from skerry.aio.offload import off_loop
 from skerry.base.clock import Clock
 from skerry.base.errors import Party, SkerryError
 from skerry.registry.blobs import Blobs
@@ -36,9 +36,10 @@ from skerry.registry.listings import Listings
 from skerry.registry.loops import refuse_loop
 from skerry.registry.manifests import Manifests
 from skerry.registry.meters import Meters
+from skerry.registry.patience import Patience
 from skerry.registry.ports import Repository
 from skerry.registry.push import Pushes
-from skerry.registry.replies import Outcome, still_fetching
+from skerry.registry.replies import Outcome
 from skerry.store.ports import DigestMismatch, SpoolAborted, StoreError
 from skerry.upstream.flight import TooLarge
 from skerry.upstream.ports import Absent, Denied, TransportError, Unavailable
@@ -47,6 +48,8 @@ from skerry.wire.message import Answer, Headers, Hot, Request
 _log = logging.getLogger("skerry.registry")
 _JSON = Headers((("Content-Type", "application/json"),))
 _VERSION = ("Docker-Distribution-Api-Version", "registry/2.0")
+ANNOTATION_BYTES = 256
+"""What writing one takes, roughly."""
 STALE_LIST = ("Warning", '110 - "Response is Stale"')
 
 
@@ -72,7 +75,7 @@ class Front:
         meters: Meters,
         node_id: str,
         clock: Clock,
-        answer_seconds: float,
+        patience: Patience,
     ) -> None:
         self._rooms = rooms
         self._names = names
@@ -80,7 +83,7 @@ class Front:
         self.meters = meters
         self._node_id = node_id
         self._clock = clock
-        self._answer_seconds = answer_seconds
+        self._patience = patience
 
     async def __call__(self, request: Request) -> Answer:
         began = self._clock.monotonic()
@@ -147,13 +150,10 @@ class Front:
         self, request: Request, repository: Repository, target: TagsTarget | ReferrersTarget
     ) -> tuple[Answer, Outcome]:
         """Within the deadline, like everything that may need an upstream."""
-        try:
-            async with asyncio.timeout(self._answer_seconds):
-                if isinstance(target, TagsTarget):
-                    return await self._tags(request, repository, target)
-                return await self._referrers(request, repository, target)
-        except TimeoutError:
-            raise still_fetching(repository, "the list") from None
+        async with self._patience.waiting(request, repository, "the list"):
+            if isinstance(target, TagsTarget):
+                return await self._tags(request, repository, target)
+            return await self._referrers(request, repository, target)
 
     async def _tags(
         self, request: Request, repository: Repository, target: TagsTarget
@@ -176,7 +176,9 @@ class Front:
             fields.append(FILTERS_APPLIED)
         if stale:
             fields.append(STALE_LIST)
-        answer = Answer(200, Headers(fields), index_of(shown.descriptors))
+        size = sum(len(item.annotations) for item in shown.descriptors) * ANNOTATION_BYTES
+        body = await off_loop(size, lambda: index_of(shown.descriptors))
+        answer = Answer(200, Headers(fields), body)
         return answer, Outcome.STALE if stale else Outcome.HIT
 
     def _conditional(self, request: Request, answer: Answer) -> Answer:

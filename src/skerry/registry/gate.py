@@ -7,7 +7,9 @@ known user. Never forwards a client's credentials to an upstream (requirements D
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
+from skerry.base.address import near_of
 from skerry.base.errors import Party
 from skerry.registry.core.errors import Code, RegistryError
 from skerry.registry.core.users import Users, parse_basic
@@ -15,6 +17,10 @@ from skerry.registry.ports import Repository
 from skerry.wire.message import Request
 
 _CHALLENGE = ("WWW-Authenticate", 'Basic realm="skerry", charset="UTF-8"')
+
+CHECKS_MAX = 64
+CLIENT_CHECKS_MAX = 16
+"""Passwords that wait to be checked, of everybody and of one client; more are refused unread."""
 
 
 class Gate:
@@ -26,7 +32,9 @@ class Gate:
         self._users = users
         self._private = private
         self._local_enabled = local_enabled
-        self._checks = asyncio.Semaphore(2)  # bcrypt costs a tenth of a second of a core each
+        # bcrypt costs a tenth of a second of a core: guessing must leave the others theirs.
+        self._turn = asyncio.Semaphore(1)
+        self._checks: Counter[str] = Counter()
 
     def is_private(self, repository: Repository) -> bool:
         """Whether pulling needs a user."""
@@ -75,12 +83,28 @@ class Gate:
         if found is not None:
             if users.proven(*found):
                 return
-            async with self._checks:
-                if await asyncio.to_thread(users.check, *found):
-                    return
+            if await self._checked(near_of(request.client), users, found):
+                return
         raise RegistryError(
             Code.UNAUTHORIZED, "credentials are needed or wrong", headers=(_CHALLENGE,)
         )
+
+    async def _checked(self, near: str, users: Users, found: tuple[str, str]) -> bool:
+        if self._checks[near] >= CLIENT_CHECKS_MAX or self._checks.total() >= CHECKS_MAX:
+            raise RegistryError(
+                Code.UNAVAILABLE,
+                "too many passwords wait to be checked",
+                next_step="try again in 1 s",
+                headers=(("Retry-After", "1"),),
+            )
+        self._checks[near] += 1
+        try:
+            async with self._turn:
+                return await asyncio.to_thread(users.check, *found)
+        finally:
+            self._checks[near] -= 1
+            if not self._checks[near]:
+                del self._checks[near]
 
 
 def _credentials(request: Request) -> tuple[str, str] | None:

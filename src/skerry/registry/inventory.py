@@ -6,15 +6,16 @@ The policy itself is the store's.
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 
 from skerry.base.clock import Clock
 from skerry.base.digest import Digest
 from skerry.registry.core.attached import gathered
 from skerry.registry.core.referrers import subject_of_tag
 from skerry.registry.core.whole import reachable
-from skerry.registry.ports import Catalog, CatalogReadOnly, Member, Repository
+from skerry.registry.ports import Catalog, CatalogReadOnly, Manifest, Member, Repository
 from skerry.registry.remote import Remote
 from skerry.store.ports import Group, Store
 
@@ -70,7 +71,7 @@ class RegistryInventory:
 
     async def drop(self, group_ids: list[str]) -> None:
         """Forgets these images durably, with what goes with them alone; their bytes go after
-        this returns."""
+        this returns. What was pinned or became busy since it was listed stays."""
         going: dict[Repository, set[Digest]] = defaultdict(set)
         for group_id in group_ids:
             repository, root = _parse(group_id)
@@ -78,7 +79,12 @@ class RegistryInventory:
         roots: list[tuple[Repository, Digest]] = []
         for repository, images in going.items():
             held = {member.digest for member in self._catalog.members(repository)}
-            together = gathered(self._parts(held), self._subjects(repository, held))
+            together, parts = await asyncio.to_thread(self._together, repository, held)
+            kept = self.pinned(repository)
+            for image in list(images):
+                whole = set[Digest]().union(*(parts[root] for root in together.get(image, ())))
+                if whole & kept or any(map(self._is_filling, whole)):
+                    images.discard(image)
             staying = [goes for image, goes in together.items() if image not in images]
             gone = images.union(*(together.get(image, ()) for image in images))
             roots += [(repository, root) for root in sorted(gone.difference(*staying))]
@@ -95,7 +101,8 @@ class RegistryInventory:
 
     def roots(self, repository: Repository) -> list[Digest]:
         """The contents of a repository that no other manifest there links."""
-        return sorted(self._parts({m.digest for m in self._catalog.members(repository)}))
+        held = {member.digest for member in self._catalog.members(repository)}
+        return sorted(_parts(held, self._known(held)))
 
     def last_used(self, repository: Repository, digest: Digest) -> float:
         """When an image was last asked for, in seconds since the epoch; 0 for never."""
@@ -104,36 +111,34 @@ class RegistryInventory:
             (noted, *(m.last_used for m in self._catalog.members(repository) if m.digest == digest))
         )
 
-    def _parts(self, held: Set[Digest]) -> dict[Digest, set[Digest]]:
-        """For each root of what a repository holds, what it leads to there, itself included."""
-        below = {
-            digest: {link.child for link in reachable(digest, self._catalog.manifest)} & held
-            for digest in held
-            if self._catalog.manifest(digest) is not None
-        }
-        linked = {child for children in below.values() for child in children}
-        return {root: {root, *below.get(root, ())} for root in held - linked}
+    def _known(self, held: Iterable[Digest]) -> dict[Digest, Manifest]:
+        """Those of some contents that are manifests."""
+        found = ((digest, self._catalog.manifest(digest)) for digest in held)
+        return {digest: manifest for digest, manifest in found if manifest is not None}
 
-    def _subjects(self, repository: Repository, held: Set[Digest]) -> dict[Digest, Digest]:
-        """What contents are attached to: by their own word, or by the tag that means them."""
-        found = {
+    def _together(
+        self, repository: Repository, held: Set[Digest]
+    ) -> tuple[dict[Digest, set[Digest]], dict[Digest, set[Digest]]]:
+        """Each image of a repository with the roots that go with it; each root with its parts."""
+        known = self._known(held)
+        parts = _parts(held, known)
+        subjects = {
             tag.digest: subject
             for tag in self._catalog.tags(repository)
             if (subject := subject_of_tag(tag.name)) is not None
         }
-        for digest in held:
-            manifest = self._catalog.manifest(digest)
-            if manifest is not None and manifest.subject is not None:
-                found[digest] = manifest.subject
-        return found
+        for digest, manifest in known.items():
+            if manifest.subject is not None:
+                subjects[digest] = manifest.subject
+        return gathered(parts, subjects), parts
 
     def _groups_of(self, repository: Repository, held: dict[Digest, Member]) -> list[Group]:
-        parts = self._parts(held.keys())
+        together, parts = self._together(repository, held.keys())
         pinned = self.pinned(repository)
         refetchable = self._refetchable(repository)
         gone = {tag.digest for tag in self._catalog.tags(repository) if tag.gone_at is not None}
         found = []
-        for root, roots in gathered(parts, self._subjects(repository, held.keys())).items():
+        for root, roots in together.items():
             part = set[Digest]().union(*(parts[each] for each in roots))
             here = {digest: self._store.size_of(digest) for digest in part}
             found.append(
@@ -168,6 +173,15 @@ class RegistryInventory:
     def _refetchable(self, repository: Repository) -> bool:
         remote = self._remotes.get(repository.upstream)
         return remote is not None and remote.client.reachable()
+
+
+def _parts(held: Set[Digest], known: Mapping[Digest, Manifest]) -> dict[Digest, set[Digest]]:
+    """For each root of what a repository holds, what it leads to there, itself included."""
+    below = {
+        digest: {link.child for link in reachable(digest, known.get)} & held for digest in known
+    }
+    linked = {child for children in below.values() for child in children}
+    return {root: {root, *below.get(root, ())} for root in held - linked}
 
 
 def _parse(group_id: str) -> tuple[Repository, Digest]:

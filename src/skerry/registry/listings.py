@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections import OrderedDict
 from dataclasses import replace
+from functools import partial
 from urllib.parse import urlsplit
 
+from skerry.aio.offload import off_loop
 from skerry.aio.single import SingleFlight
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
@@ -35,11 +38,18 @@ from skerry.upstream.ports import Absent, Unavailable
 
 TAG_PAGE = 1000
 TAG_PAGES_MAX = 20
+TAGS_MAX = TAG_PAGE * TAG_PAGES_MAX
+"""Whatever page size an upstream likes: each name costs memory here, and time at every answer."""
+NOTED_MAX, NOTED_CHARS_MAX = 256, 64 * 2**10
+"""Documents about what is not here are noted in memory alone, so many and none longer."""
 LISTING_BYTES_MAX = 4 * 2**20
 TAGS, REFERRERS = "tags", "referrers"
 LINK_CHARS_MAX = 8192
 # No part can run over the start of the next link: read in one pass, whatever an upstream sends.
 _NEXT = re.compile(r'<([^<>]{1,2000})>\s*;[^,<]*\brel="?next"?')
+
+Key = tuple[Repository, str, str]
+"""Repository, kind and subject of a listing."""
 
 
 class Listings:
@@ -58,9 +68,8 @@ class Listings:
         self._catalog = catalog
         self._window_seconds = window_seconds
         self._clock = clock
-        self._flights: SingleFlight[tuple[Repository, str, str], Listing] = SingleFlight(
-            nursery, name="listing"
-        )
+        self._flights: SingleFlight[Key, Listing] = SingleFlight(nursery, name="listing")
+        self._noted: OrderedDict[Key, Listing] = OrderedDict()
 
     async def tags(self, repository: Repository, *, now: bool = False) -> tuple[list[str], bool]:
         """Every tag name in ASCII order, and whether the list may be out of date.
@@ -103,7 +112,8 @@ class Listings:
             if not here:
                 raise
             return here, True
-        return merge(parse_body(listing.body), here), stale
+        listed = await off_loop(len(listing.body), partial(parse_body, listing.body))
+        return merge(listed, here), stale
 
     def known_referrers(self, repository: Repository, subject: Digest) -> tuple[Descriptor, ...]:
         """What is known here about referrers, without asking anyone."""
@@ -115,8 +125,8 @@ class Listings:
         self, repository: Repository, kind: str, subject: str, *, at_once: bool
     ) -> tuple[Listing, bool]:
         """The kept document at once, with a check behind it when due; else the upstream's."""
-        kept = self._catalog.listing(repository, kind, subject)
         key = (repository, kind, subject)
+        kept = self._catalog.listing(*key) or self._noted.get(key)
         now = self._clock.now()
         due = kept is None or not 0 <= now - kept.checked_at < self._window_seconds
         if kept is None or (due and at_once):
@@ -147,11 +157,27 @@ class Listings:
         return await self._keep(Listing(repository, kind, subject, body, now, now))
 
     async def _keep(self, listing: Listing) -> Listing:
+        """Writes a document down if something of what it is about is here; else notes it.
+
+        Anybody can ask about digests and names that nobody has: that must not fill the disk.
+        """
+        if not self._is_known(listing):
+            self._noted[_key(listing)] = listing
+            self._noted.move_to_end(_key(listing))
+            if len(self._noted) > NOTED_MAX or len(listing.body) > NOTED_CHARS_MAX:
+                self._noted.popitem(last=len(listing.body) > NOTED_CHARS_MAX)
+            return listing
+        self._noted.pop(_key(listing), None)
         try:
             await self._catalog.put_listing(listing)
         except CatalogReadOnly:
             pass  # answered all the same; asked again next time
         return listing
+
+    def _is_known(self, listing: Listing) -> bool:
+        if listing.kind == REFERRERS:
+            return self._catalog.is_member(listing.repository, Digest.parse(listing.subject))
+        return any(True for _ in self._catalog.members(listing.repository))
 
     async def _fetch_tags(self, remote: Remote, repository: Repository) -> list[str]:
         names: list[str] = []
@@ -160,9 +186,10 @@ class Listings:
             reply = await remote.client.ask(
                 tags_fetch(repository.name, query), body_bytes_max=LISTING_BYTES_MAX
             )
-            names += _tags_in(reply.body)
+            found = await off_loop(len(reply.body), partial(_tags_in, reply.body))
+            names += found[: TAGS_MAX - len(names)]
             following = _NEXT.search(reply.headers.joined("Link")[:LINK_CHARS_MAX])
-            if following is None:
+            if following is None or len(names) >= TAGS_MAX:
                 break
             query = urlsplit(following[1]).query
         return sorted(set(names))
@@ -175,7 +202,7 @@ class Listings:
             reply = await remote.client.ask(
                 referrers_fetch(repository.name, subject), body_bytes_max=LISTING_BYTES_MAX
             )
-            return parse_referrers(reply.body)
+            return await off_loop(len(reply.body), partial(parse_referrers, reply.body))
         except Absent:
             pass
         try:
@@ -185,7 +212,11 @@ class Listings:
                 reply = await remote.client.ask(fetch, body_bytes_max=bytes_max)
         except Absent:
             return ()
-        return parse_referrers(reply.body)
+        return await off_loop(len(reply.body), partial(parse_referrers, reply.body))
+
+
+def _key(listing: Listing) -> Key:
+    return listing.repository, listing.kind, listing.subject
 
 
 def _tags_in(body: bytes) -> list[str]:

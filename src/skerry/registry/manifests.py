@@ -6,7 +6,6 @@ distribution-spec 1.1 "Pulling manifests".
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -17,8 +16,9 @@ from skerry.registry.companions import Companions
 from skerry.registry.contents import Contents, Held
 from skerry.registry.core.errors import Code, RegistryError
 from skerry.registry.meters import Meters
+from skerry.registry.patience import Patience
 from skerry.registry.ports import Repository
-from skerry.registry.replies import Outcome, content_fields, still_fetching
+from skerry.registry.replies import Outcome, content_fields
 from skerry.registry.tags import Meaning, Tags
 from skerry.upstream.ports import Absent
 from skerry.wire.message import Answer, Hot, Request
@@ -37,7 +37,7 @@ class Manifests:
         tags: Tags,
         companions: Companions,
         clock: Clock,
-        answer_seconds: float,
+        patience: Patience,
         used: Callable[[Repository, Digest], None],
         meters: Meters,
     ) -> None:
@@ -45,7 +45,7 @@ class Manifests:
         self._tags = tags
         self._companions = companions
         self._clock = clock
-        self._answer_seconds = answer_seconds
+        self._patience = patience
         self._used = used
         self._meters = meters
 
@@ -88,11 +88,8 @@ class Manifests:
                 return self._stale(request, repository, old, meaning)
             return self._reply(request, repository, held, None, Outcome.MISS), Outcome.MISS
         _refuse_if_only_cached(request)
-        try:
-            async with asyncio.timeout(self._answer_seconds):
-                found = await self._tags.fetch(repository, tag)
-        except TimeoutError:
-            raise still_fetching(repository, tag) from None
+        async with self._patience.waiting(request, repository, tag):
+            found = await self._tags.fetch(repository, tag)
         held = found.held or await self._contents.manifest(repository, found.digest)
         self._companions.start(repository, found.digest)
         return self._reply(request, repository, held, None, Outcome.MISS), Outcome.MISS
@@ -108,11 +105,8 @@ class Manifests:
         _refuse_if_only_cached(request)
         if repository.local:
             raise Absent(f"{repository} has no manifest {digest}")
-        try:
-            async with asyncio.timeout(self._answer_seconds):
-                return await self._contents.manifest(repository, digest)
-        except TimeoutError:
-            raise still_fetching(repository, str(digest)) from None
+        async with self._patience.waiting(request, repository, str(digest)):
+            return await self._contents.manifest(repository, digest)
 
     def _reply(
         self,
@@ -136,8 +130,8 @@ class Manifests:
                 answered()
 
             hot = Hot(until, hit)
-        body = b"" if request.method == "HEAD" else held.body
-        return Answer(200, fields, body, hot)
+        body = b"" if request.method == "HEAD" else self._contents.body_of(held)
+        return Answer(200, fields, body, hot if isinstance(body, bytes) else None)
 
 
 def _refuse_if_only_cached(request: Request) -> None:

@@ -182,15 +182,19 @@ class SourceStatus:
     """One source of an upstream.
 
     Attributes:
-        breaker: `closed`, `open` or `half-open`.
-        trouble: the last failure's kind, "" when the last exchange went well.
-        since: of this breaker state, seconds since the epoch.
+        breaker: `closed`, `open` or `half_open`.
+        trouble: what the last failure was, "" when it has answered since.
+        since: when that was, seconds since the epoch.
+        heard_at: when it last answered, seconds since the epoch; 0 for never since the start.
+        blocked_seconds: how long it is not asked from now, for whatever reason.
     """
 
     name: str
     breaker: str
     trouble: str = ""
     since: float = 0.0
+    heard_at: float = 0.0
+    blocked_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +278,7 @@ class Operations(Protocol):
     async def evict(self, *, bytes_wanted: int | None, reference: str | None) -> Evicted:
         """Frees at least `bytes_wanted` by policy, or one image. Neither: down to the low mark."""
 
-    def status(self) -> Status: ...
+    async def status(self) -> Status: ...
 
     def events(self, since: float) -> tuple[Event, ...]:
         """Events at or after `since` (seconds since the epoch), oldest first."""

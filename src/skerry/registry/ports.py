@@ -13,6 +13,9 @@ from typing import Protocol
 from skerry.base.digest import Digest
 from skerry.base.errors import Party, SkerryError
 
+REFERRERS_MAX = 1000
+"""Of one manifest that are listed; an index has no more entries either."""
+
 LOCAL = ""
 """The upstream of a repository that was pushed here."""
 
@@ -187,7 +190,10 @@ class Catalog(Protocol):
         """
 
     def referrers(self, repository: Repository, subject: Digest) -> list[Manifest]:
-        """Members of the repository whose subject is this, by digest."""
+        """Members of the repository whose subject is this, by digest, without their links.
+
+        No more than REFERRERS_MAX: anybody may attach things to an image, and each is listed.
+        """
 
     def parents(self, repository: Repository, digest: Digest) -> list[Digest]:
         """The manifests of the repository that link this content."""

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
+from skerry.aio.offload import off_loop
 from skerry.base.clock import Clock
 from skerry.base.digest import Digest, digest_of
 from skerry.registry.core.errors import Code, RegistryError
@@ -107,7 +108,8 @@ class Pushes:
                     Code.DIGEST_INVALID, f"the manifest's digest is {digest}", detail=str(digest)
                 )
         try:
-            manifest = parse_manifest(data, request.headers.get("Content-Type"), digest=digest)
+            kind = request.headers.get("Content-Type")
+            manifest = await off_loop(len(data), lambda: parse_manifest(data, kind, digest=digest))
         except InvalidManifest as error:
             raise RegistryError(Code.MANIFEST_INVALID, error.what) from error
         async with self._turn:

@@ -38,6 +38,9 @@ FAILED_MAX = 4096
 NEGATIVE_MAX = 4096
 """Names remembered as absent; an attacker's flood of names forgets the oldest (D5)."""
 
+LOOKED_MAX = 256
+LOOK_AGAIN_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
@@ -94,6 +97,7 @@ class Tags:
         )
         self._absent: OrderedDict[tuple[Repository, str], tuple[float, str]] = OrderedDict()
         self._failed: OrderedDict[tuple[Repository, str], None] = OrderedDict()
+        self._looked: dict[Tag, tuple[float, tuple[bool, bool]]] = {}
         self._unwritten: dict[tuple[Repository, str], Tag] = {}
         self._trouble: dict[str, str] = {}
 
@@ -137,14 +141,32 @@ class Tags:
         """Which image a tag answers with; while nothing is pending there is no choice."""
         if tag.pending is None:
             return tag.digest
-        whole = self._wholeness.is_whole
+        pending_whole, current_whole = self._whole_now(tag, tag.pending)
         return takeover.decide(
             tag,
-            pending_whole=whole(tag.repository, tag.pending, like=tag.digest),
+            pending_whole=pending_whole,
             upstream_reachable=self._remote(tag.repository).client.reachable(),
             storable=self._wholeness.storable(),
-            current_whole=whole(tag.repository, tag.digest, like=tag.digest),
+            current_whole=current_whole,
         ).digest
+
+    def _whole_now(self, tag: Tag, pending: Digest) -> tuple[bool, bool]:
+        """Whether a tag's pending and its current image are whole, looked up once a second.
+
+        An image of a thousand layers takes a thousand looks: not for every request.
+        """
+        now = self._clock.monotonic()
+        until, found = self._looked.get(tag, (0.0, (False, False)))
+        if now >= until:
+            whole = self._wholeness.is_whole
+            found = (
+                whole(tag.repository, pending, like=tag.digest),
+                whole(tag.repository, tag.digest, like=tag.digest),
+            )
+            if len(self._looked) >= LOOKED_MAX:
+                self._looked.clear()
+            self._looked[tag] = (now + LOOK_AGAIN_SECONDS, found)
+        return found
 
     async def fetch(self, repository: Repository, name: str) -> Meaning:
         """Gets a tag that is not here. Raises Absent, Denied, Unavailable, RegistryError."""

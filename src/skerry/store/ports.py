@@ -190,10 +190,16 @@ class Inventory(Protocol):
     """What the owners of the blobs know, for eviction. Filled by `app`."""
 
     def groups(self) -> list[Group]:
-        """Every group, including one for each loose blob that somebody owns."""
+        """Every group, including one for each loose blob that somebody owns.
+
+        Called in a thread of its own, since a large catalog takes seconds.
+        """
 
     async def drop(self, group_ids: list[str]) -> None:
-        """Forgets these groups, durably, before their bytes go (no dangling manifest, T38)."""
+        """Forgets these groups, durably, before their bytes go (no dangling manifest, T38).
+
+        One that was pinned or became busy since it was listed stays.
+        """
 
     def still_wanted(self, digest: Digest) -> bool:
         """Whether some group, pin, push or fill holds the digest at this very moment."""

@@ -19,12 +19,14 @@ from skerry.base.errors import SkerryError
 from skerry.base.units import format_bytes
 from skerry.store.core.admission import AdmissionPolicy, Asks, Verdict, judge, too_large
 from skerry.store.core.eviction import plan_eviction, plan_freeing
-from skerry.store.ports import BlobInfo, BlobMissing, Inventory, KeptStore, StoreError
+from skerry.store.ports import BlobInfo, BlobMissing, Group, Inventory, KeptStore, StoreError
 from skerry.telemetry.events import Events, Level
 
 UPKEEP_SECONDS = 30.0
 LOOSE_SECONDS = 3600.0
 """A blob nobody knows goes, when room is needed, once it is this old: its owner may be writing."""
+SEEN_SECONDS = 2 * UPKEEP_SECONDS
+"""How old the picture of all groups may be by which an object on its way in is judged."""
 SCRUB_BYTES_PER_SECOND_MIN = 1 << 20
 PAGE_COUNT_MAX = 256
 
@@ -107,6 +109,8 @@ class Housekeeper:
         self._scrub = scrub or ScrubPolicy()
         self._evicting = asyncio.Lock()
         self._asks = Asks()
+        self._wrote = True
+        self._seen: tuple[float, list[Group]] | None = None
         self._evictions = self._evicted_groups = self._evicted_bytes = 0
         self._evictions_failed = self._scrub_rounds = self._corrupt = 0
         store.make_room = self.make_room
@@ -131,7 +135,7 @@ class Housekeeper:
         now = self._clock.now()
         window = self._admission.second_ask_seconds
         before = self._asks.ask(key, now=now, within_seconds=window)
-        plan = plan_eviction(self._inventory.groups(), room=room, need_bytes=size_bytes)
+        plan = plan_eviction(self._seen_groups(), room=room, need_bytes=size_bytes)
         return judge(plan, asked_before=before, now=now, policy=self._admission)
 
     async def make_room(self, need_bytes: int) -> bool:
@@ -159,12 +163,14 @@ class Housekeeper:
             return await self._free(goal_bytes, why="asked for by the operator")
 
     async def _free(self, goal_bytes: int, *, why: str) -> Evicted:
-        blob_count, freed_bytes = await self._free_loose(goal_bytes)
-        plan = plan_freeing(self._inventory.groups(), goal_bytes=goal_bytes - freed_bytes)
+        groups = await self._groups()
+        blob_count, freed_bytes = await self._free_loose(groups, goal_bytes)
+        plan = plan_freeing(groups, goal_bytes=goal_bytes - freed_bytes)
         if plan.groups:
             # Durably, before the first byte goes: a crash here leaves loose blobs, never names
             # of bytes that are gone (T38).
             await self._inventory.drop(plan.group_ids)
+            self._seen = None
         for digest in plan.digests:
             if freed := await self._delete(digest):
                 blob_count, freed_bytes = blob_count + 1, freed_bytes + freed
@@ -181,9 +187,21 @@ class Housekeeper:
             )
         return went
 
-    async def _free_loose(self, goal_bytes: int) -> tuple[int, int]:
+    async def _groups(self) -> list[Group]:
+        """Every group, counted in a thread: a large catalog takes seconds, and nobody waits."""
+        groups = await asyncio.to_thread(self._inventory.groups)
+        self._seen = (self._clock.monotonic(), groups)
+        return groups
+
+    def _seen_groups(self) -> list[Group]:
+        """Every group as it was lately: good enough to judge what comes, not to delete."""
+        if self._seen is not None and self._clock.monotonic() - self._seen[0] < SEEN_SECONDS:
+            return self._seen[1]
+        return self._inventory.groups()
+
+    async def _free_loose(self, groups: list[Group], goal_bytes: int) -> tuple[int, int]:
         """Deletes old blobs that no group holds (a crash or a drop left them)."""
-        held = {digest for group in self._inventory.groups() for digest in group.members}
+        held = {digest for group in groups for digest in group.members}
         before = self._clock.now() - LOOSE_SECONDS
         count = freed_bytes = 0
         async for info in self._all_blobs():
@@ -288,8 +306,31 @@ class Housekeeper:
         while True:
             await self._clock.sleep(UPKEEP_SECONDS)
             await self._survived(self._store.flush, None)
-            if self._store.room().shortage_bytes(0):
+            self._tell_of_writing()
+            room = self._store.room()
+            if room.shortage_bytes(0):
                 await self.make_room(0)
+            elif room.used_bytes > room.budget_bytes * room.low_watermark:
+                await self._groups()  # what comes next may not fit: let it be judged at once
+
+    def _tell_of_writing(self) -> None:
+        """Once when the disk stops taking bytes, once when it takes them again."""
+        writable = self._store.statistics().writable
+        if writable == self._wrote:
+            return
+        self._wrote = writable
+        free = format_bytes(self._store.room().disk_free_bytes)
+        if writable:
+            self._events.emit("store.writable", "store", cause="the disk takes bytes again")
+            return
+        self._events.emit(
+            "store.not_writable",
+            "store",
+            cause=f"the disk takes no bytes ({free} are free): what is here is served, what is"
+            " missing passes through uncached",
+            next_step="free space or make the data directory writable; the node goes on by itself",
+            level=Level.ERROR,
+        )
 
     async def _scrub_for_ever(self) -> None:
         while True:

@@ -14,6 +14,10 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 EVENTS_MAX = 2000
+KIND_BURST = 100
+"""Events of one kind that are written down at once."""
+KIND_SECONDS = 6.0
+"""After those one more in so many seconds."""
 
 _log = logging.getLogger("skerry.events")
 
@@ -44,12 +48,33 @@ class Event:
     level: Level = Level.INFO
 
 
+@dataclass(slots=True)
+class _Allowance:
+    """How many events of one kind may be written down now."""
+
+    left: float
+    at: float
+    unsaid: int = 0
+
+    def take(self, now: float) -> int | None:
+        """How many went unsaid before this one; None when this one does, too."""
+        gained = max(0.0, now - self.at) / KIND_SECONDS
+        self.left, self.at = min(float(KIND_BURST), self.left + gained), now
+        if self.left < 1:
+            self.unsaid += 1
+            return None
+        self.left -= 1
+        unsaid, self.unsaid = self.unsaid, 0
+        return unsaid
+
+
 class Events:
     """The node's recent events; `count` is told the kind of each."""
 
     def __init__(self, now: Callable[[], float], *, count: Callable[[str], None] | None = None):
         self._now = now
         self._count = count
+        self._allowances: dict[str, _Allowance] = {}
         self._ring: deque[Event] = deque(maxlen=EVENTS_MAX)
         self._counts: dict[str, int] = {}
 
@@ -62,12 +87,24 @@ class Events:
         next_step: str = "",
         level: Level = Level.INFO,
     ) -> None:
-        """Records an event and logs it as one JSON line."""
-        event = Event(self._now(), kind, subject, cause, next_step, level)
-        self._ring.append(event)
+        """Records an event and logs it as one JSON line.
+
+        Every one is counted. Of a kind that comes in floods only some are written down, the next
+        one says how many were not: what matters must not be washed out of the ring, and whoever
+        can cause an event must not fill the disk with its log lines.
+        """
+        now = self._now()
         self._counts[kind] = self._counts.get(kind, 0) + 1
         if self._count is not None:
             self._count(kind)
+        allowance = self._allowances.setdefault(kind, _Allowance(KIND_BURST, now))
+        unsaid = allowance.take(now)
+        if unsaid is None:
+            return
+        if unsaid:
+            cause += f" (and {unsaid} more of the kind since the last one told)"
+        event = Event(now, kind, subject, cause, next_step, level)
+        self._ring.append(event)
         _log.log(_LEVELS[level], "%s", json.dumps(asdict(event)))
 
     def recent(self, kind: str | None = None) -> tuple[Event, ...]:

@@ -156,7 +156,8 @@ class UpstreamClient:
             )
         if denied is not None:
             raise denied
-        raise Absent(f"{self.upstream.name} has no such thing: all its sources say so")
+        thing = fetch.path.removeprefix("/v2/")
+        raise Absent(f"{self.upstream.name} has no {thing}: all its sources say so")
 
     def places(self, fetch: Fetch, *, siblings: bool = True) -> list[Place]:
         """Where the content of a GET may be had, nearest first."""
@@ -167,8 +168,8 @@ class UpstreamClient:
         return list[Place](places)
 
     def reachable(self) -> bool:
-        """Whether some source would be asked now: breaker not open, not rate limited."""
-        return any(source.gate.refusal() is None for source in self._sources)
+        """Whether some source answered when it was last asked, or was not asked yet."""
+        return any(source.gate.answers() for source in self._sources)
 
     def retry_after_seconds(self) -> int:
         """When trying again may help: the first moment a source will be asked."""

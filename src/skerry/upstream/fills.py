@@ -20,12 +20,14 @@ from skerry.store.ports import NAMELESS, Store, StoreError
 from skerry.telemetry.events import Events, Level
 from skerry.telemetry.metrics import Registry
 from skerry.upstream.core.fill import SIZE_BYTES_MAX
-from skerry.upstream.flight import Flight, Places, TooLarge
-from skerry.upstream.ports import Cause
+from skerry.upstream.flight import RETRY_AFTER_SECONDS, Flight, Places, TooLarge
+from skerry.upstream.ports import Cause, Trouble, Unavailable
 from skerry.wire.message import BodyAborted, Segment
 
 FILLS_MAX = 64
 """Fills in flight per authority; the rest wait. Per authority: a dead one slows no other (T25)."""
+QUEUED_MAX = 1024
+"""Fills per authority that wait or fly; more are refused at once: they would come too late."""
 PASS_THROUGH_SECONDS = 30.0
 """How long a content that could not be written is not tried to be kept again."""
 UNKEEPABLE_MAX = 1024
@@ -238,6 +240,7 @@ class Fills:
         self._slots: dict[str, asyncio.Semaphore] = {}
         self._joinable: dict[FillKey, tuple[Flight, float]] = {}
         self._flying: dict[Flight, tuple[FillKey, float]] = {}
+        self._queued: Tally[str] = Tally()
         self._unkeepable: dict[FillKey, float] = {}
         self._counts: Tally[str] = Tally()
         self._troubles: Tally[str] = Tally()
@@ -265,7 +268,8 @@ class Fills:
         `size_bytes` is the length the asker knows for sure (a descriptor said it); more than
         `size_bytes_max` is never taken in. With `keep` false, or when the store has no room, the
         content passes through memory: see `Fill`. Raises TooLarge when the two contradict each
-        other (no place is to blame for that), and RuntimeError after the nursery has closed.
+        other (no place is to blame for that), Unavailable when too many wait for the authority,
+        and RuntimeError after the nursery has closed.
         """
         if size_bytes is not None and size_bytes > size_bytes_max:
             raise TooLarge(
@@ -280,8 +284,11 @@ class Fills:
         return Fill(self, wish, self.fly(wish, keep=keep), self._clock.now())
 
     def fly(self, wish: Wish, *, keep: bool) -> Flight:
-        """Starts a fetch; joinable if it is to be kept."""
+        """Starts a fetch; joinable if it is to be kept. Raises Unavailable when too many wait."""
         key = wish.key
+        if self._queued[key.authority] >= QUEUED_MAX:
+            cause = Cause(key.authority, Trouble.BUDGET, f"{QUEUED_MAX} fetches are under way")
+            raise Unavailable(key.authority, (cause,), retry_after_seconds=RETRY_AFTER_SECONDS)
         flight = Flight(
             key.digest,
             key.authority,
@@ -299,13 +306,17 @@ class Fills:
         task.add_done_callback(lambda _: self._landed(flight))
         started_at = self._clock.now()
         self._flying[flight] = (key, started_at)
+        self._queued[key.authority] += 1
         if keep:
             self._joinable[key] = (flight, started_at)
         self._counts["started"] += 1
         return flight
 
     def __contains__(self, digest: Digest) -> bool:
-        """Whether a content is on its way in, whoever asked (eviction leaves its image alone)."""
+        """Whether a content is on its way in, whoever asked (eviction leaves its image alone).
+
+        May be asked from any thread: the copy is made in one step.
+        """
         return any(flight.digest == digest for flight in list(self._flying))
 
     def statistics(self) -> FillsStatistics:
@@ -375,6 +386,7 @@ class Fills:
     def _landed(self, flight: Flight) -> None:
         flight.end()
         key, _ = self._flying.pop(flight)
+        self._queued[key.authority] -= 1
         if self._joinable.get(key, (None,))[0] is flight:
             del self._joinable[key]
         stored = flight.proven and flight.not_kept is None

@@ -78,7 +78,7 @@ class Gate:
         self._last_failure_at: float | None = None
         self._last_trouble = ""
         self._remaining: int | None = None
-        metrics.watch(upstream, source.name, lambda: self.refusal() is not None)
+        metrics.watch(upstream, source.name, lambda: not self.answers())
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -99,6 +99,14 @@ class Gate:
                 Trouble.BREAKER_OPEN, f"is left alone for another {left:.0f} s{why}"
             )
         return None
+
+    def answers(self) -> bool:
+        """Whether the source answered when it was last asked, as far as is known.
+
+        Not the same as that it may be asked now: while nobody asks, an outage does not end.
+        """
+        closed = self._breaker.state is machine.State.CLOSED
+        return closed and self.refused_seconds() == 0
 
     def refused_seconds(self) -> float:
         """How long a request would not pass from now; 0 when it would."""

@@ -40,7 +40,7 @@ class UpstreamMetrics:
         self._refusing: dict[tuple[str, ...], Callable[[], bool]] = {}
         registry.gauge(
             "skerry_upstream_source_left_alone",
-            "1 while a source is not asked: breaker open or rate limited.",
+            "1 from a breaker's opening or a rate limit until the source has answered again.",
             lambda: {key: float(read()) for key, read in self._refusing.items()},
             names,
         )

@@ -39,15 +39,27 @@ class Child:
     ) -> None:
         self.argv = tuple(argv)
         self.log = log
-        with log.open("ab") as out:
-            self._process = subprocess.Popen(
-                self.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **(environment or {})},
-                start_new_session=True,
-            )
+        # A handler that raises must not run between the birth of the child and our knowing it.
+        guarded = {signal.SIGTERM} if callable(signal.getsignal(signal.SIGTERM)) else set()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, guarded)
+        try:
+            with log.open("ab") as out:
+                self._process = subprocess.Popen(
+                    self.argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, **(environment or {})},
+                    start_new_session=True,
+                )
+        except BaseException:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            raise
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)  # one that waited comes now
+        except BaseException:
+            self.kill()
+            raise
 
     @property
     def pid(self) -> int:

@@ -24,7 +24,8 @@ PASSWORD_BYTES_MAX = 72
 """bcrypt reads no further; neither does `htpasswd -B`."""
 
 _NOBODY = b"$2b$10$rKPfFtvzxAs8Q1n9m4GF.uB4SoAxqOxqjNRzSNwO2Un9RH8/o6xsm"
-"""Checked for unknown names, so that they take as long as known ones."""
+_COST = slice(4, 6)
+"""Where a bcrypt hash says how slow it is: `$2b$10$`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,9 @@ class Users:
 
     def __init__(self, hashes: Mapping[str, bytes], *, key: bytes) -> None:
         self._hashes = dict(hashes)
+        # Checked for unknown names, as slow as the slowest known one: time tells no names.
+        cost = max((known[_COST] for known in self._hashes.values()), default=_NOBODY[_COST])
+        self._nobody = _NOBODY[: _COST.start] + cost + _NOBODY[_COST.stop :]
         self._key = key
         self._proven: OrderedDict[bytes, None] = OrderedDict()
         self._refused = 0
@@ -86,7 +90,7 @@ class Users:
         known = self._hashes.get(name)
         secret = password.encode()[:PASSWORD_BYTES_MAX]
         try:
-            right = bcrypt.checkpw(secret, known or _NOBODY) and known is not None
+            right = bcrypt.checkpw(secret, known or self._nobody) and known is not None
         except ValueError:  # a hash that only looks like one, or a NUL in the password
             right = False
         if not right:

@@ -171,10 +171,8 @@ class Fill:
         size_bytes: its whole length, once known.
         binding: whether `size_bytes` may no longer change: the asker knows it, or a reader
             may have been told.
-        told: whether `size_bytes` is the asker's word: a place that says otherwise is passed over,
-            but which of the two lies cannot be known, so nobody is blamed for it. Whoever
-            publishes a manifest with wrong sizes must not bring its registry into disrepute.
-        said_bytes: the length that the place in use says itself.
+        told: whether `size_bytes` is the asker's word: a place that says otherwise is passed over
+            without blame, since a manifest may lie, too. `said_bytes` is the place's own word.
         skip_bytes: how much of what comes next is here already (the place ignored the range).
         opened_at_bytes: `received_bytes` when the place was last opened.
         resumes: how often the place was resumed since it last made real progress.
@@ -229,9 +227,8 @@ def _open_here(fill: Fill, _: Event) -> Step:
     if fill.at >= len(fill.places):
         failed = replace(fill, state=State.FAILED)
         return failed, [Fail(_outcome(fill.verdicts), fill.causes)]
-    opening = replace(
-        fill, state=State.OPENING, opened_at_bytes=fill.received_bytes, skip_bytes=0
-    )  # fmt: skip
+    received = fill.received_bytes
+    opening = replace(fill, state=State.OPENING, opened_at_bytes=received, skip_bytes=0)
     # Resume by range: what was received is already hashed into the spool.
     return opening, [Open(fill.at, fill.received_bytes)]
 
@@ -239,7 +236,7 @@ def _open_here(fill: Fill, _: Event) -> Step:
 def _accept(fill: Fill, event: Event) -> Step:
     assert isinstance(event, Opened)  # noqa: S101  the table guarantees it
     if lie := _lie(fill, event):
-        return _mark_and_move_on(fill, lie)
+        return _pass_over(fill, lie, blame=True)
     if mismatch := _mismatch(fill, event.size_bytes):
         return _pass_over(fill, mismatch, blame=fill.binding and not fill.told)
     size = fill.size_bytes if fill.binding else event.size_bytes
@@ -269,11 +266,9 @@ def _lie(fill: Fill, event: Opened) -> str:
 
 def _mismatch(fill: Fill, size: int | None) -> str:
     """Why a length that a place says does not fit what is known; "" when it does."""
-    if size is None:
-        return ""
-    if fill.binding and size != fill.size_bytes:
+    if size is not None and fill.binding and size != fill.size_bytes:
         return f"says the content is {size} bytes long, not {fill.size_bytes}"
-    if not fill.received_bytes <= size <= fill.size_bytes_max:
+    if size is not None and not fill.received_bytes <= size <= fill.size_bytes_max:
         return f"says the content is {size} bytes long, which does not fit"
     return ""
 
@@ -297,7 +292,7 @@ def _receive(fill: Fill, event: Event) -> Step:
 
 def _end(fill: Fill, _: Event) -> Step:
     if fill.skip_bytes:
-        return _mark_and_move_on(fill, f"gave less than the {fill.received_bytes} bytes known")
+        return _pass_over(fill, f"gave less than {fill.received_bytes} bytes", blame=True)
     if fill.size_bytes is not None:
         what = f"ended after {fill.received_bytes} of {fill.size_bytes} bytes"
         return _lose(fill, Lost(Trouble.CUT, what))
@@ -320,10 +315,6 @@ def _refuse(fill: Fill, event: Event) -> Step:
     assert isinstance(event, Refused)  # noqa: S101
     trouble = Trouble.DENIED if event.verdict is Verdict.DENIED else None
     return _move_on(fill, [], event.verdict, trouble, event.what)
-
-
-def _mark_and_move_on(fill: Fill, what: str) -> Step:
-    return _pass_over(fill, what, blame=True)
 
 
 def _pass_over(fill: Fill, what: str, *, blame: bool) -> Step:

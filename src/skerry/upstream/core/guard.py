@@ -26,6 +26,10 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 METADATA = frozenset({"168.63.129.16"})
 """Cloud metadata services on public addresses; the rest are link-local or private anyway."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_PUBLIC_V6 = ipaddress.ip_network("2000::/3")
+"""All that is given out as global unicast (RFC 4291 section 2.4). Beside it lie old and local ways
+to write an IPv4 address, which `ipaddress` does not all know."""
+_PROTOCOL_V4 = ipaddress.ip_network("192.0.0.0/24")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,10 @@ def is_inside(address: Address) -> bool:
                 return is_inside(inner)
         if address in _NAT64:
             return is_inside(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+        if address not in _PUBLIC_V6:
+            return True
+    elif address in _PROTOCOL_V4:
+        return True
     return not address.is_global or address.is_multicast or str(address) in METADATA
 
 
@@ -95,7 +103,8 @@ def may_dial(host: str, address: Address | None, private_hosts: Iterable[str]) -
     name = host.lower().rstrip(".")
     if name in private_hosts:
         return True
-    if is_odd_number(name):
+    # Behind a proxy nobody looks at the address: this name is inside wherever it is asked.
+    if is_odd_number(name) or name == "localhost" or name.endswith(".localhost"):
         return False
     found = literal(name) if address is None else address
     return found is None or not is_inside(found)
