@@ -16,9 +16,17 @@ from skerry.upstream.ports import Dial
 DIAL = Dial(first_byte_seconds=3, stall_seconds=5)
 
 
+async def later(seconds: float) -> None:
+    """Moves this loop's virtual time on."""
+    loop = asyncio.get_running_loop()
+    moment = loop.create_future()
+    loop.call_later(seconds, moment.set_result, None)
+    await moment
+
+
 async def slow(seconds: float) -> AsyncIterator[bytes]:
     for chunk in (b"one", b"", b"two"):
-        await asyncio.sleep(seconds)
+        await later(seconds)
         yield chunk
 
 
@@ -27,9 +35,9 @@ async def send(body: OutgoingBody, *, takes_seconds: float, answers_seconds: flo
         body.watch = Watch(timeout, DIAL)
         taken = []
         async for chunk in body:
-            await asyncio.sleep(takes_seconds)
+            await later(takes_seconds)
             taken.append(chunk)
-        await asyncio.sleep(answers_seconds)
+        await later(answers_seconds)
     body.watch.end()
     body.watch.for_head()  # the rest of a body may come after the head: nothing is bounded then
     return taken
