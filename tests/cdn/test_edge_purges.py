@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,26 @@ async def test_a_purge_that_cannot_be_written_down_is_in_force_all_the_same(
     world.origin.down = Trouble.REFUSED
     assert (await world.get("/dir/a"))[0] == 502
     await world.close()
+
+
+async def test_a_purge_that_was_not_written_down_is_with_the_next_one(tmp_path: Path) -> None:
+    world = World(file=EdgeFile(tmp_path / "edge.sqlite"))
+    with sqlite3.connect(tmp_path / "edge.sqlite") as other:
+        other.execute(
+            "CREATE TRIGGER refuse BEFORE INSERT ON purge BEGIN SELECT RAISE(ABORT, 'full'); END"
+        )
+    other.commit()
+    with pytest.raises(EdgeUnusable):
+        await world.rooms.purges.purge(by_host(HOST), Mode.HARD)
+    other.execute("DROP TRIGGER refuse")
+    other.commit()
+    other.close()
+    await world.rooms.purges.purge(by_surrogate_key("x"), Mode.HARD)
+    again = World(file=EdgeFile(tmp_path / "edge.sqlite"))
+    assert again.rooms.purges.statistics().log.position == 2
+    for each in (again, world):
+        await each.close()
+        await each.file.close()
 
 
 async def test_more_keys_than_can_be_purged_by_are_not_stored() -> None:

@@ -241,3 +241,40 @@ async def test_slices_that_left_before_a_purge_do_not_come_back_after_it() -> No
     [entry] = world.variants.all()
     assert set(world.variants.slices(entry)) == {0}
     await world.close()
+
+
+async def test_a_new_representation_found_by_a_refresh_leaves_no_old_slice_in_the_index() -> None:
+    world = film()
+    await ranged(world, 0, 4 * SLICE)
+    await world.settle()
+    world.clock.advance(70)
+    world.page("/film", bytes(len(BODY)), TAGGED[0], 'ETag: "2"')
+    answer = await world.ask("/film", "Range: bytes=0-9")
+    assert await body_of(answer) == bytes(10)
+    await world.settle()
+    [entry] = world.variants.all()
+    assert set(world.variants.slices(entry)) == {0}
+    await world.close()
+
+
+async def test_a_stale_object_is_given_at_once_and_its_head_renewed_behind() -> None:
+    world = film("Cache-Control: max-age=60, stale-while-revalidate=600", 'ETag: "1"')
+    await ranged(world, 0, 4 * SLICE)
+    await world.settle()
+    world.clock.advance(70)
+    assert "stale-while-revalidate" in await ranged(world, 2 * SLICE, 3 * SLICE)
+    await world.settle()
+    assert (await ranged(world, 3 * SLICE, 4 * SLICE)).startswith("hit;ttl=60")
+    assert world.origin.sent_bytes == 5 * SLICE
+    await world.close()
+
+
+async def test_a_cut_request_goes_on_with_the_slice_that_is_missing() -> None:
+    world = film()
+    page = world.page("/film", BODY, *TAGGED)
+    page.cut_at = 2 * SLICE
+    answer = await world.ask("/film", f"Range: bytes=0-{6 * SLICE - 1}")
+    page.cut_at = None
+    assert await body_of(answer) == BODY[: 6 * SLICE]
+    assert world.origin.count() == 2
+    await world.close()

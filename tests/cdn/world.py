@@ -146,7 +146,8 @@ class FakeOrigin:
             fields = fields.with_fields(
                 ("Content-Range", part.content_range), ("Content-Length", str(part.size))
             )
-            return FakeExchange(206, fields, page.body[part.start : part.stop])
+            body = page.body[part.start : part.stop]
+            return FakeExchange(206, fields, body, rest=self.rest, cut_at=page.cut_at)
         return FakeExchange(page.status, fields, page.body, rest=self.rest, cut_at=page.cut_at)
 
     def _dated(self) -> Headers:

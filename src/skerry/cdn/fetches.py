@@ -36,6 +36,7 @@ from skerry.cdn.entries import Entries, Held
 from skerry.cdn.ports import Entry, Origin, RoutePolicy
 from skerry.cdn.purges import Mark, Purges
 from skerry.cdn.resumption import Answering, ResumedPlace
+from skerry.upstream.core.fill import SIZE_BYTES_MAX
 from skerry.upstream.fills import FillKey, Fills
 from skerry.upstream.ports import Exchange
 from skerry.wire.message import NO_HEADERS, Headers, Request
@@ -245,7 +246,9 @@ class Fetches:
         keys = surrogate_keys(received)
         kind = received.get("Content-Type")
         why = refusal(request, exchange.status, exchange.headers, ask.policy)
-        if why is None and (keys is None or mistaken_type(ask.key.path, kind)):
+        size = _length(exchange)
+        lies = mistaken_type(ask.key.path, kind)
+        if why is None and (keys is None or lies or (size or 0) > SIZE_BYTES_MAX):
             why = Refusal.NOT_CACHEABLE
         if why is not None or keys is None:
             await self._not_kept(ask, exchange.status, why)
@@ -256,7 +259,7 @@ class Fetches:
             exchange.headers,
             requested_at=answer.requested_at,
             received_at=answer.received_at,
-            size_bytes=_length(exchange),
+            size_bytes=size,
             surrogate_keys=keys,
         )
         self._unstorable.pop(ask.key, None)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from skerry.aio.single import SingleFlight
@@ -38,12 +39,12 @@ from skerry.cdn.core.slices import (
 from skerry.cdn.core.storing import refusal, stored_response
 from skerry.cdn.core.validation import CONDITIONS
 from skerry.cdn.entries import Entries, Held
-from skerry.cdn.fetches import Ask
+from skerry.cdn.fetches import ATTEMPTS, Ask
 from skerry.cdn.passing import Pieces
-from skerry.cdn.ports import Entry, Variants
+from skerry.cdn.ports import EdgeUnusable, Entry, Variants
 from skerry.cdn.purges import Mark, Purges
 from skerry.store.ports import Store
-from skerry.upstream.ports import Cause, Exchange, Trouble, Unavailable
+from skerry.upstream.ports import Cause, Exchange, TransportError, Trouble, Unavailable
 from skerry.wire.message import BodyAborted, Headers
 
 OBJECTS_MAX = 256
@@ -282,6 +283,17 @@ class Slicing:
             del known.digests[number]
             present = known.sliced.present - {number}
             known.sliced = replace(known.sliced, present=present)
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return await asyncio.shield(self._coming(ask, known, number, span))
+            except TransportError:
+                continue  # cut: what came before is kept, and the rest is asked for again
+        return await asyncio.shield(self._coming(ask, known, number, span))
+
+    def _coming(
+        self, ask: Ask, known: Sliceable, number: int, span: Span
+    ) -> asyncio.Future[Digest]:
+        """The slice on its way here, asked for now if nobody has."""
         if number not in known.coming:
             start = max(span.start, number * known.sliced.slice_bytes)
             near = Span(start, min(span.stop, start + REQUEST_BYTES_MAX))
@@ -289,7 +301,7 @@ class Slicing:
             for asking in plan.requests:
                 self._expect(known, range(asking.first, asking.stop))
                 self._nursery.start(self._fetch(ask, known, asking), name="edge.slice")
-        return await asyncio.shield(known.coming[number])
+        return known.coming[number]
 
     def _expect(self, known: Sliceable, numbers: range) -> None:
         for number in numbers:
@@ -352,7 +364,8 @@ class Slicing:
         if future is not None and not future.done():
             future.set_result(digest)
         if self._alive(known):
-            await self._variants.put_slice(known.held.entry, number, digest, piece.size)
+            with suppress(EdgeUnusable):
+                await self._variants.put_slice(known.held.entry, number, digest, piece.size)
 
     async def _drop(self, known: Sliceable) -> None:
         """Another representation: every slice of the old one goes at once."""
