@@ -54,8 +54,11 @@ async def test_a_dead_origin_leaves_what_was_served_before() -> None:
     served = await world.get("/a")
     assert served[:2] == (200, b"kept")
     assert "stale-if-error" in served[2]
+    head = await world.ask("/a", method="HEAD")
+    assert (head.status, head.headers.get("Content-Length")) == (200, "4")
     world.clock.advance(1000)
     assert (await world.ask("/a")).status == 503
+    assert (await world.ask("/a", method="HEAD")).status == 503
     await world.close()
 
 

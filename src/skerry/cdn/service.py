@@ -288,6 +288,16 @@ class Edge:
             own = self._rooms.answers.own(proxy.error.status, sentence, status=status, proxy=proxy)
             return own, Served.FAILED
         reading = admitted.request.method in ("GET", "HEAD")
+        if (
+            admitted.request.method == "HEAD"
+            and case is not None
+            and exchange.status in reuse.ERRORS
+        ):
+            after = reuse.after_failure(
+                case.stored, case.request, self._clock.now(), case.policy, status=exchange.status
+            )
+            if not isinstance(after, reuse.PassError):
+                return await self._failed(case, why, exchange.status)
         if case is not None and _part_of_storable(case, exchange):
             # This client has its range; the whole is fetched behind it, for the next ones.
             self._rooms.fetches.refresh(_ask(case, None))
