@@ -9,6 +9,7 @@ import logging
 import os
 import random
 import secrets
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -23,9 +24,10 @@ from skerry.app.admin import AdminDoor
 from skerry.app.admin_access import Access, ensure_token
 from skerry.app.descriptors import admin_limits, door_limits, raise_limit
 from skerry.app.settings import Settings, split_address
+from skerry.app.upkeep import Upkeep
 from skerry.app.wiring import name_table, own_platform, siblings_of, tag_windows, upstream_of
 from skerry.base.clock import Clock, SystemClock
-from skerry.registry.assembly import Parts, RegistryRooms, Rules, assemble
+from skerry.registry.assembly import Parts, Rules, assemble
 from skerry.registry.core.users import Users, parse_htpasswd
 from skerry.registry.desk import Desk
 from skerry.registry.front import Front
@@ -38,7 +40,6 @@ from skerry.upstream.client import UpstreamClient
 from skerry.upstream.fills import Fills
 from skerry.upstream.measures import UpstreamMetrics
 
-UPKEEP_SECONDS = 30.0
 DRAIN_SECONDS = 5.0
 
 _log = logging.getLogger("skerry.node")
@@ -137,9 +138,11 @@ class Node:
             parts=parts,
         )
         self._gauges(store)
-        await self._open_doors(rooms.front, desk)
+        await self._open_doors(rooms.front, desk, lambda: self._not_ready(catalog))
         housekeeper.start()
-        nursery.start(self._upkeep(rooms), name="registry-upkeep")
+        upkeep = Upkeep(catalog=catalog, rooms=rooms, clock=clock, events=self.events)
+        upkeep.tell_of_restore()
+        nursery.start(upkeep.run(), name="registry-upkeep")
 
     def _remotes(self, nursery: Nursery) -> dict[str, Remote]:
         """The upstreams, each with pools, breakers and budgets of its own."""
@@ -183,14 +186,14 @@ class Node:
             users=users,
         )
 
-    async def _open_doors(self, front: Front, desk: Desk) -> None:
+    async def _open_doors(self, front: Front, desk: Desk, not_ready: Callable[[], str]) -> None:
         doors, metrics = self.settings.doors, DoorMetrics(self.metrics)
         token = ensure_token(self.settings.node.data_path)
         admin = AdminDoor(
             desk,
             metrics=self.metrics,
             access=Access(token, hosts=(*doors.admin_hosts, self.settings.node.name)),
-            not_ready=self._not_ready,
+            not_ready=not_ready,
         )
         host, port = split_address(doors.registry)
         self.registry_door = Door(
@@ -235,15 +238,10 @@ class Node:
             lambda: {(): store.statistics().budget_bytes},
         )
 
-    async def _upkeep(self, rooms: RegistryRooms) -> None:
-        """Writes noted uses out and throws given-up uploads away."""
-        while True:
-            await self.clock.sleep(UPKEEP_SECONDS)
-            await rooms.inventory.flush()
-            await rooms.pushes.sweep()
-
-    def _not_ready(self) -> str:
+    def _not_ready(self, catalog: SqliteCatalog) -> str:
         """Why what is cached cannot be served, "" when it can."""
+        if catalog.damaged:
+            return "the catalog is damaged: restart the node, the last sound copy takes over"
         blobs = self.settings.node.data_path / "blobs"
         return "" if os.access(blobs, os.R_OK | os.X_OK) else f"{blobs} cannot be read"
 
