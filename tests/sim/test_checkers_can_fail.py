@@ -48,8 +48,11 @@ def with_spool(kind: type[MemorySpool]) -> type[OtherSpools]:
 
 
 class Gullible(MemorySpool):
-    async def commit(self, digest: Digest) -> None:
-        await super().commit(digest_of(self.memory.read(), digest.algorithm))
+    async def commit(
+        self, digest: Digest, *, when_proven: Callable[[], None] | None = None
+    ) -> None:
+        right = digest_of(self.memory.read(), digest.algorithm)
+        await super().commit(right, when_proven=when_proven)
         self._store.keep(digest, self.memory)
 
 
@@ -165,9 +168,10 @@ async def leave_everything(flight: Flight) -> None:
     flight.end()
 
 
-async def relay_unproven(relay: Relay, digest: Digest) -> None:
+async def relay_unproven(relay: Relay, digest: Digest, *, when_proven: Callable[[], None]) -> None:
     relay._proven = True
     relay._changed.set()
+    when_proven()
 
 
 def nothing_changes(flight: Flight) -> None:

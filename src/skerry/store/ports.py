@@ -91,12 +91,15 @@ class Spool(Protocol):
         spool to be aborted by its writer.
         """
 
-    async def commit(self, digest: Digest) -> None:
+    async def commit(
+        self, digest: Digest, *, when_proven: Callable[[], None] | None = None
+    ) -> None:
         """Proves length and digest, lets followers have the end, makes it durable and visible.
 
-        Order: prove, release followers, fsync, rename, fsync of the folder. Returns when the
-        blob is durable. Raises DigestMismatch (followers are aborted, the bytes are gone) or
-        StoreFull (followers got everything, nothing is kept). A blob already there is success.
+        Order: prove, release followers and call `when_proven`, fsync, rename, fsync of the folder.
+        Returns when the blob is durable. Raises DigestMismatch (followers are aborted, the bytes
+        are gone) or StoreFull (followers got everything, nothing is kept). A blob already there
+        is success.
         """
 
     async def abort(self, error: Exception) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from skerry.base.clock import Clock
 from skerry.base.digest import Digest, digest_of, new_hasher
@@ -105,7 +105,9 @@ class MemorySpool:
         self._hasher.update(chunk)
         self.growth.received(total)
 
-    async def commit(self, digest: Digest) -> None:
+    async def commit(
+        self, digest: Digest, *, when_proven: Callable[[], None] | None = None
+    ) -> None:
         self._raise_fault()
         try:
             self._prove(digest)
@@ -113,6 +115,8 @@ class MemorySpool:
             await self.abort(error)
             raise
         self.growth.finish(self.received_bytes)
+        if when_proven is not None:
+            when_proven()
         await asyncio.sleep(0)  # a crash here loses the blob though followers had all of it
         try:
             self._raise_fault()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from skerry.base.digest import Digest, new_hasher
 from skerry.store.ports import HELD_BACK_BYTES, DigestMismatch, SpoolAborted
@@ -54,7 +54,9 @@ class Relay:
         self._held_bytes += len(chunk)
         self._changed.set()
 
-    async def commit(self, digest: Digest) -> None:
+    async def commit(
+        self, digest: Digest, *, when_proven: Callable[[], None] | None = None
+    ) -> None:
         """Shows the end if the digest agrees; raises DigestMismatch and aborts if not."""
         found = self._hasher.hexdigest()
         if found != digest.hex:
@@ -63,6 +65,8 @@ class Relay:
             raise error
         self._proven = True
         self._changed.set()
+        if when_proven is not None:
+            when_proven()
 
     async def abort(self, error: Exception) -> None:
         """The rest will never come: the reader raises BodyAborted."""
