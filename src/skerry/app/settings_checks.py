@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import ssl
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,6 +96,30 @@ def _file(field: str, path: str) -> Iterator[Problem]:
         yield _no(field, path, "there is no such file that can be read", _READ)
 
 
+def _bundle(field: str, path: str) -> Iterator[Problem]:
+    """A file of certificates that is trusted besides the system's."""
+    problems = list(_file(field, path))
+    yield from problems
+    if path and not problems:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        except (OSError, ssl.SSLError):
+            step = "name a PEM file: -----BEGIN CERTIFICATE----- and so on"
+            yield _no(field, path, "holds no certificate", step)
+
+
+def _pair(field: str, cert_file: str, key_file: str) -> Iterator[Problem]:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            cert_file, key_file, password=lambda: ""
+        )
+    except (OSError, ssl.SSLError) as error:
+        mismatch = getattr(error, "reason", "") == "KEY_VALUES_MISMATCH"
+        reason = f"does not belong to {key_file}" if mismatch else f"and {key_file} are no pair"
+        step = "name PEM files, the chain with the node's own certificate first, the key unlocked"
+        yield _no(field, cert_file, reason, step)
+
+
 def _mode(path: str) -> int:
     return stat.S_IMODE(os.stat(path).st_mode)
 
@@ -137,8 +162,13 @@ def _doors(doors: DoorSettings) -> Iterator[Problem]:
         missing = "key_file" if doors.cert_file else "cert_file"
         reason = "a certificate and its key are needed together"
         yield _no(f"doors.{missing}", "", reason, "set both or none")
-    yield from _file("doors.cert_file", doors.cert_file)
-    yield from _file("doors.key_file", doors.key_file)
+    problems = [
+        *_file("doors.cert_file", doors.cert_file),
+        *_file("doors.key_file", doors.key_file),
+    ]
+    yield from problems
+    if doors.cert_file and doors.key_file and not problems:
+        yield from _pair("doors.cert_file", doors.cert_file, doors.key_file)
 
 
 def _store(store: StoreSettings) -> Iterator[Problem]:
@@ -246,7 +276,7 @@ def _source(here: str, source: SourceSettings) -> Iterator[Problem]:
             step = "write a host such as cdn.example.com"
             yield _no(f"{here}.redirect_hosts[{index}]", host, "is not a host", step)
     yield from _file(f"{here}.password_file", source.password_file)
-    yield from _file(f"{here}.ca_file", source.ca_file)
+    yield from _bundle(f"{here}.ca_file", source.ca_file)
     if source.proxy and urlsplit(source.proxy).scheme not in ("http", "https"):
         step = 'write http://host:port, or "" for none whatever the environment says'
         yield _no(f"{here}.proxy", source.proxy, "is not an HTTP proxy", step)
@@ -294,7 +324,7 @@ def _siblings(settings: Settings) -> Iterator[Problem]:
             yield _no(f"{at}.name", sibling.name, reason, "give each its own name")
         seen.add(sibling.name)
         yield from _url(f"{at}.url", sibling.url, plain_http=sibling.plain_http)
-        yield from _file(f"{at}.ca_file", sibling.ca_file)
+        yield from _bundle(f"{at}.ca_file", sibling.ca_file)
 
 
 def _dns(settings: Settings) -> Iterator[Problem]:
