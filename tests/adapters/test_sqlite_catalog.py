@@ -14,7 +14,7 @@ import pytest
 
 from skerry.adapters import sqlite_catalog_file
 from skerry.adapters.sqlite_catalog import SqliteCatalog
-from skerry.registry.ports import CatalogReadOnly, CatalogUnusable, Pin
+from skerry.registry.ports import CatalogReadOnly, CatalogUnusable, Pin, Tag
 from skerry.registry.testing import (
     CATALOG_CHECKS,
     NGINX,
@@ -280,3 +280,63 @@ def test_opening_does_not_grow_with_the_catalog(tmp_path: Path) -> None:
         )
         writer.execute("COMMIT")
     assert opened() <= empty + 1
+
+
+# damage
+
+
+def smash(path: Path, *, page: int = 1, pages: int = 200) -> None:
+    """What a bad disk makes of a file."""
+    with path.open("r+b") as file:
+        file.seek(page * 4096)
+        file.write(b"\xa5" * 4096 * pages)
+
+
+async def filled(path: Path) -> None:
+    catalog = SqliteCatalog.open(path)
+    await catalog.put_tag(Tag(NGINX, "1", some_digest("a"), 1.0, 1.0))
+    assert await catalog.copy()
+    await catalog.put_tag(Tag(NGINX, "2", some_digest("b"), 1.0, 1.0))
+    await catalog.close()
+
+
+@pytest.mark.parametrize("page", [0, 1], ids=["at once", "when it is read"])
+async def test_a_damaged_catalog_is_replaced_by_its_last_copy(tmp_path: Path, page: int) -> None:
+    path = tmp_path / "catalog.sqlite"
+    await filled(path)
+    smash(path, page=page)
+    if page:
+        catalog = SqliteCatalog.open(path)
+        with pytest.raises(CatalogUnusable, match=r"malformed.*restart the node"):
+            list(catalog.all_tags())
+        assert catalog.damaged
+        assert not await catalog.copy(), "the good copy stays"
+        await catalog.close()
+    catalog = SqliteCatalog.open(path)
+    assert catalog.restored_at is not None
+    assert [tag.name for tag in catalog.all_tags()] == ["1"]
+    await catalog.put_tag(Tag(NGINX, "3", some_digest("c"), 1.0, 1.0))
+    await catalog.close()
+    kept = [each.name for each in tmp_path.iterdir() if ".damaged-" in each.name]
+    assert len(kept) == 1
+    again = SqliteCatalog.open(path)
+    assert again.restored_at is None
+    assert [tag.name for tag in again.all_tags()] == ["1", "3"]
+    await again.close()
+
+
+async def test_a_damaged_catalog_without_a_copy_is_refused_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite"
+    path.write_bytes(b"\xa5" * 40_000)
+    with pytest.raises(CatalogUnusable, match=r"damaged.*move it away"):
+        SqliteCatalog.open(path)
+    assert path.read_bytes() == b"\xa5" * 40_000
+
+
+async def test_a_copy_that_is_damaged_too_is_not_tried_twice(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite"
+    await filled(path)
+    smash(path, page=0)
+    (tmp_path / "catalog.sqlite.copy").write_bytes(b"\xa5" * 40_000)
+    with pytest.raises(CatalogUnusable, match="damaged"):
+        SqliteCatalog.open(path)

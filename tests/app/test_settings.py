@@ -121,7 +121,8 @@ def test_listed_upstreams_replace_the_defaults(file: Path) -> None:
 
 
 def test_paths_of_a_file_are_meant_beside_it(file: Path) -> None:
-    (file.parent / "ca.pem").write_text("x")
+    anybody = next(Path("/etc/ssl/certs").glob("*.pem"))
+    (file.parent / "ca.pem").write_bytes(anybody.read_bytes())
     file.write_text(
         '[[upstream]]\nname = "r.lan"\n[[upstream.source]]\nurl = "https://r.lan/"\n'
         'ca_file = "ca.pem"\n'
@@ -130,6 +131,20 @@ def test_paths_of_a_file_are_meant_beside_it(file: Path) -> None:
     assert source.ca_file == str(file.parent / "ca.pem")
     assert source.url == "https://r.lan"
     assert source.name == "r.lan"
+
+
+def test_a_file_that_holds_no_certificate_is_refused_before_the_start(file: Path) -> None:
+    (file.parent / "ca.pem").write_text("x")
+    file.write_text(
+        '[doors]\ncert_file = "ca.pem"\nkey_file = "ca.pem"\n'
+        '[[upstream]]\nname = "r.lan"\n[[upstream.source]]\nurl = "https://r.lan"\n'
+        'ca_file = "ca.pem"\n'
+    )
+    with pytest.raises(SettingsError) as refused:
+        read(file)
+    found = {problem.field: problem.reason for problem in refused.value.problems}
+    assert found["upstream[0].source[0].ca_file"] == "holds no certificate"
+    assert "are no pair" in found["doors.cert_file"]
 
 
 SOURCE = '[[upstream]]\nname = "r.lan"\n[[upstream.source]]\n'

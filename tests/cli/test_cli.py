@@ -255,7 +255,7 @@ def test_a_taken_port_is_one_clear_error() -> None:
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         result = run("up", "--registry", address, "--admin", "127.0.0.1:0")
-    assert result.exit_code == 2
+    assert result.exit_code == 1, "the port may be free soon: a supervisor tries again"
     assert f"doors.registry = {address}: the port is taken" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 

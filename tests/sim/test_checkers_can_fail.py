@@ -51,8 +51,10 @@ def with_spool(kind: type[MemorySpool]) -> type[OtherSpools]:
 
 
 class Gullible(MemorySpool):
-    async def commit(self, digest: Digest | None) -> Digest:
-        found = await super().commit(None)
+    async def commit(
+        self, digest: Digest | None, *, when_proven: Callable[[], None] | None = None
+    ) -> Digest:
+        found = await super().commit(None, when_proven=when_proven)
         del self._store._blobs[found]
         self._store.keep(digest or found, self.memory)
         return digest or found
@@ -175,9 +177,12 @@ async def leave_everything(flight: Flight) -> None:
     flight.end()
 
 
-async def relay_unproven(relay: Relay, digest: Digest | None) -> Digest | None:
+async def relay_unproven(
+    relay: Relay, digest: Digest | None, *, when_proven: Callable[[], None]
+) -> Digest | None:
     relay._proven = True
     relay._changed.set()
+    when_proven()
     return digest
 
 

@@ -23,6 +23,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 import skerry
+from skerry.adapters.aiohttp_body import StraightBody, taken_over
 from skerry.adapters.outgoing_body import OutgoingBody, Watch
 from skerry.adapters.proxies import proxy_for
 from skerry.adapters.resolver import GuardedResolver, NameResolver
@@ -30,8 +31,8 @@ from skerry.upstream.core.guard import Origin, host_of, literal, may_dial, origi
 from skerry.upstream.ports import Dial, Exchange, TransportError, Trouble
 from skerry.wire.message import Headers
 
-READ_BUFFER_BYTES = 512 * 1024
-"""Per body: big reads keep a cold pull near line speed."""
+READ_BUFFER_BYTES = 128 * 1024
+"""Per body, twice as much at most; a long one of known length is then read past it."""
 IDLE_SECONDS = 30.0
 DNS_SHARE = 0.8
 """Of the connect time: a hanging DNS server is told from a host that does not answer."""
@@ -227,6 +228,8 @@ class AiohttpExchange:
         self._named = named
         self._dial = dial
         self._headers = Headers(response.headers.items())
+        self._had_bytes = 0
+        self._straight: StraightBody | None = None
 
     @property
     def status(self) -> int:
@@ -236,6 +239,16 @@ class AiohttpExchange:
     def headers(self) -> Headers:
         return self._headers
 
+    @property
+    def read_straight(self) -> bool:
+        """Whether the body is read past aiohttp's parser by now."""
+        return self._straight is not None
+
+    @property
+    def held_bytes(self) -> int:
+        """What of such a body has come and was not taken."""
+        return self._straight.held_bytes if self._straight is not None else 0
+
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as sent. Raises TransportError STALL, CUT, PROTOCOL."""
         return self
@@ -244,10 +257,9 @@ class AiohttpExchange:
         return self
 
     async def __anext__(self) -> bytes:
-        content = self._response.content
         try:
             async with asyncio.timeout(self._dial.stall_seconds):
-                chunk = await content.readany()
+                chunk = await self._read()
         except Exception as error:
             self._response.close()
             if self._outgoing is not None and self._outgoing.error is not None:
@@ -255,6 +267,18 @@ class AiohttpExchange:
             raise _translate(error, self._named, self._dial, body_begun=True) from error
         if not chunk:
             raise StopAsyncIteration
+        return chunk
+
+    async def _read(self) -> bytes:
+        if self._straight is not None:
+            return await self._straight.read()
+        content = self._response.content
+        chunk = await content.readany()
+        while held := content.read_nowait():
+            chunk += held  # letting aiohttp go on may bring what it held back
+        self._had_bytes += len(chunk)
+        if chunk:
+            self._straight = taken_over(self._response, had_bytes=self._had_bytes)
         return chunk
 
     async def close(self) -> None:

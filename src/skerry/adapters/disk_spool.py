@@ -35,6 +35,9 @@ from skerry.wire.message import Segment
 INLINE_BYTES_MAX = 16 * 1024
 """Up to here a write and its hash cost less than waking a thread."""
 
+FIRST_BYTES = 128 * 1024
+"""So much of the beginning is written at once: a reader waits for it, and for nothing else."""
+
 PENDING_BYTES_MAX = 1024 * 1024
 """The writer waits for the disk when it is this far ahead."""
 
@@ -109,17 +112,19 @@ class DiskSpool:
             raise SpoolAborted(f"more than the announced {self.size_bytes} bytes arrived")
         if total > self.claimed_bytes:
             await self._claim(total - self.claimed_bytes)
-        # A caller may use its buffer again; bytes are shared, anything else is copied.
-        self._pending.append(bytes(chunk))
-        self._accepted = total
-        if self._job is None:
-            self._go_on()
+        if not self._accepted and len(chunk) > FIRST_BYTES:
+            view = memoryview(chunk)
+            self._take(bytes(view[:FIRST_BYTES]))
+            chunk = view[FIRST_BYTES:]
+        self._take(bytes(chunk))  # shared if it is bytes: a caller may use its buffer again
         while self._job is not None and self._accepted - self._written >= PENDING_BYTES_MAX:
             await asyncio.wait([self._job])
         if self._error is not None:
             raise self._error
 
-    async def commit(self, digest: Digest | None) -> Digest:
+    async def commit(
+        self, digest: Digest | None, *, when_proven: Callable[[], None] | None = None
+    ) -> Digest:
         self._raise_unless_open()
         try:
             await self._drain()
@@ -130,6 +135,8 @@ class DiskSpool:
             raise
         self._state = State.COMMITTING
         self._growth.finish(self._written)
+        if when_proven is not None:
+            when_proven()
         durable = self._start(lambda: self._make_durable(found))
         durable.add_done_callback(self._committed)
         try:
@@ -167,11 +174,17 @@ class DiskSpool:
         self._raise_unless_open()
         self.claimed_bytes += step
 
+    def _take(self, chunk: bytes) -> None:
+        self._pending.append(chunk)
+        self._accepted += len(chunk)
+        if self._job is None and self._error is None:
+            self._go_on()
+
     def _go_on(self) -> None:
         """Hands what is pending to the disk, in a thread unless it is little."""
         chunks, self._pending = self._pending, []
         size = sum(len(chunk) for chunk in chunks)
-        if size <= INLINE_BYTES_MAX:
+        if size <= (INLINE_BYTES_MAX if self._written else FIRST_BYTES):
             try:
                 self._absorb(chunks)
             except OSError as error:
@@ -183,12 +196,14 @@ class DiskSpool:
         self._job.add_done_callback(lambda job: self._job_done(job, size))
 
     def _absorb(self, chunks: list[bytes]) -> None:
-        data = memoryview(chunks[0] if len(chunks) == 1 else b"".join(chunks))
-        self._hasher.update(data)
+        # One by one: joining would cost a third of what hashing and writing do.
         position = self._written
-        while data:
-            done = os.pwrite(self._fd, data, position)
-            position, data = position + done, data[done:]
+        for chunk in chunks:
+            data = memoryview(chunk)
+            self._hasher.update(data)
+            while data:
+                done = os.pwrite(self._fd, data, position)
+                position, data = position + done, data[done:]
 
     def _absorbed(self, size: int) -> None:
         self._written += size

@@ -223,6 +223,20 @@ class SqliteCatalog:
         if gone:
             await self._file.write(lambda db: _drop(db, gone))
 
+    @property
+    def restored_at(self) -> float | None:
+        """When the copy was taken that replaced a damaged file at this start; None for none."""
+        return self._file.restored_at
+
+    @property
+    def damaged(self) -> bool:
+        """Whether reading found damage since this start."""
+        return self._file.damaged
+
+    async def copy(self) -> bool:
+        """Takes a second copy; False when the file is damaged. Raises CatalogReadOnly."""
+        return await self._file.copy()
+
     def statistics(self) -> CatalogStatistics:
         return self._file.statistics()
 

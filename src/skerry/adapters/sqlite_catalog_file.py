@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from skerry.adapters.sqlite_catalog_copy import is_marked, mark, restore, take
 from skerry.registry.ports import CatalogReadOnly, CatalogUnusable
 
 VERSION = 1
@@ -88,8 +89,9 @@ class CatalogFile:
     """One SQLite database: many readers' calls, one writer.
 
     Without a path it lives in memory, and writes happen on the calling thread. A file that cannot
-    be written to is opened for reading; each write tries again, so recovery needs no help. Raises
-    CatalogUnusable when the file is not ours, damaged, or of a newer Skerry.
+    be written to is opened for reading; each write tries again, so recovery needs no help. For a
+    damaged one its last copy takes over, see `restored_at`. Raises CatalogUnusable when the file is
+    not ours, damaged without a copy, or of a newer Skerry.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -101,6 +103,8 @@ class CatalogFile:
         self._writes = self._commits = self._failures = 0
         self._writer: sqlite3.Connection | None = None
         self._changing = threading.Lock()
+        self.damaged = False
+        self.restored_at = self._restored() if path is not None and is_marked(path) else None
         self._reader = self._open()
 
     def read(self, sql: str, parameters: Row = ()) -> list[Row]:
@@ -109,10 +113,32 @@ class CatalogFile:
             with self._changing:
                 return self._reader.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
+            step = "check the disk of the data directory"
+            if _is_damage(error):
+                step = "restart the node: the last sound copy takes over; then check the disk"
+                if self._path is not None and not self.damaged:
+                    mark(self._path)
+                self.damaged = True
             raise CatalogUnusable(
-                f"the catalog cannot be read ({error})",
-                next_step="check the disk of the data directory",
+                f"the catalog {self._path} cannot be read ({error})", next_step=step
             ) from error
+
+    async def copy(self) -> bool:
+        """Takes a second copy; False when the file is damaged. Raises CatalogReadOnly."""
+        path = self._path
+        if path is None:
+            return True
+        try:
+            sound = await asyncio.to_thread(take, path)
+        except (sqlite3.Error, OSError) as error:
+            raise CatalogReadOnly(
+                f"the catalog {path} cannot be copied ({error})",
+                next_step="free space on the data directory's disk or make it writable",
+            ) from error
+        if not sound and not self.damaged:
+            mark(path)
+            self.damaged = True
+        return sound
 
     async def write(self, change: Change[T]) -> T:
         """Runs a change in a transaction; durable on return. Raises CatalogReadOnly.
@@ -155,8 +181,14 @@ class CatalogFile:
         except sqlite3.OperationalError as error:
             return _readable(self._path, error)
         except sqlite3.DatabaseError as error:
-            raise _damaged(self._path, error) from error
+            if self.restored_at is not None or self._restored() is None:
+                raise _damaged(self._path, error) from error
+            return self._open()
         return self._writer if self._path is None else _beside_writer(self._path)
+
+    def _restored(self) -> float | None:
+        self.restored_at = None if self._path is None else restore(self._path)
+        return self.restored_at
 
     def _drain(self) -> None:
         """Commits everything that is queued; on the writer's thread."""
@@ -288,10 +320,17 @@ def _migrate(connection: sqlite3.Connection, path: Path | None) -> None:
     connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
+def _is_damage(error: sqlite3.Error) -> bool:
+    return isinstance(error, sqlite3.DatabaseError) and not isinstance(
+        error, sqlite3.OperationalError | sqlite3.ProgrammingError | sqlite3.IntegrityError
+    )
+
+
 def _damaged(path: Path | None, error: sqlite3.DatabaseError) -> CatalogUnusable:
     return CatalogUnusable(
         f"the catalog {path} is damaged ({error})",
-        next_step="move it away and start again: names are learnt anew, pins and pushed tags not",
+        next_step="move it away and start again: names are learnt anew, pins and pushed tags not"
+        " (a sound copy would have taken over, but there is none yet)",
     )
 
 

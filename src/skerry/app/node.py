@@ -9,6 +9,7 @@ import logging
 import os
 import random
 import secrets
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -24,10 +25,11 @@ from skerry.app.admin_access import Access, ensure_token
 from skerry.app.descriptors import admin_limits, door_limits, raise_limit
 from skerry.app.edge import OpenEdge, Outside, open_edge
 from skerry.app.settings import Settings, split_address
+from skerry.app.upkeep import Upkeep
 from skerry.app.wiring import name_table, own_platform, siblings_of, tag_windows, upstream_of
 from skerry.base.clock import Clock, SystemClock
 from skerry.cdn.inventory import SharedInventory
-from skerry.registry.assembly import Parts, RegistryRooms, Rules, assemble
+from skerry.registry.assembly import Parts, Rules, assemble
 from skerry.registry.core.users import Users, parse_htpasswd
 from skerry.registry.desk import Desk
 from skerry.registry.front import Front
@@ -41,7 +43,6 @@ from skerry.upstream.client import UpstreamClient
 from skerry.upstream.fills import Fills
 from skerry.upstream.measures import UpstreamMetrics
 
-UPKEEP_SECONDS = 30.0
 DRAIN_SECONDS = 5.0
 
 _log = logging.getLogger("skerry.node")
@@ -96,7 +97,9 @@ class Node:
         settings, end = self.settings, self._ends.push_async_callback
         nursery = Nursery(on_crash=self._crashed)
         store = self._store()
-        parts, outside = self._parts(nursery, store)
+        catalog = SqliteCatalog.open(settings.node.data_path / "catalog.sqlite")
+        end(catalog.close)
+        parts, outside = self._parts(nursery, store, catalog)
         rooms = assemble(parts, self._rules())
         end(rooms.inventory.flush)
         end(rooms.pushes.close)
@@ -126,9 +129,18 @@ class Node:
             parts=parts,
         )
         self._gauges(store)
-        await self._open_doors(rooms.front, desk, edge)
+        await self._open_doors(rooms.front, desk, edge, lambda: self._not_ready(catalog))
         self._housekeeper.start()
-        nursery.start(self._upkeep(rooms, edge), name="upkeep")
+        flushes = [rooms.inventory.flush, *([edge.rooms.inventory.flush] if edge else [])]
+        upkeep = Upkeep(
+            catalog=catalog,
+            flushes=flushes,
+            sweep=rooms.pushes.sweep,
+            clock=self.clock,
+            events=self.events,
+        )
+        upkeep.tell_of_restore()
+        nursery.start(upkeep.run(), name="upkeep")
 
     def _store(self) -> DiskStore:
         settings = self.settings.store
@@ -142,11 +154,11 @@ class Node:
         self._ends.push_async_callback(store.close)
         return store
 
-    def _parts(self, nursery: Nursery, store: DiskStore) -> tuple[Parts, Outside]:
-        """What the rooms stand on, opened, and the way out."""
+    def _parts(
+        self, nursery: Nursery, store: DiskStore, catalog: SqliteCatalog
+    ) -> tuple[Parts, Outside]:
+        """What the rooms stand on, and the way out."""
         settings, clock, end = self.settings, self.clock, self._ends.push_async_callback
-        catalog = SqliteCatalog.open(settings.node.data_path / "catalog.sqlite")
-        end(catalog.close)
         resolver = NameResolver(clock=clock, nursery=nursery, servers=settings.dns.servers)
         outside = Outside(AiohttpTransport(resolver=resolver), UpstreamMetrics(self.metrics))
         end(outside.transport.close)
@@ -206,7 +218,9 @@ class Node:
             users=users,
         )
 
-    async def _open_doors(self, front: Front, desk: Desk, edge: OpenEdge | None) -> None:
+    async def _open_doors(
+        self, front: Front, desk: Desk, edge: OpenEdge | None, not_ready: Callable[[], str]
+    ) -> None:
         doors, metrics = self.settings.doors, DoorMetrics(self.metrics)
         limits = door_limits(raise_limit() // (2 if edge else 1))
         token = ensure_token(self.settings.node.data_path)
@@ -214,7 +228,7 @@ class Node:
             desk,
             metrics=self.metrics,
             access=Access(token, hosts=(*doors.admin_hosts, self.settings.node.name)),
-            not_ready=self._not_ready,
+            not_ready=not_ready,
             edge=edge.desk if edge else None,
         )
         host, port = split_address(doors.registry)
@@ -272,17 +286,10 @@ class Node:
             lambda: {(): store.statistics().budget_bytes},
         )
 
-    async def _upkeep(self, rooms: RegistryRooms, edge: OpenEdge | None) -> None:
-        """Writes noted uses out and throws given-up uploads away."""
-        while True:
-            await self.clock.sleep(UPKEEP_SECONDS)
-            await rooms.inventory.flush()
-            await rooms.pushes.sweep()
-            if edge is not None:
-                await edge.rooms.inventory.flush()
-
-    def _not_ready(self) -> str:
+    def _not_ready(self, catalog: SqliteCatalog) -> str:
         """Why what is cached cannot be served, "" when it can."""
+        if catalog.damaged:
+            return "the catalog is damaged: restart the node, the last sound copy takes over"
         blobs = self.settings.node.data_path / "blobs"
         return "" if os.access(blobs, os.R_OK | os.X_OK) else f"{blobs} cannot be read"
 

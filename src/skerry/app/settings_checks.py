@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import ssl
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,6 +96,30 @@ def read_password(source: SourceSettings) -> str:
 _ADDRESS = "write host:port, e.g. 127.0.0.1:5000"
 
 
+def bundle_trouble(field: str, path: str) -> Iterator[Problem]:
+    """A file of certificates that is trusted besides the system's."""
+    problems = list(file_trouble(field, path))
+    yield from problems
+    if path and not problems:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        except (OSError, ssl.SSLError):
+            step = "name a PEM file: -----BEGIN CERTIFICATE----- and so on"
+            yield refused(field, path, "holds no certificate", step)
+
+
+def _pair(field: str, cert_file: str, key_file: str) -> Iterator[Problem]:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            cert_file, key_file, password=lambda: ""
+        )
+    except (OSError, ssl.SSLError) as error:
+        mismatch = getattr(error, "reason", "") == "KEY_VALUES_MISMATCH"
+        reason = f"does not belong to {key_file}" if mismatch else f"and {key_file} are no pair"
+        step = "name PEM files, the chain with the node's own certificate first, the key unlocked"
+        yield refused(field, cert_file, reason, step)
+
+
 def _mode(path: str) -> int:
     return stat.S_IMODE(os.stat(path).st_mode)
 
@@ -141,8 +166,13 @@ def _doors(doors: DoorSettings, *, edge: bool) -> Iterator[Problem]:
         missing = "key_file" if doors.cert_file else "cert_file"
         reason = "a certificate and its key are needed together"
         yield refused(f"doors.{missing}", "", reason, "set both or none")
-    yield from file_trouble("doors.cert_file", doors.cert_file)
-    yield from file_trouble("doors.key_file", doors.key_file)
+    problems = [
+        *file_trouble("doors.cert_file", doors.cert_file),
+        *file_trouble("doors.key_file", doors.key_file),
+    ]
+    yield from problems
+    if doors.cert_file and doors.key_file and not problems:
+        yield from _pair("doors.cert_file", doors.cert_file, doors.key_file)
 
 
 def _store(store: StoreSettings) -> Iterator[Problem]:
@@ -252,7 +282,7 @@ def _source(here: str, source: SourceSettings) -> Iterator[Problem]:
             step = "write a host such as cdn.example.com"
             yield refused(f"{here}.redirect_hosts[{index}]", host, "is not a host", step)
     yield from file_trouble(f"{here}.password_file", source.password_file)
-    yield from file_trouble(f"{here}.ca_file", source.ca_file)
+    yield from bundle_trouble(f"{here}.ca_file", source.ca_file)
     if source.proxy and urlsplit(source.proxy).scheme not in ("http", "https"):
         step = 'write http://host:port, or "" for none whatever the environment says'
         yield refused(f"{here}.proxy", source.proxy, "is not an HTTP proxy", step)
@@ -283,7 +313,7 @@ def _siblings(settings: Settings) -> Iterator[Problem]:
             yield refused(f"{at}.name", sibling.name, reason, "give each its own name")
         seen.add(sibling.name)
         yield from url_trouble(f"{at}.url", sibling.url, plain_http=sibling.plain_http)
-        yield from file_trouble(f"{at}.ca_file", sibling.ca_file)
+        yield from bundle_trouble(f"{at}.ca_file", sibling.ca_file)
 
 
 def _dns(settings: Settings) -> Iterator[Problem]:

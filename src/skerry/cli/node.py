@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import platform
 import signal
@@ -20,15 +21,28 @@ import typer
 from skerry import __version__
 from skerry.app.settings import Settings, split_address
 from skerry.app.settings_checks import warnings
-from skerry.app.settings_errors import Problem, SettingsError
+from skerry.app.settings_errors import SettingsError
 from skerry.app.settings_load import load, settings_file
 from skerry.app.settings_render import to_plain, to_toml
+from skerry.base.errors import Party, SkerryError
 from skerry.base.units import format_bytes, format_seconds, parse_seconds
 from skerry.cli.logs import log_to_stderr
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, Overrides, connect, overrides_of
 from skerry.cli.screen import Exit, ago, err, out, plain, print_json
 from skerry.registry.operations import SourceStatus, Status
 from skerry.telemetry.events import Event
+
+_log = logging.getLogger("skerry.node")
+
+
+class CannotStart(SkerryError):
+    """The settings are good, the machine is not ready: the same start may succeed later.
+
+    Its exit code is not that of wrong settings, so that a supervisor tries again: after a power
+    cut an address or a disk may come a minute late.
+    """
+
+    party = Party.NODE
 
 
 class EventList(msgspec.Struct, frozen=True):
@@ -57,17 +71,22 @@ def up(
     settings = load(config, os.environ, chosen)
     for warning in warnings(settings):
         err().print(f"[yellow]note:[/] {plain(warning)}")
-    check_doors_free(settings)
     import uvloop
 
     log_to_stderr()
-    uvloop.run(_serve(settings))
+    try:
+        check_doors_free(settings)
+        uvloop.run(_serve(settings))
+    except SettingsError:
+        raise
+    except SkerryError as error:
+        raise CannotStart(error.what, next_step=error.next_step) from error
 
 
 async def _serve(settings: Settings) -> None:
     """Runs the node until SIGTERM or SIGINT."""
     # The node's rooms take longer to load than all the rest: other commands need not wait.
-    from skerry.app.node import Node
+    from skerry.app.node import DRAIN_SECONDS, Node
 
     stopping = asyncio.Event()
     # Whoever started us may have held them back, and we inherit that.
@@ -80,13 +99,16 @@ async def _serve(settings: Settings) -> None:
         ports = {"registry": node.registry_port, "edge": node.edge_port, "admin": node.admin_port}
         greet(settings, ports)
         await stopping.wait()
+        sending = node.registry_door.statistics().sending if node.registry_door else 0
+        _log.info("stopping: %d answers are on their way, for %g s", sending, DRAIN_SECONDS)
     finally:
         await node.stop()
+    _log.info("stopped")
 
 
 def check_doors_free(settings: Settings) -> None:
-    """Raises SettingsError when a door cannot be opened here."""
-    problems: list[Problem] = []
+    """Raises CannotStart when a door cannot be opened here and now."""
+    problems: list[str] = []
     for name in ("registry", "edge", "admin") if settings.sites else ("registry", "admin"):
         address: str = getattr(settings.doors, name)
         host, port = split_address(address)
@@ -99,9 +121,9 @@ def check_doors_free(settings: Settings) -> None:
                 probe.bind(place)
         except OSError as error:
             reason, step = _door_trouble(error, name)
-            problems.append(Problem(f"doors.{name}", address, reason, step))
+            problems.append(f"doors.{name} = {address}: {reason}; {step}")
     if problems:
-        raise SettingsError(problems)
+        raise CannotStart("\n".join(problems))
 
 
 def _door_trouble(error: OSError, name: str) -> tuple[str, str]:

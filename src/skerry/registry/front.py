@@ -48,6 +48,7 @@ from skerry.wire.message import Answer, Headers, Hot, Request
 _log = logging.getLogger("skerry.registry")
 _JSON = Headers((("Content-Type", "application/json"),))
 _VERSION = ("Docker-Distribution-Api-Version", "registry/2.0")
+LOGGED_MAX, LOG_AGAIN_SECONDS = 256, 60.0
 ANNOTATION_BYTES = 256
 """What writing one takes, roughly."""
 STALE_LIST = ("Warning", '110 - "Response is Stale"')
@@ -84,6 +85,7 @@ class Front:
         self._node_id = node_id
         self._clock = clock
         self._patience = patience
+        self._logged: dict[str, float] = {}
 
     async def __call__(self, request: Request) -> Answer:
         began = self._clock.monotonic()
@@ -96,9 +98,19 @@ class Front:
         except SkerryError as error:
             answer, outcome = _refusal(error, kind)
             if outcome is Outcome.FAILED:
-                _log.error("%s %s failed: %s", request.method, kind, error)
+                self._log_once(f"{request.method} {kind} failed: {error}")
         self.meters.answered(kind, outcome, self._clock.monotonic() - began)
         return answer
+
+    def _log_once(self, line: str) -> None:
+        """The same line again within a minute says nothing new, and may come a thousand times."""
+        now = self._clock.monotonic()
+        if now < self._logged.get(line, 0.0):
+            return
+        if len(self._logged) >= LOGGED_MAX:
+            self._logged.clear()
+        self._logged[line] = now + LOG_AGAIN_SECONDS
+        _log.error("%s", line)
 
     async def _route(
         self, request: Request, target: BaseTarget | CatalogTarget | NamedTarget

@@ -98,15 +98,18 @@ class Spool(Protocol):
         spool to be aborted by its writer.
         """
 
-    async def commit(self, digest: Digest | None) -> Digest:
+    async def commit(
+        self, digest: Digest | None, *, when_proven: Callable[[], None] | None = None
+    ) -> Digest:
         """Proves length and digest, lets followers have the end, makes it durable and visible.
 
         None: nobody knows what the bytes are called. Only an announced length can be proven, and
         they are named by their sha256. Returns the name.
 
-        Order: prove, release followers, fsync, rename, fsync of the folder. Returns when the
-        blob is durable. Raises DigestMismatch (followers are aborted, the bytes are gone) or
-        StoreFull (followers got everything, nothing is kept). A blob already there is success.
+        Order: prove, release followers and call `when_proven`, fsync, rename, fsync of the folder.
+        Returns when the blob is durable. Raises DigestMismatch (followers are aborted, the bytes
+        are gone) or StoreFull (followers got everything, nothing is kept). A blob already there
+        is success.
         """
 
     async def abort(self, error: Exception) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from skerry.base.clock import Clock
 from skerry.base.digest import Digest, digest_of, new_hasher
@@ -111,7 +111,9 @@ class MemorySpool:
         self._hasher.update(chunk)
         self.growth.received(total)
 
-    async def commit(self, digest: Digest | None) -> Digest:
+    async def commit(
+        self, digest: Digest | None, *, when_proven: Callable[[], None] | None = None
+    ) -> Digest:
         self._raise_fault()
         try:
             self.digest = found = self._prove(digest)
@@ -119,6 +121,8 @@ class MemorySpool:
             await self.abort(error)
             raise
         self.growth.finish(self.received_bytes)
+        if when_proven is not None:
+            when_proven()
         await asyncio.sleep(0)  # a crash here loses the blob though followers had all of it
         try:
             self._raise_fault()

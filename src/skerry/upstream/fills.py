@@ -389,7 +389,7 @@ class Fills:
         self._queued[key.authority] -= 1
         if self._joinable.get(key, (None,))[0] is flight:
             del self._joinable[key]
-        stored = flight.proven and flight.not_kept is None
+        stored = flight.proven and flight.not_kept is None and flight.error is None
         if stored:
             self._counts["stored"] += 1
         elif not flight.proven:

@@ -248,7 +248,7 @@ class Flight:
     async def _commit(self) -> core.Event:
         assert self._sink is not None  # noqa: S101
         try:
-            self._digest = await self._sink.commit(self._digest)
+            self._digest = await self._sink.commit(self._digest, when_proven=self._show_end)
         except DigestMismatch as error:
             self._sink, self._failure = None, error
             return core.Mismatched()
@@ -258,8 +258,12 @@ class Flight:
         except (StoreError, SpoolAborted) as error:
             return self._unwritable(error)
         self._sink = None
-        self.proven = True
         return core.Proven()
+
+    def _show_end(self) -> None:
+        """Readers may have all of it now; only keeping it may still fail."""
+        self.proven = True
+        self._beat()
 
     def _unwritable(self, error: StoreError | SpoolAborted) -> core.Event:
         self._failure = error

@@ -32,6 +32,7 @@ class Intake:
         self._held_bytes = 0
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
+        self._begun = False
         self._ended = False
         self._error: Exception | None = None
         self._task: asyncio.Task[None] | None = None
@@ -46,16 +47,22 @@ class Intake:
         while not self._chunks and not self._ended:
             self._changed.clear()
             await self._changed.wait()
-        await self._gather()
+        if self._begun:
+            await self._gather()
+        self._begun = True
         if not self._chunks:
             if self._error is not None:
                 raise self._error
             return b""
-        batch = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        self._chunks.clear()
-        self._held_bytes = 0
+        taken = [self._chunks.popleft()]
+        size = len(taken[0])
+        while self._chunks and size + len(self._chunks[0]) <= BATCH_BYTES:
+            taken.append(self._chunks.popleft())
+            size += len(taken[-1])
+        self._held_bytes -= size
         self._room.set()
-        return batch
+        # Only small pieces are joined: a large one is a batch, and copying it costs.
+        return taken[0] if len(taken) == 1 else b"".join(taken)
 
     async def close(self) -> None:
         """Stops reading. Nothing is left of it afterwards, also when the caller is cancelled."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from skerry.base.digest import Digest, new_hasher
 from skerry.store.ports import HELD_BACK_BYTES, DigestMismatch, SpoolAborted
@@ -62,7 +62,9 @@ class Relay:
         self._held_bytes += len(chunk)
         self._changed.set()
 
-    async def commit(self, digest: Digest | None) -> Digest:
+    async def commit(
+        self, digest: Digest | None, *, when_proven: Callable[[], None] | None = None
+    ) -> Digest:
         """Shows the end if the digest agrees, or nobody knows it; returns what it is.
 
         Raises DigestMismatch and aborts if it does not agree.
@@ -74,6 +76,8 @@ class Relay:
             raise error
         self._proven = True
         self._changed.set()
+        if when_proven is not None:
+            when_proven()
         return found
 
     async def abort(self, error: Exception) -> None:

@@ -31,7 +31,6 @@ class Reason(StrEnum):
     FIELD_NAME = "field_name"
     SPACE_BEFORE_COLON = "space_before_colon"
     FIELD_VALUE = "field_value"
-    BARE_LINE_END = "bare_line_end"
     LINE_FOLDING = "line_folding"
     HOST_MISSING = "host_missing"
     HOST_SEVERAL = "host_several"
@@ -64,7 +63,6 @@ RULES: dict[Reason, tuple[int, str]] = {
     Reason.FIELD_NAME: (400, "A header field's name is not a token, or imitates a framing field."),
     Reason.SPACE_BEFORE_COLON: (400, "There is whitespace before a header field's colon."),
     Reason.FIELD_VALUE: (400, "A header field's value holds a control character."),
-    Reason.BARE_LINE_END: (400, "A line of the head does not end with CR LF."),
     Reason.LINE_FOLDING: (400, "Obsolete line folding is not accepted."),
     # RFC 9112 section 3.2 and 3.2.2, RFC 9110 section 7.2
     Reason.HOST_MISSING: (400, "The request has no Host field."),
@@ -168,26 +166,6 @@ def refuse(head: Head, limits: Limits = DEFAULT_LIMITS) -> Refusal | None:
         or _path(head.target, limits)
     )
     return Refusal(reason) if reason is not None else None
-
-
-def refuse_raw(head: bytes) -> Refusal | None:
-    """Why raw bytes up to and including the empty line are refused (RFC 9112 sections 2.2, 5).
-
-    For servers that can show them; a parser that has already joined or split lines hides these.
-    """
-    if head.count(b"\n") != head.count(b"\r\n") or head.count(b"\r") != head.count(b"\r\n"):
-        return Refusal(Reason.BARE_LINE_END)
-    for line in head.split(b"\r\n")[1:]:
-        if line[:1] in (b" ", b"\t"):
-            return Refusal(Reason.LINE_FOLDING)
-        name, colon, value = line.partition(b":")
-        if colon and name.endswith((b" ", b"\t")):
-            return Refusal(Reason.SPACE_BEFORE_COLON)
-        if line and (not colon or not _TOKEN.match(name)):
-            return Refusal(Reason.FIELD_NAME)
-        if _BAD_VALUE.search(value):
-            return Refusal(Reason.FIELD_VALUE)
-    return None
 
 
 def mistaken_type(path: str, content_type: str | None) -> bool:
