@@ -7,8 +7,10 @@ describes every route.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import TypeVar
 
 import msgspec
@@ -19,13 +21,15 @@ from skerry.base.errors import BadInput, Party, SkerryError
 from skerry.base.reference import Reference
 from skerry.registry.operations import NotHeld, Operations
 from skerry.telemetry.metrics import Registry
-from skerry.wire.message import Answer, Headers, Request
+from skerry.wire.message import Answer, BodyAborted, Headers, Request
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 BODY_BYTES_MAX = 1 << 20
 IMAGES_MAX = 1000
+
+_log = logging.getLogger("skerry.admin")
 
 STATUS_OF = {Party.CLIENT: 400, Party.OPERATOR: 409, Party.UPSTREAM: 503, Party.NODE: 500}
 
@@ -147,6 +151,12 @@ class AdminDoor:
             return await route(request)
         except SkerryError as error:
             return failed(error)
+        except BodyAborted:
+            raise
+        except Exception:
+            _log.exception("%s %s failed", request.method, request.path)
+            step = "its log has the traceback; please report it"
+            return failure(500, Party.NODE, "the node has a fault of its own", step)
 
     # health and numbers
 
@@ -351,8 +361,9 @@ def _flag(request: Request, name: str) -> bool:
 
 
 def _absolute(path: str) -> str:
-    if not path.startswith("/") or "\0" in path:
+    if not path.startswith("/") or "\0" in path or not PurePosixPath(path).name:
         raise BadInput(
-            f"{path[:200]!r} is not an absolute path", next_step="write it from the root, /..."
+            f"{path[:200]!r} is not the absolute path of a file or folder",
+            next_step="write it from the root, /...",
         )
     return path

@@ -27,6 +27,10 @@ BYTES_MAX = 64 * 2**20
 """All companions of one image together: signatures and SBOMs are small. Anything larger is fetched
 when somebody asks for it, or a tiny image could make the node fetch gigabytes."""
 REFERRERS_MAX = 32
+TOLD_MAX, CAUSE_CHARS_MAX = 4, 800
+
+Missed = list[tuple[str, SkerryError]]
+"""What did not come, and why."""
 AGAIN_SECONDS = 900.0
 """Companions that came are not asked about again for so long; those that did not, at once."""
 ASKED_MAX = 10_000
@@ -68,39 +72,40 @@ class Companions:
             self._flights.start(key, lambda: self.fetch(repository, digest))
 
     async def fetch(self, repository: Repository, digest: Digest) -> None:
-        """Fetches all companions; one that cannot be had is an event and stops nothing."""
-        all_came = True
+        """Fetches all companions; what cannot be had is one event and stops nothing."""
+        missed: Missed = []
         try:
             await self._listings.tags(repository, now=True)
         except Absent:
             pass  # an upstream need not list tags
         except SkerryError as error:
-            all_came = self._missed(repository, digest, "tag list", error)
+            missed.append(("the tag list", error))
         try:
             found, _ = await self._listings.referrers(repository, digest, now=True)
         except SkerryError as error:
-            all_came = self._missed(repository, digest, "referrers", error)
+            missed.append(("the list of referrers", error))
             found = self._listings.known_referrers(repository, digest)
         companions = [descriptor.digest for descriptor in found[:REFERRERS_MAX]]
         for tag in companion_tags(digest):
             try:
                 meaning = await self._tags.fetch_if_there(repository, tag)
             except SkerryError as error:
-                all_came = self._missed(repository, digest, tag, error)
+                missed.append((tag, error))
                 continue
             companions += [meaning.digest] if meaning is not None else []
-        all_came &= await self._take(repository, companions, of=digest)
-        if all_came:
-            self._came[repository, digest] = self._clock.monotonic()
-            self._came.move_to_end((repository, digest))
-            if len(self._came) > ASKED_MAX:
-                self._came.popitem(last=False)
+        missed += await self._take(repository, companions)
+        if missed:
+            self._tell(repository, digest, missed)
+            return
+        self._came[repository, digest] = self._clock.monotonic()
+        self._came.move_to_end((repository, digest))
+        if len(self._came) > ASKED_MAX:
+            self._came.popitem(last=False)
 
-    async def _take(
-        self, repository: Repository, companions: Sequence[Digest], *, of: Digest
-    ) -> bool:
-        """Whether all of these are whole here now."""
-        all_came, left_bytes = True, BYTES_MAX
+    async def _take(self, repository: Repository, companions: Sequence[Digest]) -> Missed:
+        """Makes these whole here; which of them are not."""
+        missed: Missed = []
+        left_bytes = BYTES_MAX
         for digest in companions:
             try:
                 done = await self._wholeness.complete(
@@ -108,17 +113,17 @@ class Companions:
                 )
                 left_bytes -= done.fetched_bytes
             except SkerryError as error:
-                all_came = self._missed(repository, of, str(digest), error)
-        return all_came
+                missed.append((str(digest), error))
+        return missed
 
-    def _missed(
-        self, repository: Repository, digest: Digest, what: str, error: SkerryError
-    ) -> bool:
+    def _tell(self, repository: Repository, digest: Digest, missed: Missed) -> None:
+        whats = ", ".join(what for what, _ in missed[:TOLD_MAX])
+        more = f" and {len(missed) - TOLD_MAX} more" if len(missed) > TOLD_MAX else ""
+        reasons = "; ".join(dict.fromkeys(error.what for _, error in missed))
         self._events.emit(
             "companion.missing",
             f"{repository}@{digest}",
-            cause=f"{what}: {error.what}",
-            next_step="it is fetched after the next good check of the tag, or by `skerry warm`",
+            cause=f"{whats}{more}: {reasons}"[:CAUSE_CHARS_MAX],
+            next_step="they are fetched after the next good check of the tag, or by `skerry warm`",
             level=Level.WARNING,
         )
-        return False

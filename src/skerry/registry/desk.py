@@ -184,7 +184,8 @@ class Desk:
             warnings.append(f"{store.quarantine_count} blobs rotted: check the disk's health")
         half = sum(not row.whole for row in rows)
         if half:
-            warnings.append(f"{half} images are half here: `skerry ls --missing`, `skerry warm`")
+            what = "1 image is" if half == 1 else f"{half} images are"
+            warnings.append(f"{what} half here: `skerry ls --missing`, `skerry warm`")
         beside = [found for remote in self._parts.remotes.values() for found in _beside(remote)]
         warnings += dict.fromkeys(beside)
         return Status(

@@ -85,7 +85,7 @@ async def export_layout(
     Of an index the children that are here go out. Raises LayoutError when the path is taken or
     an image is not whole.
     """
-    roots = [(reference, _whole(digest, store, catalog)) for reference, digest in images]
+    roots = [(reference, _whole(reference, digest, store, catalog)) for reference, digest in images]
     part = path.with_name(f".{path.name}.part")
     digests: dict[Digest, None] = {}
     for _, manifest in roots:
@@ -259,13 +259,14 @@ async def _export_blob(sink: Sink, store: Store, digest: Digest) -> int:
         segment.close()
 
 
-def _whole(digest: Digest, store: Store, catalog: Catalog) -> Manifest:
+def _whole(reference: str, digest: Digest, store: Store, catalog: Catalog) -> Manifest:
     manifest = catalog.manifest(digest)
     found = completeness(digest, catalog.manifest, store.size_of)
     if manifest is None or not found.whole:
         lacking = ", ".join(str(item) for item in found.missing[:3])
         raise LayoutError(
-            f"{digest} is not whole here (missing {lacking})", next_step="warm it first"
+            f"{reference or digest} is not whole here (missing {lacking})",
+            next_step="warm it first",
         )
     return manifest
 

@@ -147,7 +147,7 @@ def open_source(path: Path) -> Source:
         return TarSource(path)
     except (OSError, tarfile.TarError) as error:
         raise LayoutError(
-            f"{path} cannot be read as an OCI layout ({error})",
+            f"{path} cannot be read as an OCI layout ({getattr(error, 'strerror', None) or error})",
             next_step="name a layout's folder or an uncompressed .tar of it",
         ) from error
 
