@@ -34,7 +34,7 @@ HARMLESS = frozenset({
 })  # fmt: skip
 """The only fields a request on the fast way may carry: no hot answer depends on another one."""
 
-PIPELINE_MAX = 256
+PIPELINE_MAX = 32
 """Requests waiting behind the one being answered; a connection with more is reset."""
 
 READ_BYTES_MAX = 256 << 10

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from skerry.aio.offload import off_loop
 from skerry.aio.single import SingleFlight
@@ -191,6 +192,7 @@ class Contents:
             lambda: remote.client.places(blob_fetch("GET", repository.name, digest)),
             size_bytes=size,
             keep=explicit or size is None or self._admits(str(digest), size),
+            admits=None if explicit or size is not None else partial(self._admits, str(digest)),
         )
 
     def is_filling(self, digest: Digest) -> bool:

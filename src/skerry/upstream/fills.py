@@ -20,14 +20,13 @@ from skerry.store.ports import NAMELESS, Store, StoreError
 from skerry.telemetry.events import Events, Level
 from skerry.telemetry.metrics import Registry
 from skerry.upstream.core.fill import SIZE_BYTES_MAX
-from skerry.upstream.flight import RETRY_AFTER_SECONDS, Flight, Places, TooLarge
+from skerry.upstream.flight import RETRY_AFTER_SECONDS, Admits, Flight, Places, TooLarge
 from skerry.upstream.ports import Cause, Trouble, Unavailable
 from skerry.wire.message import BodyAborted, Segment
 
 FILLS_MAX = 64
 """Fills in flight per authority; the rest wait. Per authority: a dead one slows no other (T25)."""
-QUEUED_MAX = 1024
-"""Fills per authority that wait or fly; more are refused at once: they would come too late."""
+QUEUED_MAX = 1024  # per authority, waiting or flying: any more would come too late
 PASS_THROUGH_SECONDS = 30.0
 """How long a content that could not be written is not tried to be kept again."""
 UNKEEPABLE_MAX = 1024
@@ -64,6 +63,7 @@ class Wish:
     places: Places
     size_bytes: int | None
     size_bytes_max: int
+    admits: Admits | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,23 +259,24 @@ class Fills:
         size_bytes: int | None = None,
         size_bytes_max: int = SIZE_BYTES_MAX,
         keep: bool = True,
+        admits: Admits | None = None,
     ) -> Fill:
         """Joins the fill of this content, or starts it.
 
         `places` are tried in order; a callable is asked when the fill's turn has come. Without a
         digest, whichever is opened must give the same representation as the first (by a strong
         validator), or raise TransportError: nobody could tell a mixture.
+        `admits` says whether a content should be kept whose length only a place tells.
         `size_bytes` is the length the asker knows for sure (a descriptor said it); more than
         `size_bytes_max` is never taken in. With `keep` false, or when the store has no room, the
         content passes through memory: see `Fill`. Raises TooLarge when the two contradict each
-        other (no place is to blame for that), Unavailable when too many wait for the authority,
-        and RuntimeError after the nursery has closed.
+        other (no place is to blame for that), Unavailable when too many wait.
         """
         if size_bytes is not None and size_bytes > size_bytes_max:
             raise TooLarge(
                 f"{key.digest or NAMELESS} is {size_bytes} bytes long, only {size_bytes_max} may be"
             )
-        wish = Wish(key, places, size_bytes, size_bytes_max)
+        wish = Wish(key, places, size_bytes, size_bytes_max, admits)
         flight, started_at = self._joinable.get(key, (None, 0.0))
         if flight is not None and not flight.ended and flight.relay is None:
             self._counts["joined"] += 1
@@ -295,6 +296,7 @@ class Fills:
             size_bytes=wish.size_bytes,
             size_bytes_max=wish.size_bytes_max,
             keep=keep,
+            admits=wish.admits,
             store=self._store,
             nursery=self._nursery,
             watch=self,

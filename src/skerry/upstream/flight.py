@@ -32,7 +32,11 @@ from skerry.upstream.relay import Relay
 
 RETRY_AFTER_SECONDS = 5
 
+ENDLESS_BYTES = 1 << 30
+"""A content of unknown length is asked about when it is this long, and each time it doubles."""
+
 Places = Sequence[Place] | Callable[[], Sequence[Place]]
+Admits = Callable[[int], bool]
 
 
 class FillFailed(SkerryError):
@@ -78,6 +82,7 @@ class Flight:
         size_bytes: int | None,
         size_bytes_max: int,
         keep: bool,
+        admits: Admits | None = None,
         store: Store,
         nursery: Nursery,
         watch: Watch,
@@ -95,6 +100,8 @@ class Flight:
         # Without a name nothing will prove the end: there is nothing to hold it back for.
         self._held_back_bytes = HELD_BACK_BYTES if digest is not None else 0
         self._keep = keep
+        self._admits = admits
+        self._look_at_bytes = ENDLESS_BYTES
         self._store = store
         self._nursery = nursery
         self._watch = watch
@@ -223,7 +230,8 @@ class Flight:
         why: StoreError = StoreFull(f"{self.called} is not to be kept here")
         named = self._digest is not None
         algorithm = NAMELESS_ALGORITHM if self._digest is None else self._digest.algorithm
-        if self._keep:
+        # Nobody but the place has said how long it is: that alone must not empty the store for it.
+        if self._keep and self._may_keep(size_bytes):
             try:
                 self._sink = self.spool = await self._store.begin(
                     size_bytes=size_bytes, algorithm=algorithm, named=named
@@ -243,7 +251,14 @@ class Flight:
             return self._unwritable(error)
         self.written_bytes += len(data)
         self._beat()
+        if self.spool is not None and self.written_bytes >= self._look_at_bytes:
+            self._look_at_bytes *= 2
+            if self.size_bytes is None and not self._may_keep(self.written_bytes):
+                return self._unwritable(StoreFull(f"{self.digest} does not end"))
         return None
+
+    def _may_keep(self, size_bytes: int | None) -> bool:
+        return self._admits is None or size_bytes is None or self._admits(size_bytes)
 
     async def _commit(self) -> core.Event:
         assert self._sink is not None  # noqa: S101
