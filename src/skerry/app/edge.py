@@ -14,26 +14,18 @@ from skerry.adapters.sqlite_purge_book import SqlitePurgeBook
 from skerry.adapters.sqlite_variants import SqliteVariants
 from skerry.app.edge_desk import EdgeDesk
 from skerry.app.node_key import ensure_key
+from skerry.app.outside import Outside
 from skerry.app.settings import Settings, SiteSettings
 from skerry.app.wiring import servers_of, sites_of
 from skerry.cdn.assembly import EdgeParts, EdgeRooms, assemble_edge
 from skerry.cdn.core.route import build
 from skerry.registry.assembly import Parts
-from skerry.upstream.measures import UpstreamMetrics
 from skerry.upstream.origin import OriginClient
-from skerry.upstream.ports import Exchange, Transport
+from skerry.upstream.ports import Exchange
 from skerry.upstream.sources import Upstream
 from skerry.wire.message import Headers
 
 EDGE_FILE = "edge.sqlite"
-
-
-@dataclass(frozen=True, slots=True)
-class Outside:
-    """The way to other machines, and what is counted on it; all rooms of a node share it."""
-
-    transport: Transport
-    metrics: UpstreamMetrics
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,11 @@ Decides nothing about what a purge means: that is `cdn.core.purge`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
 
-from skerry.app.node_key import NodeKey
 from skerry.base.errors import BadInput
 from skerry.cdn.core.key import CacheKey, NoKey, cache_key
 from skerry.cdn.core.purge import (
@@ -29,6 +28,9 @@ from skerry.cdn.core.route import Matched, RouteTable
 from skerry.cdn.ports import PurgeBook, RoutePolicy
 from skerry.registry.operations import SourceStatus, UpstreamStatus
 from skerry.upstream.gate import SourceStatistics
+
+if TYPE_CHECKING:
+    from skerry.app.node_key import NodeKey
 
 EXAMPLE = "https://www.example.org/media/film.mp4"
 

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from skerry import __version__
 from skerry.adapters.aiohttp_transport import AiohttpTransport
@@ -23,12 +24,11 @@ from skerry.aio.tasks import Nursery
 from skerry.app.admin import AdminDoor
 from skerry.app.admin_access import Access, ensure_token
 from skerry.app.descriptors import admin_limits, door_limits, raise_limit
-from skerry.app.edge import OpenEdge, Outside, open_edge
+from skerry.app.outside import Outside
 from skerry.app.settings import Settings, split_address
 from skerry.app.upkeep import Upkeep
 from skerry.app.wiring import name_table, own_platform, siblings_of, tag_windows, upstream_of
 from skerry.base.clock import Clock, SystemClock
-from skerry.cdn.inventory import SharedInventory
 from skerry.registry.assembly import Parts, Rules, assemble
 from skerry.registry.core.users import Users, parse_htpasswd
 from skerry.registry.desk import Desk
@@ -37,11 +37,15 @@ from skerry.registry.remote import Remote
 from skerry.store.core.admission import AdmissionPolicy, Verdict
 from skerry.store.ports import Inventory
 from skerry.store.service import Housekeeper, ScrubPolicy
+from skerry.store.shared_inventory import SharedInventory
 from skerry.telemetry.events import Events, Level
 from skerry.telemetry.metrics import Registry
 from skerry.upstream.client import UpstreamClient
 from skerry.upstream.fills import Fills
 from skerry.upstream.measures import UpstreamMetrics
+
+if TYPE_CHECKING:
+    from skerry.app.edge import OpenEdge
 
 DRAIN_SECONDS = 5.0
 
@@ -104,8 +108,11 @@ class Node:
         end(rooms.inventory.flush)
         end(rooms.pushes.close)
         owners: dict[str, Inventory] = {"registry": rooms.inventory}
-        edge = None
+        edge: OpenEdge | None = None
         if settings.sites:
+            # Late: a node without sites saves the time and the memory.
+            from skerry.app.edge import open_edge
+
             edge = open_edge(parts, outside, settings, ends=self._ends)
             owners["edge"] = edge.rooms.inventory
         end(nursery.close)

@@ -11,7 +11,7 @@ from skerry.base.digest import Digest
 from skerry.cdn.entries import Entries
 from skerry.cdn.ports import Entry, Origin, Variants
 from skerry.cdn.slicing import Slicing
-from skerry.store.ports import Group, Inventory
+from skerry.store.ports import Group
 
 
 class EdgeInventory:
@@ -64,35 +64,3 @@ class EdgeInventory:
     async def flush(self) -> None:
         """Writes noted uses; at upkeep and at the end."""
         await self._entries.flush()
-
-
-class SharedInventory:
-    """Several owners of one store as one. Group ids never collide: each owner's carry its mark."""
-
-    def __init__(self, owners: Mapping[str, Inventory]) -> None:
-        self._owners = owners
-
-    def groups(self) -> list[Group]:
-        return [
-            Group(
-                f"{mark}\n{group.id}",
-                group.members,
-                group.last_used,
-                pinned=group.pinned,
-                busy=group.busy,
-                refetchable=group.refetchable,
-            )
-            for mark, owner in self._owners.items()
-            for group in owner.groups()
-        ]
-
-    async def drop(self, group_ids: list[str]) -> None:
-        going: dict[str, list[str]] = {}
-        for group_id in group_ids:
-            mark, _, rest = group_id.partition("\n")
-            going.setdefault(mark, []).append(rest)
-        for mark, ids in going.items():
-            await self._owners[mark].drop(ids)
-
-    def still_wanted(self, digest: Digest) -> bool:
-        return any(owner.still_wanted(digest) for owner in self._owners.values())
