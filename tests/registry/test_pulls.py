@@ -141,6 +141,8 @@ async def test_head_tells_the_length_and_sends_nothing(world: World) -> None:
         answer = await world.get(path, method="HEAD")
         assert (answer.status, answer.body) == (200, b"")
         assert answer.headers.get("Content-Length") == str(len(data))
+        in_part = "bytes" if "/blobs/" in path else None
+        assert answer.headers.get("Accept-Ranges") == in_part, "said of what is sent in part only"
 
 
 async def test_content_named_by_sha512_is_served_by_that_name(world: World) -> None:

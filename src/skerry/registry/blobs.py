@@ -17,7 +17,7 @@ from skerry.registry.contents import Contents
 from skerry.registry.core.errors import Code, RegistryError
 from skerry.registry.patience import Patience
 from skerry.registry.ports import Repository
-from skerry.registry.replies import Outcome, content_fields
+from skerry.registry.replies import Outcome, blob_fields
 from skerry.store.ports import BlobMissing, Store, StoreError
 from skerry.upstream.ports import Absent
 from skerry.wire.message import Answer, Body, Request
@@ -85,7 +85,7 @@ class Blobs:
             return self._store.open(digest, part.start, part.size)
 
         if request.method == "HEAD":
-            fields = content_fields(repository, digest, "application/octet-stream", outcome)
+            fields = blob_fields(repository, digest, outcome)
             return Answer(200, fields.with_fields(("Content-Length", str(size)))), outcome
         part = _wanted(request, digest, size)
         return _content(request, repository, digest, size, part, body, outcome), outcome
@@ -101,7 +101,7 @@ class Blobs:
             return self._from_store(request, repository, digest, size, Outcome.MISS)
         if request.method != "HEAD":  # it went while the upstream was asked
             return await self._filled(request, repository, digest)
-        fields = content_fields(repository, digest, "application/octet-stream", Outcome.MISS)
+        fields = blob_fields(repository, digest, Outcome.MISS)
         if said is not None:
             fields = fields.with_fields(("Content-Length", str(said)))
         return Answer(200, fields), Outcome.MISS
@@ -116,7 +116,7 @@ class Blobs:
             self._nursery.start(self._contents.joined(repository, fill, digest), name="join")
             size = await fill.opened()
         if size is None:  # nobody says how long it is: sent in chunks, and never as a part
-            fields = content_fields(repository, digest, "application/octet-stream", outcome)
+            fields = blob_fields(repository, digest, outcome)
             return Answer(200, fields, fill.stream()), outcome
 
         def body(part: ByteRange) -> Body:
@@ -181,7 +181,7 @@ def _content(
     body: Callable[[ByteRange], Body],
     outcome: Outcome,
 ) -> Answer:
-    fields = content_fields(repository, digest, "application/octet-stream", outcome)
+    fields = blob_fields(repository, digest, outcome)
     if isinstance(part, Unsatisfiable):
         raise RegistryError(
             Code.RANGE_INVALID,

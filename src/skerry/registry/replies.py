@@ -46,7 +46,6 @@ def content_fields(
         ("Content-Type", media_type),
         ("Docker-Content-Digest", str(digest)),
         ("ETag", f'"{digest}"'),
-        ("Accept-Ranges", "bytes"),
         ("X-Content-Type-Options", "nosniff"),
     ]
     if repository.upstream:
@@ -54,6 +53,12 @@ def content_fields(
     if outcome in _CACHE_STATUS:
         fields.append(("Cache-Status", _CACHE_STATUS[outcome]))
     return Headers(fields)
+
+
+def blob_fields(repository: Repository, digest: Digest, outcome: Outcome) -> Headers:
+    """The fields of a blob, which unlike a manifest is also sent in part."""
+    fields = content_fields(repository, digest, "application/octet-stream", outcome)
+    return fields.with_fields(("Accept-Ranges", "bytes"))
 
 
 def still_fetching(repository: Repository, what: str) -> RegistryError:
