@@ -6,8 +6,8 @@ set -euo pipefail
 
 packages=(docker-registry skopeo buildah podman runc crun containerd umoci conmon catatonit
     netavark aardvark-dns fuse-overlayfs iptables nftables iproute2 busybox-static nginx-light
-    wrk dnsutils curl openssl)
-services=(docker-registry nginx containerd podman)
+    wrk dnsutils curl openssl varnish squid trafficserver ffmpeg swupdate rauc)
+services=(docker-registry nginx containerd podman varnish varnishncsa squid trafficserver swupdate rauc)
 
 find_missing() {
     missing=()

@@ -28,7 +28,7 @@ from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
 from skerry.upstream.fills import Fills
 from skerry.upstream.ports import Cause, Exchange, TransportError, Trouble, Unavailable
-from skerry.wire.message import Answer, Headers, Request
+from skerry.wire.message import Answer, Headers, Interim, Request
 
 PUBLIC = RoutePolicy(data_class=DataClass.PUBLIC)
 ANY_METHOD = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"})
@@ -72,6 +72,9 @@ class FakeExchange:
                 raise TransportError(Trouble.CUT, "was cut")
             yield self.body[start : start + 65536]
 
+    def switched(self) -> None:
+        return None
+
     async def close(self) -> None:
         self.closed = True
 
@@ -102,7 +105,12 @@ class FakeOrigin:
     status: int = 0
 
     async def send(
-        self, method: str, target: str, headers: Headers, body: AsyncIterator[bytes] | None = None
+        self,
+        method: str,
+        target: str,
+        headers: Headers,
+        body: AsyncIterator[bytes] | None = None,
+        interim: Interim | None = None,
     ) -> Exchange:
         self.asked.append((method, target, headers))
         if body is not None:

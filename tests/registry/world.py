@@ -28,7 +28,7 @@ from skerry.upstream.fills import Fills
 from skerry.upstream.measures import UpstreamMetrics
 from skerry.upstream.ports import Dial, Exchange, TransportError, Trouble
 from skerry.upstream.sources import Source, SourceKind, Upstream
-from skerry.wire.message import Answer, Headers, Request
+from skerry.wire.message import Answer, Headers, Interim, Request
 
 WINDOW_SECONDS = 60.0
 
@@ -49,6 +49,9 @@ class FakeExchange:
             if start and self._rest is not None:
                 await self._rest.wait()
             yield self._body[start : start + 65536]
+
+    def switched(self) -> None:
+        return None
 
     async def close(self) -> None:
         pass
@@ -101,7 +104,13 @@ class FakeUpstream:
         self.tags[name].remove(tag)
 
     async def send(
-        self, method: str, url: str, headers: Headers, dial: Dial, body: bytes = b""
+        self,
+        method: str,
+        url: str,
+        headers: Headers,
+        dial: Dial,
+        body: bytes = b"",
+        interim: Interim | None = None,
     ) -> Exchange:
         path = "/" + url.split("://", 1)[1].split("/", 1)[1].partition("?")[0]
         self.asked.append(f"{method} {path}")
@@ -162,7 +171,13 @@ class ByHost:
         self._hosts = hosts
 
     async def send(
-        self, method: str, url: str, headers: Headers, dial: Dial, body: bytes = b""
+        self,
+        method: str,
+        url: str,
+        headers: Headers,
+        dial: Dial,
+        body: bytes = b"",
+        interim: Interim | None = None,
     ) -> Exchange:
         host = url.split("://", 1)[1].partition("/")[0]
         return await self._hosts[host].send(method, url, headers, dial, body)

@@ -29,7 +29,7 @@ from skerry.adapters.proxies import proxy_for
 from skerry.adapters.resolver import GuardedResolver, NameResolver
 from skerry.upstream.core.guard import Origin, host_of, literal, may_dial, origin_of
 from skerry.upstream.ports import Dial, Exchange, TransportError, Trouble
-from skerry.wire.message import Headers
+from skerry.wire.message import Duplex, Headers, Interim
 
 READ_BUFFER_BYTES = 128 * 1024
 """Per body, twice as much at most; a long one of known length is then read past it."""
@@ -69,6 +69,7 @@ class AiohttpTransport:
         headers: Headers,
         dial: Dial,
         body: bytes | AsyncIterator[bytes] = b"",
+        interim: Interim | None = None,
     ) -> Exchange:
         """Raises TransportError, and what a body that is an iterator raises."""
         origin = origin_of(url)
@@ -252,6 +253,10 @@ class AiohttpExchange:
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as sent. Raises TransportError STALL, CUT, PROTOCOL."""
         return self
+
+    def switched(self) -> Duplex | None:
+        """None: see `Exchange`."""
+        return None
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self

@@ -23,7 +23,7 @@ from skerry.registry.assembly import Parts
 from skerry.upstream.origin import OriginClient
 from skerry.upstream.ports import Exchange
 from skerry.upstream.sources import Upstream
-from skerry.wire.message import Headers
+from skerry.wire.message import Headers, Interim
 
 EDGE_FILE = "edge.sqlite"
 
@@ -95,10 +95,15 @@ class OwnHost:
         return self._origin.name
 
     async def send(
-        self, method: str, target: str, headers: Headers, body: AsyncIterator[bytes] | None = None
+        self,
+        method: str,
+        target: str,
+        headers: Headers,
+        body: AsyncIterator[bytes] | None = None,
+        interim: Interim | None = None,
     ) -> Exchange:
         """See `Origin`."""
-        return await self._origin.send(method, target, headers.without("Host"), body)
+        return await self._origin.send(method, target, headers.without("Host"), body, interim)
 
     def reachable(self) -> bool:
         """See `Origin`."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from skerry.base.digest import Digest
 from skerry.base.errors import Party, SkerryError
 from skerry.upstream.ports import Exchange
-from skerry.wire.message import Headers
+from skerry.wire.message import Headers, Interim
 
 if TYPE_CHECKING:  # the cores below import the values above
     from skerry.cdn.core.key import CacheKey
@@ -175,11 +175,17 @@ class Origin(Protocol):
     def name(self) -> str: ...
 
     async def send(
-        self, method: str, target: str, headers: Headers, body: AsyncIterator[bytes] | None = None
+        self,
+        method: str,
+        target: str,
+        headers: Headers,
+        body: AsyncIterator[bytes] | None = None,
+        interim: Interim | None = None,
     ) -> Exchange:
         """The answer's head, whatever its status; `target` is path and query as sent.
 
-        A request with a body is tried once. Raises Unavailable.
+        A request with a body is tried once. `interim` takes 1xx answers on the way. Raises
+        Unavailable.
         """
 
     def reachable(self) -> bool:

@@ -39,6 +39,9 @@ class AsSent:
     def chunks(self) -> AsyncIterator[bytes]:
         return self._exchange.chunks()
 
+    def switched(self) -> None:
+        return None
+
     async def close(self) -> None:
         await self._exchange.close()
 

@@ -11,7 +11,7 @@ from skerry.base.clock import Clock
 from skerry.upstream.core import limits
 from skerry.upstream.gate import Gate, Lease
 from skerry.upstream.ports import Exchange, TransportError, Trouble
-from skerry.wire.message import Headers
+from skerry.wire.message import Duplex, Headers
 
 DRIP_WINDOW_STALLS = 3
 """A trickle is looked for over this many stall timeouts."""
@@ -52,6 +52,10 @@ class Metered:
     def chunks(self) -> AsyncIterator[bytes]:
         """The body. Raises TransportError STALL (a trickle too) or CUT, and then closes itself."""
         return _Chunks(self, self._gate, self._lease, self._clock, self._exchange.chunks())
+
+    def switched(self) -> Duplex | None:
+        """See `Exchange`. The lease goes when this is closed, not with the connection."""
+        return self._exchange.switched()
 
     async def fail(self, trouble: Trouble, what: str) -> None:
         """Tells the gate that the head was no good after all, and closes."""

@@ -29,7 +29,7 @@ from skerry.upstream.ports import (
     Unavailable,
 )
 from skerry.upstream.sources import Source, Upstream
-from skerry.wire.message import NO_HEADERS, Headers
+from skerry.wire.message import NO_HEADERS, Headers, Interim
 
 RETRY_AFTER_SECONDS = 5
 EVENT_STREAM_STALL_SECONDS = 300.0
@@ -108,8 +108,9 @@ class OriginClient:
         target: str,
         headers: Headers = NO_HEADERS,
         body: AsyncIterator[bytes] | None = None,
+        interim: Interim | None = None,
     ) -> Metered:
-        """The head of the first answer, whatever its status; interim answers are passed over.
+        """The head of the first answer, whatever its status; `interim` takes those before it.
 
         `target` is path and query as sent; `Host` in `headers` is the server's own unless given.
         The next server is asked only when that cannot do the thing twice: nothing of the body was
@@ -126,7 +127,7 @@ class OriginClient:
                 # Before the gate: what a client makes up must not speak against a server.
                 raise BadTarget("the target is no path that can be asked for")
             try:
-                return await self._send(gate, method, url, headers, outgoing)
+                return await self._send(gate, method, url, headers, outgoing, interim)
             except TransportError as error:
                 causes.append(Cause(gate.source.name, error.trouble, error.what))
                 if not _may_go_on(method, error.trouble, outgoing):
@@ -154,7 +155,13 @@ class OriginClient:
         )
 
     async def _send(
-        self, gate: Gate, method: str, url: str, headers: Headers, body: _Outgoing | None
+        self,
+        gate: Gate,
+        method: str,
+        url: str,
+        headers: Headers,
+        body: _Outgoing | None,
+        interim: Interim | None,
     ) -> Metered:
         source = _patient(gate.source) if _wants_events(headers) else gate.source
         dial = source.content_dial
@@ -163,7 +170,7 @@ class OriginClient:
             asked_at = self._clock.monotonic()
             # The transport can neither wait for 100 nor switch protocols; it frames bodies itself.
             sent = headers.without("Expect", "Upgrade", "Transfer-Encoding")
-            exchange = await self._transport.send(method, url, sent, dial, body or b"")
+            exchange = await self._transport.send(method, url, sent, dial, body or b"", interim)
             if exchange.status == 101:
                 await exchange.close()
                 raise TransportError(Trouble.PROTOCOL, "switched protocols unasked")

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from skerry.base.errors import Party, SkerryError
-from skerry.wire.message import NO_HEADERS, Headers
+from skerry.wire.message import NO_HEADERS, Duplex, Headers, Interim
 
 
 class Trouble(StrEnum):
@@ -130,6 +130,9 @@ class Exchange(Protocol):
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as sent (no content coding undone). Raises TransportError (STALL, CUT)."""
 
+    def switched(self) -> Duplex | None:
+        """The connection after a 101; None for every other answer. Closing is its user's."""
+
     async def close(self) -> None:
         """Lets the connection go; may be called twice."""
 
@@ -167,12 +170,15 @@ class Transport(Protocol):
         headers: Headers,
         dial: Dial,
         body: bytes | AsyncIterator[bytes] = b"",
+        interim: Interim | None = None,
     ) -> Exchange:
         """Raises TransportError, and whatever a body that is an iterator raises.
 
         Such a body is sent as it comes, by the `Content-Length` in `headers` or in chunks, and
         never twice. While its next chunk is awaited nothing is bounded here; the destination has
         `stall_seconds` to take each, and `first_byte_seconds` to answer after the last.
+        `interim` takes the 1xx answers before the final one, 100 and 101 apart. A 101 is an answer
+        only to a request with `Upgrade` and `Connection: upgrade` in `headers`, PROTOCOL else.
         """
 
     async def close(self) -> None: ...

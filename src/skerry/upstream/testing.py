@@ -181,6 +181,9 @@ class ScriptedExchange:
     def chunks(self) -> AsyncIterator[bytes]:
         return self._place.pieces(self._act, self._body, self._start)
 
+    def switched(self) -> None:
+        return None
+
     async def close(self) -> None:
         if not self._closed:
             self._closed = True

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from skerry.upstream.core.guard import literal, may_dial, origin_of
 from skerry.upstream.ports import Dial, TransportError, Trouble
-from skerry.wire.message import Headers
+from skerry.wire.message import Duplex, Headers, Interim
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,7 @@ class MemoryTransport:
         headers: Headers,
         dial: Dial,
         body: bytes | AsyncIterator[bytes] = b"",
+        interim: Interim | None = None,
     ) -> MemoryExchange:
         """Raises TransportError. A body is taken whole before the script is looked at."""
         origin = origin_of(url)
@@ -159,6 +160,9 @@ class MemoryExchange:
 
     def chunks(self) -> AsyncIterator[bytes]:
         return self
+
+    def switched(self) -> Duplex | None:
+        return None
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self

@@ -6,7 +6,7 @@ knows a server framework, and the server adapter knows none of them. RFC 9110.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import parse_qsl
@@ -81,6 +81,7 @@ class Request:
         body: the body's chunks; may be iterated once.
         client: the peer's address, "" when unknown. Never an identity (NAT, requirements L1).
         scheme: http or https.
+        interim: takes answers before the final one; None where the client cannot have them.
     """
 
     method: str
@@ -91,6 +92,7 @@ class Request:
     body: AsyncIterator[bytes] = field(default_factory=no_body)
     client: str = ""
     scheme: str = "http"
+    interim: Interim | None = None
 
     def query_value(self, name: str) -> str | None:
         """The first value of a query parameter, decoded."""
@@ -134,6 +136,42 @@ class Segment(Protocol):
 
 Body = bytes | Segment | AsyncIterator[bytes]
 
+Interim = Callable[[int, Headers], None]
+"""Takes an interim answer (1xx but 100 and 101) on its way to a client; never blocks."""
+
+
+class Duplex(Protocol):
+    """A connection whose bytes belong to another protocol after a 101 (RFC 9110 section 7.8)."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """What the other side sends, until it ends its half."""
+
+    async def write(self, data: bytes) -> None:
+        """Sends; waits while the other side does not read. Raises BodyAborted once it is gone."""
+
+    async def finish(self) -> None:
+        """Ends this side's half; what the other side still sends can be read."""
+
+    async def close(self) -> None:
+        """Lets the connection go; may be called twice."""
+
+
+Tunnel = Callable[[Duplex], Awaitable[None]]
+"""Speaks the other protocol with the client until it returns; then the connection closes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aging:
+    """The numbers of an answer's head that follow the clock while it is repeated.
+
+    `Age` rises and `ttl=` in Cache-Status falls by one a second (RFC 9111 section 5.1, RFC 9211
+    section 2.4). All in seconds; `at` is on the monotonic clock, when the other two were true.
+    """
+
+    at: float
+    age_seconds: float
+    ttl_seconds: float
+
 
 @dataclass(frozen=True, slots=True)
 class Hot:
@@ -142,10 +180,14 @@ class Hot:
     Attributes:
         valid_until: on the monotonic clock, seconds.
         hit: called at each use, counts it; must not block.
+        about: what the answer was made of, "" for nothing that is forgotten by itself.
+        aging: the numbers in the head that follow the clock; None when none do.
     """
 
     valid_until: float
     hit: Callable[[], None]
+    about: str = ""
+    aging: Aging | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +196,14 @@ class Answer:
 
     `Content-Length` is set by the server from a body of known length unless given (HEAD gives
     it). `hot` may be set only for a 200 to GET or HEAD whose bytes depend on nothing but method,
-    authority, target, `Accept` and time.
+    authority, target, `Accept` and time. `tunnel` comes with a 101 alone.
     """
 
     status: int
     headers: Headers = NO_HEADERS
     body: Body = b""
     hot: Hot | None = None
+    tunnel: Tunnel | None = None
 
 
 class Handler(Protocol):
