@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import cached, cold, still
+from bench import cached, cold, edge_large, still
 from bench.figures import Better, Figure, keep
 from bench.machine import LOAD
 from bench.stage import Stage
@@ -30,6 +30,7 @@ MEASURES: dict[str, Measure] = {
     "shaped": cold.pulls_over_a_link,
     "bytes": cold.upstream_bytes,
     "crowd": cold.crowd,
+    "large": edge_large.large,
     "start": still.start,
     "idle": still.idle,
 }

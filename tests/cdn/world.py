@@ -28,7 +28,7 @@ from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
 from skerry.upstream.fills import Fills
 from skerry.upstream.ports import Cause, Exchange, TransportError, Trouble, Unavailable
-from skerry.wire.message import Answer, Headers, Interim, Request
+from skerry.wire.message import Answer, Headers, Interim, Piece, Request
 
 PUBLIC = RoutePolicy(data_class=DataClass.PUBLIC)
 ANY_METHOD = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"})
@@ -268,9 +268,13 @@ async def body_of(answer: Answer) -> bytes:
         return body
     if isinstance(body, AsyncIterator):
         try:
-            return b"".join([chunk async for chunk in body])
+            return b"".join([await _bytes_of(piece) async for piece in body])
         finally:
             closing = getattr(body, "aclose", None)
             if closing is not None:
                 await closing()
     return await read_segment(body)
+
+
+async def _bytes_of(piece: Piece) -> bytes:
+    return piece if isinstance(piece, bytes) else await read_segment(piece)

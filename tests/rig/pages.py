@@ -31,18 +31,38 @@ class Seen:
 
 
 @dataclass
-class Pages:
-    """nginx, the node and what visitors see of them."""
+class Visitor:
+    """A node with a site, and curl before it."""
 
     rig: Rig
-    root: Path
-    origin: Service
     node: NodeProcess
 
     @property
     def url(self) -> str:
         """The site as visitors write it."""
         return f"http://{HOST}:{self.node.edge.rpartition(':')[2]}"
+
+    @property
+    def resolve(self) -> list[str]:
+        """The options that let curl find the site at the node."""
+        port = self.node.edge.rpartition(":")[2]
+        return ["--resolve", f"{HOST}:{port}:127.0.0.1"]
+
+    def curl(self, path: str, *options: str) -> Seen:
+        """One call of curl that resolves the site's name to the node."""
+        place = self.rig.place("curl")
+        argv = [need("curl"), "-s", "-S", "--max-time", "20", "-D", str(place / "head")]
+        argv += [*self.resolve, *options, f"{self.url}{path}"]
+        body = subprocess.run(argv, check=True, capture_output=True, timeout=30).stdout
+        return _seen((place / "head").read_bytes().decode("latin-1"), body)
+
+
+@dataclass
+class Pages(Visitor):
+    """nginx, the node and what visitors see of them."""
+
+    root: Path
+    origin: Service
 
     def write(self, path: str, data: bytes) -> bytes:
         file = self.root / path.lstrip("/")
@@ -52,15 +72,6 @@ class Pages:
 
     def random(self, path: str, size_bytes: int, seed: int = 1) -> bytes:
         return self.write(path, Random(seed).randbytes(size_bytes))
-
-    def curl(self, path: str, *options: str) -> Seen:
-        """One call of curl that resolves the site's name to the node."""
-        place = self.rig.place("curl")
-        argv = [need("curl"), "-s", "-S", "--max-time", "20", "-D", str(place / "head")]
-        port = self.node.edge.rpartition(":")[2]
-        argv += ["--resolve", f"{HOST}:{port}:127.0.0.1", *options, f"{self.url}{path}"]
-        body = subprocess.run(argv, check=True, capture_output=True, timeout=30).stdout
-        return _seen((place / "head").read_bytes().decode("latin-1"), body)
 
     def logged(self, path: str) -> int:
         """How often the origin was asked for a path."""
@@ -96,7 +107,7 @@ def build(rig: Rig, *routes: dict[str, Setting], **more: Setting) -> Pages:
             }
         ]
     }
-    return Pages(rig, root, origin, rig.node(settings, name="rock"))
+    return Pages(rig, rig.node(settings, name="rock"), root, origin)
 
 
 def _nginx(rig: Rig, root: Path) -> Service:

@@ -227,10 +227,13 @@ class Outlet:
         elif isinstance(body, bytes):
             await self._send_chunk(cycle, body)
         elif isinstance(body, AsyncIterator):
-            async for chunk in body:
-                if until_close:
-                    cycle.expected_content_length = len(chunk)
-                await self._send_chunk(cycle, chunk)
+            async for piece in body:
+                if isinstance(piece, bytes):
+                    if until_close:
+                        cycle.expected_content_length = len(piece)
+                    await self._send_chunk(cycle, piece)
+                else:
+                    await self._send_part(cycle, piece)
         else:
             await self._send_segment(body)
         if ends_with_head or not isinstance(body, (bytes, AsyncIterator)):
@@ -241,6 +244,16 @@ class Outlet:
         if chunk:
             await cycle.send({"type": "http.response.body", "body": chunk, "more_body": True})
             self._count(len(chunk))
+
+    async def _send_part(self, cycle: RequestResponseCycle, segment: Segment) -> None:
+        """A segment among other pieces; whoever makes those says the length of all of them."""
+        try:
+            if segment.size_bytes > cycle.expected_content_length:  # 0 when none was announced
+                raise ValueError("a segment is longer than the rest of the Content-Length")
+            await self._send_segment(segment)
+            cycle.expected_content_length -= segment.size_bytes  # uvicorn has not seen them go by
+        finally:
+            segment.close()
 
     async def _send_segment(self, segment: Segment) -> None:
         position = segment.offset_bytes

@@ -6,13 +6,11 @@ Never chooses what to serve. RFC 9110 sections 13 to 15, RFC 9111 section 4.
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from random import Random
 
-from skerry.base.ranges import ByteRange, Unsatisfiable, parse_range
+from skerry.base.ranges import Unsatisfiable, parse_range
 from skerry.cdn.core import multipart
 from skerry.cdn.core.hops import end_to_end, with_via
 from skerry.cdn.core.status import (
@@ -31,9 +29,7 @@ from skerry.cdn.core.validation import (
 )
 from skerry.cdn.entries import Held
 from skerry.store.ports import Store
-from skerry.wire.message import Answer, Body, Headers, Request, Segment
-
-READ_BYTES = 256 * 1024
+from skerry.wire.message import Answer, Body, Headers, Piece, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +79,7 @@ class Answers:
         ranged = stored.status == 200 and if_range_holds(request.headers, current)
         asked = request.headers.get("Range") if ranged else None
         if asked is None or size is None:
-            return Answer(stored.status, fields, self._body(held, 0, size))
+            return self._whole(held, fields, stored.status, size)
         return self._ranged(held, fields, asked, size)
 
     def signed(self, fields: Headers, status: CacheStatus) -> Headers:
@@ -117,7 +113,8 @@ class Answers:
                 return Answer(416, kept.with_fields(*refused))
             case multipart.SendOne(part):
                 fields = fields.with_fields(("Content-Range", part.content_range))
-                return Answer(206, fields, self._body(held, part.start, part.size))
+                body = self._body(held, part.start, part.size)
+                return Answer(206, _with_length(fields, body, part.size), body)
             case multipart.SendSeveral(parts):
                 plan = multipart.plan_multipart(
                     parts,
@@ -129,7 +126,11 @@ class Answers:
                     ("Content-Length", str(plan.content_length)),
                 )
                 return Answer(206, fields, self._several(held, plan))
-        return Answer(200, fields, self._body(held, 0, size))
+        return self._whole(held, fields, 200, size)
+
+    def _whole(self, held: Held, fields: Headers, status: int, size: int | None) -> Answer:
+        body = self._body(held, 0, size)
+        return Answer(status, _with_length(fields, body, size), body)
 
     def _size(self, held: Held) -> int | None:
         if held.fill is not None and held.fill.size_bytes is not None:
@@ -145,37 +146,20 @@ class Answers:
             return b""
         return self._store.open(held.entry.digest, offset, size)
 
-    async def _several(self, held: Held, plan: multipart.Multipart) -> AsyncGenerator[bytes, None]:
+    async def _several(self, held: Held, plan: multipart.Multipart) -> AsyncGenerator[Piece, None]:
         for part in plan.parts:
             yield part.head
-            async for chunk in self._chunks(held, part.range):
-                yield chunk
+            body = self._body(held, part.range.start, part.range.size)
+            if not isinstance(body, AsyncIterator):
+                yield body
+                continue
+            async for piece in body:
+                yield piece
         yield plan.tail
 
-    async def _chunks(self, held: Held, part: ByteRange) -> AsyncGenerator[bytes, None]:
-        body = self._body(held, part.start, part.size)
-        if isinstance(body, bytes):
-            return
-        if isinstance(body, AsyncIterator):
-            async for chunk in body:
-                yield chunk
-            return
-        async for chunk in read_chunks(body):
-            yield chunk
 
-
-async def read_chunks(segment: Segment) -> AsyncGenerator[bytes, None]:
-    """What a segment gives, in pieces; closes it. Raises BodyAborted."""
-    position, stop = segment.offset_bytes, segment.offset_bytes + segment.size_bytes
-    try:
-        while position < stop:
-            end = min(await segment.readable(position), stop)
-            while position < end:
-                wanted = min(end - position, READ_BYTES)
-                chunk = await asyncio.to_thread(os.pread, segment.fileno(), wanted, position)
-                if not chunk:
-                    return
-                position += len(chunk)
-                yield chunk
-    finally:
-        segment.close()
+def _with_length(fields: Headers, body: Body, size: int | None) -> Headers:
+    """The length said where the body does not know it: clients resume and seek by it."""
+    if size is None or not isinstance(body, AsyncIterator):
+        return fields
+    return fields.with_fields(("Content-Length", str(size)))

@@ -21,9 +21,10 @@ from skerry.cdn.core.validation import if_range_holds, selected
 from skerry.cdn.entries import Held
 from skerry.cdn.fetches import Ask
 from skerry.cdn.measures import Served
-from skerry.cdn.slicing import Changed, Sliceable, Slicing
+from skerry.cdn.sliceable import Changed, Sliceable
+from skerry.cdn.slicing import Slicing
 from skerry.upstream.ports import Unavailable
-from skerry.wire.message import Answer
+from skerry.wire.message import Answer, Piece
 
 TRIES = 2
 """A representation that changes between two slices is begun anew once."""
@@ -98,11 +99,11 @@ class Ranged:
         spans: list[Span] = []
         if not isinstance(ranges, Unsatisfiable):
             spans = [Span(item.start, item.stop) for item in ranges or ()] or [Span(0, total)]
-        ready = plan_slices(known.sliced, spans).ready
+        ready = known.sliced.whole or plan_slices(known.sliced, spans).ready
         if spans:
             await self._slicing.first(ask, known, spans[0])
 
-        def read(offset: int, size: int | None) -> AsyncIterator[bytes]:
+        def read(offset: int, size: int | None) -> AsyncIterator[Piece]:
             stop = total if size is None else offset + size
             return self._slicing.body(ask, known, [Span(offset, stop)])
 

@@ -1,9 +1,9 @@
 """Large objects by slices: only what a range touches is fetched, once, and kept.
 
-Owns the objects that are open in slices, who waits for which slice, and the splitting of an
-origin's part into them. Never mixes two representations: one strong validator and one length for
-all, and another one drops them together (RFC 9110 section 14, RFC 9111 sections 3.3 and 3.4). The
-arithmetic is `core.slices`.
+Owns the objects that are open in slices, their opening and their bodies. Never mixes two
+representations: one strong validator and one length for all, and another one drops them together
+(RFC 9110 section 14, RFC 9111 sections 3.3 and 3.4). The arithmetic is `core.slices`, the fetching
+`slice_intake`.
 """
 
 from __future__ import annotations
@@ -11,25 +11,20 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from skerry.aio.single import SingleFlight
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
 from skerry.base.digest import Digest
-from skerry.base.errors import Party, SkerryError
-from skerry.cdn.answers import read_chunks
-from skerry.cdn.core.hops import forwarded_request
+from skerry.base.errors import SkerryError
 from skerry.cdn.core.key import CacheKey
-from skerry.cdn.core.parts import Part, PartFlaw, Span, read_part
+from skerry.cdn.core.parts import PartFlaw, Span, read_part
 from skerry.cdn.core.purge import surrogate_keys
 from skerry.cdn.core.reuse import ERRORS
 from skerry.cdn.core.slices import (
     REQUEST_BYTES_MAX,
-    Asking,
     Sliced,
-    accept,
     contained,
     first_request,
     plan_slices,
@@ -37,15 +32,15 @@ from skerry.cdn.core.slices import (
     touched,
 )
 from skerry.cdn.core.storing import refusal, stored_response
-from skerry.cdn.core.validation import CONDITIONS
 from skerry.cdn.entries import Entries, Held
 from skerry.cdn.fetches import ATTEMPTS, Ask
-from skerry.cdn.passing import Pieces
-from skerry.cdn.ports import EdgeUnusable, Entry, Variants
+from skerry.cdn.ports import Entry, Variants
 from skerry.cdn.purges import Mark, Purges
+from skerry.cdn.slice_intake import SliceIntake
+from skerry.cdn.sliceable import Sliceable
 from skerry.store.ports import Store
-from skerry.upstream.ports import Cause, Exchange, TransportError, Trouble, Unavailable
-from skerry.wire.message import BodyAborted, Headers
+from skerry.upstream.ports import Cause, TransportError, Trouble, Unavailable
+from skerry.wire.message import BodyAborted, Piece, Segment
 
 OBJECTS_MAX = 256
 """Objects open in memory; a closed one is read from the index again."""
@@ -53,22 +48,7 @@ UNSLICEABLE_MAX = 10_000
 UNSLICEABLE_SECONDS = 120.0
 RETRY_SECONDS = 5
 
-
-class Changed(SkerryError):
-    """The origin has another representation by now; what was here of the old one is dropped."""
-
-    party = Party.UPSTREAM
-
-
-class Sliceable:
-    """One object in slices, while somebody reads or fills it."""
-
-    def __init__(self, held: Held, sliced: Sliced, digests: dict[int, Digest]) -> None:
-        self.held = held
-        self.sliced = sliced
-        self.digests = digests
-        self.coming: dict[int, asyncio.Future[Digest]] = {}
-        self.over = False
+_Place = tuple[CacheKey, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +82,15 @@ class Slicing:
         self._purges = purges
         self._clock = clock
         self._nursery = nursery
-        self._hop = hop
-        self._objects: OrderedDict[tuple[CacheKey, object], Sliceable] = OrderedDict()
+        self._intake = SliceIntake(
+            store=store, variants=variants, hop=hop, alive=self._alive, drop=self._drop
+        )
+        self._objects: OrderedDict[_Place, Sliceable] = OrderedDict()
         self._opening: SingleFlight[object, Sliceable | None] = SingleFlight(
             nursery, name="edge.slices"
         )
         self._unsliceable: OrderedDict[CacheKey, float] = OrderedDict()
-        self._requests = self._fetched_bytes = self._changed = 0
+        self._changed = 0
 
     def known(self, held: Held) -> Sliceable | None:
         """The object of an entry in slices; None when that cannot be one any more."""
@@ -119,10 +101,8 @@ class Slicing:
             if known is None:
                 return None
             self._objects[place] = known
-        self._objects.move_to_end(place)
-        if len(self._objects) > OBJECTS_MAX:
-            self._objects.popitem(last=False)
         known.held = held
+        self._remember(place, known)
         return known
 
     async def begin(self, ask: Ask, wanted: Span | None, slice_bytes: int) -> Sliceable | None:
@@ -149,7 +129,7 @@ class Slicing:
 
     async def body(
         self, ask: Ask, known: Sliceable, spans: Sequence[Span]
-    ) -> AsyncGenerator[bytes, None]:
+    ) -> AsyncGenerator[Piece, None]:
         """The bytes of spans, slice by slice, no further ahead than one request. Raises
         BodyAborted."""
         for span in spans:
@@ -160,19 +140,36 @@ class Slicing:
                     raise BodyAborted(str(error)) from error
                 piece = slice_span(number, known.sliced.slice_bytes, known.sliced.total)
                 start, stop = max(piece.start, span.start), min(piece.stop, span.stop)
-                segment = self._store.open(digest, start - piece.start, stop - start)
-                async for chunk in read_chunks(segment):
-                    yield chunk
+                yield self._open(digest, start - piece.start, stop - start)
 
     def holds(self, digest: Digest) -> bool:
         """Whether an open object has this slice: the index hears of it a moment later."""
-        return any(digest in known.digests.values() for known in self._objects.values())
+        return any(digest in known.digests() for known in self._objects.values())
 
     def statistics(self) -> SlicingStatistics:
         coming = sum(len(known.coming) for known in self._objects.values())
         return SlicingStatistics(
-            len(self._objects), coming, self._requests, self._fetched_bytes, self._changed
+            len(self._objects),
+            coming,
+            self._intake.request_count,
+            self._intake.fetched_bytes,
+            self._changed,
         )
+
+    def _open(self, digest: Digest, offset: int, size: int) -> Segment:
+        try:
+            return self._store.open(digest, offset, size)
+        except SkerryError as error:
+            raise BodyAborted(str(error)) from error
+
+    def _remember(self, place: _Place, known: Sliceable) -> None:
+        """Open until others have been used since; never closed while slices are on their way."""
+        self._objects[place] = known
+        self._objects.move_to_end(place)
+        if len(self._objects) > OBJECTS_MAX:
+            idle = (at for at, each in self._objects.items() if not each.coming and at != place)
+            if (oldest := next(idle, None)) is not None:
+                del self._objects[oldest]
 
     def _from_index(self, held: Held) -> Sliceable | None:
         entry = held.entry
@@ -189,10 +186,8 @@ class Slicing:
         return Sliceable(held, sliced, here)
 
     async def _begin(self, ask: Ask, asked: Span, slice_bytes: int) -> Sliceable | None:
-        headers = self._headers(ask).with_fields(("Range", asked.range_header))
         mark, requested_at = self._purges.mark(), self._clock.now()
-        self._requests += 1
-        exchange = await ask.origin.send("GET", ask.key.target, headers)
+        exchange = await self._intake.send(ask, asked)
         try:
             if exchange.status in ERRORS:
                 cause = Cause(ask.origin.name, Trouble.SERVER_ERROR, f"said {exchange.status}")
@@ -237,8 +232,9 @@ class Slicing:
             await exchange.close()
             raise
         numbers = contained(part.span, slice_bytes, part.total)
-        self._expect(known, numbers)
-        self._nursery.start(self._receive(known, exchange, part, numbers), name="edge.slice")
+        known.expect(numbers)
+        taking = self._intake.receive(known, exchange, part, numbers)
+        self._nursery.start(taking, name="edge.slice")
         return known
 
     async def _opened(self, entry: Entry, sliced: Sliced, mark: Mark) -> Sliceable:
@@ -251,19 +247,16 @@ class Slicing:
             for held in self._entries.find(entry.key):
                 if held.entry.slice_bytes and _place(held.entry) == place:
                     before = self._from_index(held)
-        same = before is not None and (
-            (before.sliced.validator, before.sliced.total, before.sliced.slice_bytes)
-            == (sliced.validator, sliced.total, sliced.slice_bytes)
-        )  # fmt: skip
+        same = before is not None and before.same(sliced)
         if before is not None and not same:
             await self._drop(before)
         held = await self._entries.keep(entry, mark)
         if before is not None and same:
             before.held = held
-            self._objects[place] = before
+            self._remember(place, before)
             return before
         known = Sliceable(held, sliced, {})
-        self._objects[place] = known
+        self._remember(place, known)
         return known
 
     def _alive(self, known: Sliceable) -> bool:
@@ -271,18 +264,13 @@ class Slicing:
         known.over = known.over or self._entries.judged(known.held) is None
         return not known.over
 
-    def _headers(self, ask: Ask) -> Headers:
-        return forwarded_request(ask.request.headers, self._hop).without(*CONDITIONS, "Range")
-
     async def _slice(self, ask: Ask, known: Sliceable, number: int, span: Span) -> Digest:
         """One slice, fetched with its missing neighbours in the span when it is not here."""
-        digest = known.digests.get(number)
+        digest = known.digest(number)
         if digest is not None and self._store.size_of(digest) is not None:
             return digest
-        if digest is not None:  # evicted since
-            del known.digests[number]
-            present = known.sliced.present - {number}
-            known.sliced = replace(known.sliced, present=present)
+        if digest is not None:
+            known.evicted(number)
         for _ in range(ATTEMPTS - 1):
             try:
                 return await asyncio.shield(self._coming(ask, known, number, span))
@@ -299,73 +287,10 @@ class Slicing:
             near = Span(start, min(span.stop, start + REQUEST_BYTES_MAX))
             plan = plan_slices(known.sliced, [near], in_flight=known.coming.keys())
             for asking in plan.requests:
-                self._expect(known, range(asking.first, asking.stop))
-                self._nursery.start(self._fetch(ask, known, asking), name="edge.slice")
+                known.expect(range(asking.first, asking.stop))
+                fetching = self._intake.fetch(ask, known, asking)
+                self._nursery.start(fetching, name="edge.slice")
         return known.coming[number]
-
-    def _expect(self, known: Sliceable, numbers: range) -> None:
-        for number in numbers:
-            if number not in known.coming and number not in known.digests:
-                future: asyncio.Future[Digest] = asyncio.get_running_loop().create_future()
-                future.add_done_callback(_retrieve)
-                known.coming[number] = future
-
-    async def _fetch(self, ask: Ask, known: Sliceable, asking: Asking) -> None:
-        numbers = range(asking.first, asking.stop)
-        headers = self._headers(ask).with_fields(
-            ("Range", asking.span.range_header), ("If-Range", known.sliced.validator.value)
-        )
-        self._requests += 1
-        try:
-            exchange = await ask.origin.send("GET", ask.key.target, headers)
-            part = read_part(exchange.status, exchange.headers, asked=asking.span)
-            if isinstance(part, PartFlaw) or not _same(known.sliced, part):
-                await exchange.close()
-                await self._drop(known)
-                raise Changed("the origin has something else there by now")
-        except SkerryError as error:
-            self._fail(known, numbers, error)
-            return
-        await self._receive(known, exchange, part, numbers)
-
-    async def _receive(
-        self, known: Sliceable, exchange: Exchange, part: Part, numbers: range
-    ) -> None:
-        """Splits a part into slices, each proven by its length and kept by its own digest."""
-        chunks = Pieces(exchange)
-        try:
-            await chunks.skip(numbers.start * known.sliced.slice_bytes - part.span.start)
-            for number in numbers:
-                piece = slice_span(number, known.sliced.slice_bytes, known.sliced.total)
-                await self._keep(known, number, piece, chunks)
-        except SkerryError as error:
-            self._fail(known, numbers, error)
-        finally:
-            stopped = BodyAborted("the fetch was stopped")
-            self._fail(known, numbers, stopped)
-            await exchange.close()
-
-    async def _keep(self, known: Sliceable, number: int, piece: Span, chunks: Pieces) -> None:
-        spool = await self._store.begin(size_bytes=piece.size, named=False)
-        try:
-            while spool.received_bytes < piece.size:
-                chunk = await chunks.take(piece.size - spool.received_bytes)
-                self._fetched_bytes += len(chunk)
-                await spool.write(chunk)
-        except BaseException as error:
-            await spool.abort(error if isinstance(error, Exception) else BodyAborted())
-            raise
-        digest = await spool.commit(None)
-        known.digests[number] = digest
-        part = Part(known.sliced.validator, piece, known.sliced.total)
-        accepted = accept(known.sliced, part, slice_bytes=known.sliced.slice_bytes)
-        known.sliced = accepted.sliced or known.sliced
-        future = known.coming.pop(number, None)
-        if future is not None and not future.done():
-            future.set_result(digest)
-        if self._alive(known):
-            with suppress(EdgeUnusable):
-                await self._variants.put_slice(known.held.entry, number, digest, piece.size)
 
     async def _drop(self, known: Sliceable) -> None:
         """Another representation: every slice of the old one goes at once."""
@@ -374,26 +299,11 @@ class Slicing:
         self._objects.pop(_place(known.held.entry), None)
         await self._entries.remove((known.held,))
 
-    def _fail(self, known: Sliceable, numbers: range, error: Exception) -> None:
-        for number in numbers:
-            future = known.coming.pop(number, None)
-            if future is not None and not future.done():
-                future.set_exception(error)
-
     def _note_unsliceable(self, key: CacheKey) -> None:
         self._unsliceable[key] = self._clock.monotonic() + UNSLICEABLE_SECONDS
         if len(self._unsliceable) > UNSLICEABLE_MAX:
             self._unsliceable.popitem(last=False)
 
 
-def _same(sliced: Sliced, part: Part) -> bool:
-    return (part.validator, part.total) == (sliced.validator, sliced.total)
-
-
-def _place(entry: Entry) -> tuple[CacheKey, object]:
+def _place(entry: Entry) -> _Place:
     return entry.key, entry.stored.vary
-
-
-def _retrieve(future: asyncio.Future[Digest]) -> None:
-    if not future.cancelled():
-        future.exception()

@@ -134,7 +134,10 @@ class Segment(Protocol):
         """Gives the descriptor back; may be called twice."""
 
 
-Body = bytes | Segment | AsyncIterator[bytes]
+Piece = bytes | Segment
+"""A part of a body. Whoever takes a segment from an iterator closes it."""
+
+Body = bytes | Segment | AsyncIterator[Piece]
 
 Interim = Callable[[int, Headers], None]
 """Takes an interim answer (1xx but 100 and 101) on its way to a client; never blocks."""
