@@ -22,7 +22,7 @@ from skerry.cdn.assembly import EdgeParts, assemble_edge
 from skerry.cdn.core.dates import format_date
 from skerry.cdn.core.route import Route, Site
 from skerry.cdn.core.validation import Outcome, evaluate, if_range_holds, selected
-from skerry.cdn.ports import DataClass, RoutePolicy
+from skerry.cdn.ports import DataClass, RoutePolicy, Tier
 from skerry.store.testing import MemoryStore, read_segment
 from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
@@ -174,6 +174,7 @@ class World:
         clock: ManualClock | None = None,
         admits: Callable[[str, int], bool] = lambda key, size: True,
         slice_bytes: int | None = None,
+        tiers: tuple[Tier, ...] = (),
     ) -> None:
         self.clock = clock or ManualClock()
         self.events = Events(self.clock.now)
@@ -207,6 +208,7 @@ class World:
                 chance=Random(7),
                 sign=lambda message: b"signed",
                 admits=admits,
+                tiers=lambda entries, purges: tiers,
             ),
             [Site("site", ("www.example.org",), (route,))],
         )

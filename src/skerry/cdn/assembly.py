@@ -19,7 +19,8 @@ from skerry.cdn.entries import Entries
 from skerry.cdn.fetches import Fetches
 from skerry.cdn.inventory import EdgeInventory
 from skerry.cdn.measures import EdgeMeters
-from skerry.cdn.ports import Origin, PurgeBook, Variants
+from skerry.cdn.nearer import Nearer
+from skerry.cdn.ports import Origin, PurgeBook, Tier, Variants
 from skerry.cdn.purges import Purges
 from skerry.cdn.ranged import Ranged
 from skerry.cdn.service import Edge, Rooms
@@ -41,6 +42,7 @@ class EdgeParts:
         loop_id: what CDN-Loop knows this node by; a token, of this process alone.
         sign: signs purge receipts with the node's key.
         admits: whether a body of a length should be kept.
+        tiers: made of the rooms they stand on; asked before the origin, nearest first.
     """
 
     store: Store
@@ -57,6 +59,7 @@ class EdgeParts:
     chance: Random
     sign: Sign
     admits: Callable[[str, int], bool] = lambda key, size_bytes: True
+    tiers: Callable[[Entries, Purges], Sequence[Tier]] = lambda entries, purges: ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +87,7 @@ def assemble_edge(parts: EdgeParts, sites: Sequence[Site]) -> EdgeRooms:
         clock=parts.clock,
         nursery=parts.nursery,
     )
-    fetches = Fetches(
-        fills=parts.fills,
-        entries=entries,
-        purges=purges,
-        clock=parts.clock,
-        nursery=parts.nursery,
-        hop=parts.loop_id,
-        admits=parts.admits,
-    )
+    fetches = _fetches(parts, entries, purges)
     names = Names(node=parts.node_name, hop=parts.loop_id)
     answers = Answers(store=parts.store, names=names, chance=parts.chance)
     slicing = Slicing(
@@ -124,4 +119,26 @@ def assemble_edge(parts: EdgeParts, sites: Sequence[Site]) -> EdgeRooms:
         inventory=EdgeInventory(
             variants=parts.variants, entries=entries, slicing=slicing, origins=parts.origins
         ),
+    )
+
+
+def _fetches(parts: EdgeParts, entries: Entries, purges: Purges) -> Fetches:
+    """What is not here: from a nearer tier, or from the origin."""
+    return Fetches(
+        fills=parts.fills,
+        entries=entries,
+        nearer=Nearer(
+            tiers=parts.tiers(entries, purges),
+            fills=parts.fills,
+            store=parts.store,
+            entries=entries,
+            purges=purges,
+            clock=parts.clock,
+            admits=parts.admits,
+        ),
+        purges=purges,
+        clock=parts.clock,
+        nursery=parts.nursery,
+        hop=parts.loop_id,
+        admits=parts.admits,
     )

@@ -33,6 +33,7 @@ from skerry.cdn.core.update import (
 from skerry.cdn.core.validation import CONDITIONS
 from skerry.cdn.core.vary import secondary_key, vary_names
 from skerry.cdn.entries import Entries, Held
+from skerry.cdn.nearer import Nearer
 from skerry.cdn.ports import Entry, Origin, RoutePolicy
 from skerry.cdn.purges import Mark, Purges
 from skerry.cdn.resumption import Answering, ResumedPlace
@@ -58,6 +59,7 @@ class Ask:
         found: the stored responses of its key, as they were when it was decided.
         validate: the conditions to send, None when nothing stored could be confirmed.
         shared: others may be answered with what comes for this one, and the other way round.
+        near: nothing of the key is here, and a nearer tier may have it.
     """
 
     key: CacheKey
@@ -67,15 +69,18 @@ class Ask:
     found: tuple[Held, ...] = ()
     validate: Validate | None = None
     shared: bool = True
+    near: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The answer is stored, or its body is on the way into the store."""
+    """The answer is stored, or its body is on the way into the store; `tier` it came from, ""
+    for the origin: what a tier gives may be stale."""
 
     held: Held
     received: Headers
     status: int
+    tier: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,7 @@ class Fetches:
         *,
         fills: Fills,
         entries: Entries,
+        nearer: Nearer,
         purges: Purges,
         clock: Clock,
         nursery: Nursery,
@@ -135,6 +141,7 @@ class Fetches:
     ) -> None:
         self._fills = fills
         self._entries = entries
+        self._nearer = nearer
         self._purges = purges
         self._clock = clock
         self._nursery = nursery
@@ -186,6 +193,10 @@ class Fetches:
         return ask.key, secondary_key(tuple(sorted(names)), ask.request.headers), mark
 
     async def _fly(self, ask: Ask, *, conditional: bool = True) -> Landed:
+        if ask.near and ask.shared and conditional:
+            taken = await self._nearer.find(ask.key, ask.policy, ask.request)
+            if taken is not None:
+                return Kept(taken.held, taken.headers, taken.status, taken.tier)
         self._asked += 1
         validate = ask.validate if conditional else None
         headers = self.forwarded(ask.request).without(*CONDITIONS, "Range")

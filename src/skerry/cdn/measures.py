@@ -18,6 +18,7 @@ class Served(StrEnum):
     STALE = "stale"
     REVALIDATED = "revalidated"
     MISS = "miss"
+    NEARER = "nearer"
     COLLAPSED = "collapsed"
     PASS = "pass"
     WRITTEN = "written"

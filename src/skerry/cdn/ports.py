@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from skerry.base.digest import Digest
 from skerry.base.errors import Party, SkerryError
-from skerry.upstream.ports import Exchange
+from skerry.upstream.ports import Exchange, Place
 from skerry.wire.message import Headers, Interim
 
 if TYPE_CHECKING:  # the cores below import the values above
@@ -166,6 +166,40 @@ class PurgeBook(Protocol):
 
     def receipts(self, after: int = 0) -> list[bytes]:
         """The lines of the receipts after a sequence number, at most 1,000."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A stored response as a nearer tier gives it, its body still to come.
+
+    Attributes:
+        tier: `sibling` or `vault`; a metric label.
+        status, headers: as stored there; `Age` is as of now, and a tier that is a cache of its
+            own has appended its member of Cache-Status. Never a part (206).
+        digest: of the whole body; None only for an empty one.
+        place: where the body is read from.
+        as_of: the position of this node's purge log up to which the copy was judged; None for
+            the moment in which it was asked for.
+    """
+
+    tier: str
+    status: int
+    headers: Headers
+    size_bytes: int
+    digest: Digest | None
+    place: Place | None
+    as_of: int | None = None
+
+
+class Tier(Protocol):
+    """A place nearer than the origin that may hold a response: a sibling, the vault."""
+
+    async def find(self, key: CacheKey, headers: Headers) -> Copy | None:
+        """What answers a GET of `key` with these request fields, fresh or stale.
+
+        Asked once for each miss on a public route, whatever becomes of the copy. Bounds its own
+        waiting; what goes wrong is None. Unknown class means sensitive, and gives nothing.
+        """
 
 
 class Origin(Protocol):

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from skerry.base.clock import Clock
 from skerry.cdn.core import receipt as receipts
+from skerry.cdn.core.key import CacheKey
 from skerry.cdn.core.purge import Mode, Names, Target
 from skerry.cdn.core.purge_log import LogStatistics, PurgeLog, Record, Verdict
 from skerry.cdn.core.receipt import Receipt, Sign
@@ -77,6 +78,11 @@ class Purges:
             return found
         other = self._invalidations.verdict(names, as_of=since.invalidations)
         return found if other is Verdict.NONE else other
+
+    def written(self, key: CacheKey) -> bool:
+        """Whether a write by a client has lately made this URL invalid (section 4.4)."""
+        log = self._invalidations
+        return log.verdict(Names(key), as_of=log.base[0]) is not Verdict.NONE
 
     def mark_of(self, entry: Entry) -> Mark:
         """The mark of an entry that the index gave: it already bears what is settled there."""

@@ -36,7 +36,8 @@ JOINS_MAX = 2
 FAR_BYTES = 8 << 20
 """A seek further than this beyond a growing body's end goes to the origin."""
 
-_NOT_WHOLE = (Fwd.URI_MISS, Fwd.VARY_MISS, Fwd.MISS, Fwd.PARTIAL)
+_NOT_HERE = (Fwd.URI_MISS, Fwd.VARY_MISS, Fwd.MISS)
+_NOT_WHOLE = (*_NOT_HERE, Fwd.PARTIAL)
 _FROM_START = re.compile(r"\s*bytes\s*=\s*0+\s*-[^,]*\Z", re.IGNORECASE)
 _FIRST_BYTE = re.compile(r"\s*bytes\s*=\s*([0-9]{1,19})\s*-", re.IGNORECASE)
 
@@ -118,13 +119,13 @@ class Edge:
             return await self._pass(admitted, origin, Fwd.METHOD if key else Fwd.BYPASS)
         case = _Case(request, key, policy, origin, self._rooms.entries.find(key))
         for joins in range(JOINS_MAX + 1):
-            answered = await self._decide(admitted, case, alone=joins == JOINS_MAX)
+            answered = await self._decide(admitted, case, joins)
             if answered is not None:
                 return answered
             case = replace(case, found=self._rooms.entries.find(key))
         return await self._pass(admitted, origin, Fwd.MISS)
 
-    async def _decide(self, admitted: Admitted, case: _Case, *, alone: bool) -> _Outcome | None:
+    async def _decide(self, admitted: Admitted, case: _Case, joins: int) -> _Outcome | None:
         """One round; None to begin anew with what is stored by now."""
         now = self._clock.now()
         decision = reuse.decide(case.stored, case.request, now, case.policy)
@@ -156,7 +157,10 @@ class Edge:
                 return await self._failed(case, why, error)
         if not _fetchable(case, why):
             return await self._pass(admitted, case.origin, why, case)
-        ask = replace(_ask(case, validate), shared=not alone and _sharable(case.request))
+        sharable = joins < JOINS_MAX and _sharable(case.request)
+        # Tiers are asked once: a copy that did not do is no reason to ask again.
+        near = joins == 0 and why in _NOT_HERE
+        ask = replace(_ask(case, validate), shared=sharable, near=near)
         return await self._fetch(case, ask, why)
 
     async def _stored(
@@ -201,7 +205,7 @@ class Edge:
             confirmed = replace(case, found=(landed.held,))
             return await self._stored(confirmed, serve, status, Served.REVALIDATED)
         if isinstance(landed, Kept):
-            if joined and not self._serves(case, landed.held):
+            if (joined or landed.tier) and not self._serves(case, landed.held):
                 return None
             return await self._kept(case, landed, why, joined=joined)
         exchange = None if joined else landed.claim()
@@ -221,6 +225,7 @@ class Edge:
             ttl_seconds=view.ttl_seconds,
             stored=True,
             collapsed=True if joined else None,
+            detail=landed.tier,
         )
         try:
             held = await self._rooms.entries.opened(landed.held)
@@ -228,10 +233,14 @@ class Edge:
                 case.request, held, status, received=None if joined else landed.received
             )
         except Unavailable as error:
-            return await self._failed(case, why, error)
+            # A tier that broke is none: the origin is next.
+            return None if landed.tier else await self._failed(case, why, error)
         except SkerryError:
             return None
-        return answer, Served.COLLAPSED if joined else Served.MISS
+        if landed.tier:
+            self._rooms.entries.used(case.key)
+        came = Served.NEARER if landed.tier else Served.MISS
+        return answer, Served.COLLAPSED if joined else came
 
     def _serves(self, case: _Case, held: Held) -> bool:
         """Whether another one's answer answers this request too, by the same rules as any."""
