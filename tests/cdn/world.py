@@ -31,7 +31,9 @@ from skerry.upstream.ports import Cause, Exchange, TransportError, Trouble, Unav
 from skerry.wire.message import Answer, Headers, Interim, Piece, Request
 
 PUBLIC = RoutePolicy(data_class=DataClass.PUBLIC)
-ANY_METHOD = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"})
+ANY_METHOD = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "BREW"}
+)
 
 
 @dataclass
@@ -175,6 +177,7 @@ class World:
         admits: Callable[[str, int], bool] = lambda key, size: True,
         slice_bytes: int | None = None,
         tiers: tuple[Tier, ...] = (),
+        make_origin: type[FakeOrigin] = FakeOrigin,
     ) -> None:
         self.clock = clock or ManualClock()
         self.events = Events(self.clock.now)
@@ -184,7 +187,7 @@ class World:
         self.store = store or MemoryStore(self.clock)
         self.file = file or EdgeFile(None)
         self.variants = SqliteVariants(self.file)
-        self.origin = FakeOrigin(self.clock)
+        self.origin = make_origin(self.clock)
         route = Route("/", "site", policy, slice_bytes, ANY_METHOD)
         self.rooms = assemble_edge(
             EdgeParts(

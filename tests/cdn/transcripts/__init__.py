@@ -1,0 +1,1 @@
+"""Conversations of client, cache and origin, one for each thing that a clause says."""
