@@ -43,6 +43,7 @@ format: env ## ruff's formatting and its safe fixes
 
 docs: env ## write the pages that come from the code
 	@$(BIN)/python tools/metrics_page.py --write
+	@$(BIN)/python -m tools.clauses_page --write
 
 docs-check: env ## links, commands, settings and metrics of the docs against the code
 	@$(BIN)/pytest tests/docs
