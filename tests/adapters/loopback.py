@@ -52,6 +52,11 @@ class Loopback:
         for writer in list(self._writers):
             writer.close()
 
+    def say(self, raw: bytes) -> None:
+        """Sends what nobody asked for on every connection."""
+        for writer in self._writers:
+            writer.write(raw)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self._writers.add(writer)

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from skerry.adapters.aiohttp_transport import AiohttpTransport
+from skerry.adapters.http_client import HttpTransport
 from skerry.adapters.resolver import NameResolver
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import SystemClock
@@ -46,7 +46,7 @@ async def client(*urls: str, dial: Dial = DIAL) -> AsyncIterator[OriginClient]:
     crashes: list[str] = []
     nursery = Nursery(on_crash=lambda name, _: crashes.append(name))
     resolver = NameResolver(clock=clock, nursery=nursery)
-    transport = AiohttpTransport(resolver=resolver, environment={})
+    transport = HttpTransport(resolver=resolver, nursery=nursery, environment={})
     made = OriginClient(
         Upstream("www.example.org", tuple(Source(url, url, dial=dial) for url in urls)),
         transport=transport,

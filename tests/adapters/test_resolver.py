@@ -206,8 +206,8 @@ async def test_t05_an_answer_that_turns_inside_between_two_lookups_is_refused(
     names = make(at, clock=clock)
     guarded = GuardedResolver(names, private_hosts=frozenset(), within_seconds=5)
     served.zone = {(NAME, "A"): ["1.1.1.1", "10.0.0.1"]}
-    assert [found["host"] for found in await guarded.resolve("registry.example", 443)] == [
-        "1.1.1.1"
+    assert [found[4] for found in await guarded.resolve("registry.example", 443)] == [
+        ("1.1.1.1", 443)
     ]
     clock.advance(61)
     served.zone = {(NAME, "A"): ["10.0.0.1"], (NAME, "AAAA"): ["::ffff:169.254.169.254"]}

@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 from loopback import Loopback
 
-from skerry.adapters.aiohttp_transport import AiohttpTransport
+from skerry.adapters.http_client import HttpTransport
 from skerry.adapters.resolver import NameResolver
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import SystemClock
@@ -51,7 +51,7 @@ class MemoryWorld:
 
 
 class RealWorld:
-    def __init__(self, transport: AiohttpTransport, server: Loopback) -> None:
+    def __init__(self, transport: HttpTransport, server: Loopback) -> None:
         self.transport = transport
         self.server = server
 
@@ -70,7 +70,7 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     crashes: list[str] = []
     nursery = Nursery(on_crash=lambda name, error: crashes.append(name))
     resolver = NameResolver(clock=SystemClock(), nursery=nursery)
-    transport = AiohttpTransport(resolver=resolver, environment={})
+    transport = HttpTransport(resolver=resolver, nursery=nursery, environment={})
     async with Loopback() as server:
         yield RealWorld(transport, server)
         await transport.close()

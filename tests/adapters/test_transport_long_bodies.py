@@ -12,8 +12,9 @@ import pytest
 import uvloop
 from loopback import Loopback, server_tls
 
-from skerry.adapters import aiohttp_body
-from skerry.adapters.aiohttp_transport import AiohttpExchange, AiohttpTransport
+from skerry.adapters import http_client_connection, http_client_exchange
+from skerry.adapters.http_client import HttpTransport
+from skerry.adapters.http_client_exchange import HttpExchange
 from skerry.adapters.resolver import NameResolver
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import SystemClock
@@ -31,7 +32,7 @@ DIAL = Dial(
 
 
 @pytest.fixture
-async def transport(tmp_path: Path) -> AsyncIterator[AiohttpTransport]:
+async def transport(tmp_path: Path) -> AsyncIterator[HttpTransport]:
     nursery = Nursery(on_crash=lambda name, error: None)
     transport = made(tmp_path, nursery)
     yield transport
@@ -39,20 +40,20 @@ async def transport(tmp_path: Path) -> AsyncIterator[AiohttpTransport]:
     await nursery.close()
 
 
-def made(tmp_path: Path, nursery: Nursery) -> AiohttpTransport:
+def made(tmp_path: Path, nursery: Nursery) -> HttpTransport:
     hosts = tmp_path / "hosts"
     hosts.write_text("127.0.0.1 registry.test\n")
     resolver = NameResolver(clock=SystemClock(), nursery=nursery, hosts_file=hosts)
-    return AiohttpTransport(resolver=resolver, environment={})
+    return HttpTransport(resolver=resolver, nursery=nursery, environment={})
 
 
-async def opened(transport: AiohttpTransport, url: str, dial: Dial = DIAL) -> AiohttpExchange:
+async def opened(transport: HttpTransport, url: str, dial: Dial = DIAL) -> HttpExchange:
     exchange = await transport.send("GET", url, NO_HEADERS, dial)
-    assert isinstance(exchange, AiohttpExchange)
+    assert isinstance(exchange, HttpExchange)
     return exchange
 
 
-async def whole(exchange: AiohttpExchange) -> bytes:
+async def whole(exchange: HttpExchange) -> bytes:
     async with asyncio.timeout(20):
         return b"".join([chunk async for chunk in exchange.chunks()])
 
@@ -61,13 +62,12 @@ def raw(said_bytes: int, sent: bytes) -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % said_bytes + sent
 
 
-async def kept_and_whole(transport: AiohttpTransport) -> None:
+async def kept_and_whole(transport: HttpTransport) -> None:
     async with Loopback() as server:
         url = server.on("/long", Scripted(body=LONG))
         for _ in range(3):
             exchange = await opened(transport, url)
             assert await whole(exchange) == LONG
-            assert exchange.read_straight
             await exchange.close()
         small = server.on("/small", Scripted(body=b"small"))
         assert await whole(await opened(transport, small)) == b"small"
@@ -75,12 +75,12 @@ async def kept_and_whole(transport: AiohttpTransport) -> None:
 
 
 async def test_a_long_body_is_whole_and_its_connection_serves_the_next_request(
-    transport: AiohttpTransport,
+    transport: HttpTransport,
 ) -> None:
     await kept_and_whole(transport)
 
 
-async def over_tls(transport: AiohttpTransport, tmp_path: Path) -> None:
+async def over_tls(transport: HttpTransport, tmp_path: Path) -> None:
     context, ca_file = server_tls(tmp_path)
     dial = Dial(
         connect_seconds=5,
@@ -95,11 +95,10 @@ async def over_tls(transport: AiohttpTransport, tmp_path: Path) -> None:
         for _ in range(2):
             exchange = await opened(transport, url, dial)
             assert hashlib.sha256(await whole(exchange)).digest() == hashlib.sha256(LONG).digest()
-            assert exchange.read_straight
         assert server.connections == 1
 
 
-async def test_over_tls_too(transport: AiohttpTransport, tmp_path: Path) -> None:
+async def test_over_tls_too(transport: HttpTransport, tmp_path: Path) -> None:
     await over_tls(transport, tmp_path)
 
 
@@ -115,26 +114,24 @@ def test_in_the_loop_a_node_runs_in(tmp_path: Path) -> None:
     uvloop.run(both())
 
 
-async def test_a_long_body_that_ends_early_is_cut(transport: AiohttpTransport) -> None:
+async def test_a_long_body_that_ends_early_is_cut(transport: HttpTransport) -> None:
     async with Loopback() as server:
         exchange = await opened(transport, server.on("/cut", raw(len(LONG) + 1, LONG)))
         with pytest.raises(TransportError) as caught:
             await whole(exchange)
         assert caught.value.trouble is Trouble.CUT
-        assert exchange.read_straight
 
 
-async def test_what_follows_a_long_body_is_no_part_of_it(transport: AiohttpTransport) -> None:
+async def test_what_follows_a_long_body_is_no_part_of_it(transport: HttpTransport) -> None:
     async with Loopback() as server:
         more = raw(len(LONG), LONG) + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlies"
         exchange = await opened(transport, server.on("/more", more))
         assert await whole(exchange) == LONG
-        assert exchange.read_straight
         fine = server.on("/fine", Scripted(body=b"fine"))
         assert await whole(await opened(transport, fine)) == b"fine"
 
 
-async def test_a_long_body_that_stops_is_a_stall(transport: AiohttpTransport) -> None:
+async def test_a_long_body_that_stops_is_a_stall(transport: HttpTransport) -> None:
     dial = Dial(
         connect_seconds=5, first_byte_seconds=5, stall_seconds=0.2, private_hosts=DIAL.private_hosts
     )
@@ -146,13 +143,15 @@ async def test_a_long_body_that_stops_is_a_stall(transport: AiohttpTransport) ->
         assert caught.value.trouble is Trouble.STALL
 
 
-async def test_nobody_reading_makes_the_source_wait(transport: AiohttpTransport) -> None:
+async def test_nobody_reading_makes_the_source_wait(transport: HttpTransport) -> None:
     async with Loopback() as server:
         exchange = await opened(transport, server.on("/long", Scripted(body=LONG)))
         chunks = exchange.chunks()
         got = [await anext(chunks), await anext(chunks)]
         for _ in range(200):
             await asyncio.sleep(0)
-        assert exchange.held_bytes < aiohttp_body.AHEAD_BYTES_MAX + aiohttp_body.BUFFER_BYTES
+        assert exchange.held_bytes < (
+            http_client_exchange.AHEAD_BYTES_MAX + http_client_connection.READ_BYTES_MAX
+        )
         got += [chunk async for chunk in chunks]
         assert b"".join(got) == LONG

@@ -19,7 +19,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
 IMPURE = {"asyncio", "os", "random", "secrets", "socket", "sqlite3", "subprocess", "threading"} | {
-    "pathlib", "shutil", "tempfile", "time", "uuid", "aiohttp", "uvicorn", "logging", "select",
+    "pathlib", "shutil", "tempfile", "time", "uuid", "httptools", "uvicorn", "logging", "select",
 }  # fmt: skip
 PURE_PATHS = {"pathlib.PurePath", "pathlib.PurePosixPath"}
 SPAWNERS = {"create_task", "ensure_future"}

@@ -1,72 +1,71 @@
 """A request's body on its way out, and who is waited for meanwhile.
 
-Owns the clock of one request until its head is there. While the next chunk of a body is awaited
-nobody but its maker is waited for; once it is handed over, the destination has to take it.
+Owns the sending. While the next chunk of a body is awaited nobody but its maker is waited for; once
+it is handed over, the destination has to take it, and after the last one it has to answer.
+RFC 9112 sections 6.2 and 7.1.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Protocol
 
-from skerry.upstream.ports import Dial
-
-
-class Watch:
-    """The timeout of one request, until its head is there."""
-
-    def __init__(self, timeout: asyncio.Timeout, dial: Dial) -> None:
-        self._timeout = timeout
-        self._dial = dial
-        self._ended = False
-
-    def for_head(self) -> None:
-        """Everything is sent: the answer must begin."""
-        self._reschedule(self._dial.first_byte_seconds)
-
-    def for_taking(self) -> None:
-        """A chunk was handed over: the destination must take it."""
-        self._reschedule(self._dial.stall_seconds)
-
-    def stop(self) -> None:
-        """The destination is not waited for."""
-        self._reschedule(None)
-
-    def end(self) -> None:
-        """The head is there, or never will be; the rest of a body may go on."""
-        self._ended = True
-
-    def _reschedule(self, seconds: float | None) -> None:
-        if not (self._ended or self._timeout.expired()):
-            now = asyncio.get_running_loop().time()
-            self._timeout.reschedule(None if seconds is None else now + seconds)
+from skerry.adapters.http_client_exchange import HttpExchange
+from skerry.upstream.ports import Dial, TransportError, Trouble
 
 
-class OutgoingBody:
-    """Gives a body's chunks to the HTTP client. `error` is what its maker raised."""
+class Taker(Protocol):
+    """The connection a body goes out by."""
 
-    def __init__(self, body: AsyncIterator[bytes]) -> None:
-        self.watch: Watch | None = None
-        self.error: Exception | None = None
-        self._body = body
+    def write(self, data: bytes) -> None: ...
+    async def drained(self) -> None: ...
+    def abort(self) -> None: ...
 
-    def __aiter__(self) -> OutgoingBody:
-        return self
 
-    async def __anext__(self) -> bytes:
-        chunk = b""
-        while not chunk:  # an empty one would read as the end
-            if self.watch is not None:
-                self.watch.stop()
-            try:
-                chunk = await anext(self._body)
-            except StopAsyncIteration:
-                if self.watch is not None:
-                    self.watch.for_head()
-                raise
-            except Exception as error:
-                self.error = error
-                raise
-        if self.watch is not None:
-            self.watch.for_taking()
-        return chunk
+async def send_body(
+    body: AsyncIterator[bytes],
+    *,
+    length_bytes: int | None,
+    taker: Taker,
+    exchange: HttpExchange,
+    named: str,
+    dial: Dial,
+) -> None:
+    """Sends a body by its length, or in chunks when that is None; never raises an Exception.
+
+    What its maker raises, and a destination that does not take it, is told to `exchange`.
+    """
+    sent_bytes = 0
+    try:
+        while (chunk := await anext(body, None)) is not None:
+            if not chunk:
+                continue  # an empty one would read as the end
+            sent_bytes += len(chunk)
+            if length_bytes is not None and sent_bytes > length_bytes:
+                break
+            sized = length_bytes is not None
+            taker.write(chunk if sized else b"%x\r\n%b\r\n" % (len(chunk), chunk))
+            await _taken(taker, named, dial)
+        if length_bytes is None:
+            taker.write(b"0\r\n\r\n")
+        elif sent_bytes != length_bytes:
+            raise TransportError(
+                Trouble.PROTOCOL, f"{named} cannot be asked: the body is not as long as announced"
+            )
+    except Exception as error:
+        exchange.fail(error)  # its maker's, who is told what he raised
+        taker.abort()
+    else:
+        if not exchange.status:
+            exchange.bound(dial.first_byte_seconds)
+
+
+async def _taken(taker: Taker, named: str, dial: Dial) -> None:
+    try:
+        async with asyncio.timeout(dial.stall_seconds):
+            await taker.drained()
+    except TimeoutError:
+        raise TransportError(
+            Trouble.STALL, f"{named} took nothing for {dial.stall_seconds:g} s"
+        ) from None

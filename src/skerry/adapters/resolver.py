@@ -18,8 +18,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aiohttp.abc import AbstractResolver, ResolveResult
-
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
 from skerry.base.errors import BadInput
@@ -224,8 +222,12 @@ def _server(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-class GuardedResolver(AbstractResolver):
-    """Gives aiohttp only addresses that may be dialled, at the moment it connects to them."""
+AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
+"""As `socket.getaddrinfo` gives it."""
+
+
+class GuardedResolver:
+    """Gives only addresses that may be dialled, at the moment they are connected to."""
 
     def __init__(
         self, names: NameResolver, *, private_hosts: frozenset[str], within_seconds: float
@@ -234,10 +236,8 @@ class GuardedResolver(AbstractResolver):
         self._private_hosts = private_hosts
         self._within_seconds = within_seconds
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """Raises TransportError DNS, FORBIDDEN_ADDRESS."""
+    async def resolve(self, host: str, port: int) -> list[AddressInfo]:
+        """At least one. Raises TransportError DNS, FORBIDDEN_ADDRESS."""
         found = await self._names.addresses(host, within_seconds=self._within_seconds)
         allowed = [a for a in found if may_dial(host, literal(a), self._private_hosts)]
         if not allowed:
@@ -246,17 +246,10 @@ class GuardedResolver(AbstractResolver):
                 f"{host} resolves to {found[0]}, an inside address that redirect_hosts or realms"
                 " must list",
             )
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=socket.IPPROTO_TCP,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address in allowed
-        ]
+        return [_info(address, port) for address in allowed]
 
-    async def close(self) -> None:
-        """Nothing is held here: the `NameResolver` is shared."""
+
+def _info(address: str, port: int) -> AddressInfo:
+    if ":" in address:
+        return socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port, 0, 0)
+    return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skerry import __version__
-from skerry.adapters.aiohttp_transport import AiohttpTransport
 from skerry.adapters.disk_store import DiskStore
+from skerry.adapters.http_client import HttpTransport
 from skerry.adapters.http_server import Door, DoorMetrics
 from skerry.adapters.resolver import NameResolver
 from skerry.adapters.sqlite_catalog import SqliteCatalog
@@ -167,7 +167,8 @@ class Node:
         """What the rooms stand on, and the way out."""
         settings, clock, end = self.settings, self.clock, self._ends.push_async_callback
         resolver = NameResolver(clock=clock, nursery=nursery, servers=settings.dns.servers)
-        outside = Outside(AiohttpTransport(resolver=resolver), UpstreamMetrics(self.metrics))
+        transport = HttpTransport(resolver=resolver, nursery=nursery)
+        outside = Outside(transport, UpstreamMetrics(self.metrics))
         end(outside.transport.close)
         parts = Parts(
             store=store,

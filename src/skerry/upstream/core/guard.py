@@ -10,6 +10,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 URL_LENGTH_MAX = 8192
@@ -19,6 +20,7 @@ _HOST = re.compile(
     r"(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?\.?\Z"
 )
 _NUMBER = re.compile(r"(?:\d+|0x[0-9a-f]*)\Z")
+_BASE = re.compile(r"[^:/?#]+://[^/?#]*")
 _CONTROL = re.compile(r"[\x00-\x20\x7f\\]")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -50,8 +52,15 @@ def origin_of(url: str) -> Origin | None:
     """The origin of an http or https URL; None for userinfo, controls or anything malformed."""
     if len(url) > URL_LENGTH_MAX or _CONTROL.search(url):
         return None
+    found = _BASE.match(url)
+    return _read_origin(found[0]) if found is not None else None
+
+
+@lru_cache(maxsize=1024)
+def _read_origin(base: str) -> Origin | None:
+    """The same for scheme and authority alone: of these there are few, of URLs there is no end."""
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(base)
         host, port = parts.hostname or "", parts.port
     except ValueError:
         return None

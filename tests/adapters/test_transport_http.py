@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from loopback import Loopback, server_tls
 
-from skerry.adapters.aiohttp_transport import AiohttpTransport
+from skerry.adapters.http_client import HttpTransport
 from skerry.adapters.proxies import proxy_for
 from skerry.adapters.resolver import NameResolver
 from skerry.aio.tasks import Nursery
@@ -31,12 +31,12 @@ FINE = Scripted(body=b"fine")
 
 
 @pytest.fixture
-async def transport(tmp_path: Path) -> AsyncIterator[AiohttpTransport]:
+async def transport(tmp_path: Path) -> AsyncIterator[HttpTransport]:
     hosts = tmp_path / "hosts"
     hosts.write_text("127.0.0.1 registry.test rebound.test\n")
     nursery = Nursery(on_crash=lambda name, error: None)
     resolver = NameResolver(clock=SystemClock(), nursery=nursery, hosts_file=hosts)
-    made = AiohttpTransport(resolver=resolver, environment={})
+    made = HttpTransport(resolver=resolver, nursery=nursery, environment={})
     yield made
     await made.close()
     await nursery.close()
@@ -48,12 +48,12 @@ async def server() -> AsyncIterator[Loopback]:
         yield made
 
 
-async def fetch(transport: AiohttpTransport, url: str, dial: Dial = DIAL) -> bytes:
+async def fetch(transport: HttpTransport, url: str, dial: Dial = DIAL) -> bytes:
     exchange = await transport.send("GET", url, NO_HEADERS, dial)
     return b"".join([chunk async for chunk in exchange.chunks()])
 
 
-async def trouble(transport: AiohttpTransport, url: str, dial: Dial = DIAL) -> Trouble:
+async def trouble(transport: HttpTransport, url: str, dial: Dial = DIAL) -> Trouble:
     with pytest.raises(TransportError) as caught:
         await asyncio.wait_for(fetch(transport, url, dial), 10)
     assert "127.0.0.1" in caught.value.what or "registry.test" in caught.value.what
@@ -67,12 +67,12 @@ def closed_port() -> int:
         return port
 
 
-async def test_t25_a_refused_connection(transport: AiohttpTransport) -> None:
+async def test_t25_a_refused_connection(transport: HttpTransport) -> None:
     url = f"http://127.0.0.1:{closed_port()}/"
     assert await trouble(transport, url) is Trouble.REFUSED
 
 
-async def test_t25_a_port_that_never_completes_the_handshake(transport: AiohttpTransport) -> None:
+async def test_t25_a_port_that_never_completes_the_handshake(transport: HttpTransport) -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -87,7 +87,7 @@ async def test_t25_a_port_that_never_completes_the_handshake(transport: AiohttpT
     assert found is Trouble.CONNECT_TIMEOUT
 
 
-async def test_t25_a_tls_handshake_that_stalls(transport: AiohttpTransport) -> None:
+async def test_t25_a_tls_handshake_that_stalls(transport: HttpTransport) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen(5)
@@ -96,14 +96,14 @@ async def test_t25_a_tls_handshake_that_stalls(transport: AiohttpTransport) -> N
     assert found is Trouble.CONNECT_TIMEOUT
 
 
-async def test_t25_accepted_and_then_silence(transport: AiohttpTransport, server: Loopback) -> None:
+async def test_t25_accepted_and_then_silence(transport: HttpTransport, server: Loopback) -> None:
     url = server.on("/", Scripted(hang=True))
     dial = replace(DIAL, first_byte_seconds=0.05)
     assert await trouble(transport, url, dial) is Trouble.FIRST_BYTE_TIMEOUT
 
 
 async def test_t25_an_idle_connection_into_a_black_hole_is_bounded(
-    transport: AiohttpTransport, server: Loopback
+    transport: HttpTransport, server: Loopback
 ) -> None:
     dial = replace(DIAL, first_byte_seconds=0.05)
     url = server.on("/", FINE)
@@ -116,7 +116,7 @@ async def test_t25_an_idle_connection_into_a_black_hole_is_bounded(
 
 
 async def test_a_kept_connection_that_was_closed_is_replaced_without_a_word(
-    transport: AiohttpTransport, server: Loopback
+    transport: HttpTransport, server: Loopback
 ) -> None:
     server.close_after_reply = True
     url = server.on("/", FINE)
@@ -124,7 +124,7 @@ async def test_a_kept_connection_that_was_closed_is_replaced_without_a_word(
         assert await fetch(transport, url) == b"fine"
 
 
-async def test_connections_are_kept(transport: AiohttpTransport, server: Loopback) -> None:
+async def test_connections_are_kept(transport: HttpTransport, server: Loopback) -> None:
     url = server.on("/", FINE)
     for _ in range(5):
         await fetch(transport, url)
@@ -132,9 +132,7 @@ async def test_connections_are_kept(transport: AiohttpTransport, server: Loopbac
     assert transport.statistics().reused == 4
 
 
-async def test_each_dial_has_a_pool_of_its_own(
-    transport: AiohttpTransport, server: Loopback
-) -> None:
+async def test_each_dial_has_a_pool_of_its_own(transport: HttpTransport, server: Loopback) -> None:
     url = server.on("/", FINE)
     await fetch(transport, url)
     await fetch(transport, url, replace(DIAL, connections_max=3))
@@ -150,7 +148,7 @@ async def test_each_dial_has_a_pool_of_its_own(
     ],
 )
 async def test_what_is_not_http_is_protocol_trouble(
-    transport: AiohttpTransport, server: Loopback, raw: bytes
+    transport: HttpTransport, server: Loopback, raw: bytes
 ) -> None:
     assert await trouble(transport, server.on("/", raw)) is Trouble.PROTOCOL
 
@@ -165,13 +163,13 @@ async def test_what_is_not_http_is_protocol_trouble(
     ],
 )
 async def test_t13_an_end_before_the_end_is_a_cut(
-    transport: AiohttpTransport, server: Loopback, raw: bytes
+    transport: HttpTransport, server: Loopback, raw: bytes
 ) -> None:
     assert await trouble(transport, server.on("/", raw)) is Trouble.CUT
 
 
 async def test_a_header_that_would_split_the_request_is_not_sent(
-    transport: AiohttpTransport, server: Loopback
+    transport: HttpTransport, server: Loopback
 ) -> None:
     url = server.on("/", FINE)
     with pytest.raises(TransportError) as caught:
@@ -184,7 +182,7 @@ async def test_a_header_that_would_split_the_request_is_not_sent(
 
 
 async def test_t08_an_unknown_certificate_is_tls_trouble_and_the_ca_file_cures_it(
-    transport: AiohttpTransport, tmp_path: Path
+    transport: HttpTransport, tmp_path: Path
 ) -> None:
     tls, ca_file = server_tls(tmp_path)
     async with Loopback(tls) as server:
@@ -201,7 +199,7 @@ async def test_t08_an_unknown_certificate_is_tls_trouble_and_the_ca_file_cures_i
 
 
 async def test_a_certificate_of_another_name_is_tls_trouble(
-    tmp_path: Path, transport: AiohttpTransport
+    tmp_path: Path, transport: HttpTransport
 ) -> None:
     tls, ca_file = server_tls(tmp_path)
     async with Loopback(tls) as server:
@@ -216,7 +214,7 @@ async def test_a_certificate_of_another_name_is_tls_trouble(
 
 
 async def test_t05_a_name_that_resolves_inside_is_refused_when_it_is_dialled(
-    transport: AiohttpTransport, server: Loopback
+    transport: HttpTransport, server: Loopback
 ) -> None:
     url = server.on("/", FINE).replace("127.0.0.1", "rebound.test")
     with pytest.raises(TransportError) as caught:
@@ -229,7 +227,7 @@ async def test_t05_a_name_that_resolves_inside_is_refused_when_it_is_dialled(
 
 
 async def test_a_plain_request_goes_through_the_proxy(
-    transport: AiohttpTransport, server: Loopback
+    transport: HttpTransport, server: Loopback
 ) -> None:
     server.on("http://registry.example/x", FINE)
     dial = replace(DIAL, proxy=f"http://user:pw@127.0.0.1:{server.port}")
@@ -239,7 +237,7 @@ async def test_a_plain_request_goes_through_the_proxy(
 
 
 async def test_a_secure_request_asks_the_proxy_for_a_tunnel(
-    transport: AiohttpTransport, server: Loopback
+    transport: HttpTransport, server: Loopback
 ) -> None:
     server.on("registry.example:443", Scripted(407))
     dial = replace(DIAL, proxy=f"http://127.0.0.1:{server.port}")
@@ -248,7 +246,7 @@ async def test_a_secure_request_asks_the_proxy_for_a_tunnel(
     assert server.heads[0].startswith("CONNECT registry.example:443 ")
 
 
-async def test_a_dead_proxy_is_named(transport: AiohttpTransport) -> None:
+async def test_a_dead_proxy_is_named(transport: HttpTransport) -> None:
     dial = replace(DIAL, proxy=f"http://127.0.0.1:{closed_port()}")
     with pytest.raises(TransportError, match="proxy") as caught:
         await fetch(transport, "https://registry.example/x", dial)
@@ -286,7 +284,7 @@ def test_the_environment_is_read_as_go_programs_read_it(url: str, wanted: str) -
 
 
 async def test_logs_never_hold_a_token(
-    transport: AiohttpTransport, server: Loopback, caplog: pytest.LogCaptureFixture
+    transport: HttpTransport, server: Loopback, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     url = server.on("/", FINE, Scripted(body=b"xx", cut_after=1), b"junk\r\n\r\n", b"")
@@ -303,7 +301,7 @@ async def test_logs_never_hold_a_token(
     assert "tok-1a2b" not in "".join([*said, caplog.text])
 
 
-async def test_cancelling_leaves_nothing(transport: AiohttpTransport, server: Loopback) -> None:
+async def test_cancelling_leaves_nothing(transport: HttpTransport, server: Loopback) -> None:
     url = server.on("/", Scripted(hang=True))
     before = asyncio.all_tasks()
     sending = asyncio.ensure_future(transport.send("GET", url, NO_HEADERS, DIAL))
