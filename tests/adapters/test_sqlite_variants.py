@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from skerry.adapters import sqlite_purge_book
 from skerry.adapters.sqlite_edge_file import EdgeFile
 from skerry.adapters.sqlite_purge_book import SqlitePurgeBook
 from skerry.adapters.sqlite_variants import SqliteVariants
-from skerry.cdn.core.purge_log import PurgeLog
+from skerry.cdn.core.purge import Mode, by_surrogate_key, by_url
 from skerry.cdn.ports import EdgeUnusable
-from skerry.cdn.testing import BOOK_CHECKS, CHECKS, BookCheck, Check, some_entry, some_record
+from skerry.cdn.testing import BOOK_CHECKS, CHECKS, BookCheck, Check, some_entry
 
 
 @pytest.fixture(params=["memory", "file"])
@@ -58,21 +57,18 @@ async def test_what_is_read_often_costs_no_query_and_a_change_is_seen_at_once(
     assert variants.find(entry.key) == ()
 
 
-async def test_a_book_that_is_too_long_folds_into_its_base_and_purges_nothing_by_that(
-    file: EdgeFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sqlite_purge_book, "RECORDS_MAX", 4)
-    book, variants = SqlitePurgeBook(file), SqliteVariants(file)
-    await variants.put(some_entry())
-    for number in range(1, 10):
-        await book.note(some_record(book, number))
-    position, vector = book.base()
-    log = PurgeLog(book.node, position=position, vector=vector)
-    for record in book.records():
-        log.apply(record)
-    assert log.position == 9
-    assert position > 0
-    assert next(variants.all()).as_of >= position
+async def test_a_purge_leaves_ready_what_it_does_not_name(file: EdgeFile) -> None:
+    variants = SqliteVariants(file)
+    one, other = some_entry("/a", keys=("k",)), some_entry("/b")
+    for entry in (one, other):
+        await variants.put(entry)
+        variants.find(entry.key)
+    before = variants.statistics().query_count
+    for target in (by_url(one.key), by_surrogate_key("k"), by_url(some_entry("/c").key)):
+        await variants.purge(target, Mode.SOFT)
+    assert variants.find(other.key) == (other,)
+    assert variants.statistics().query_count == before
+    assert variants.find(one.key)[0].stored.invalidated
 
 
 async def test_another_programs_file_is_refused(tmp_path: Path) -> None:

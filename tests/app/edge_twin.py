@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from skerry.app.edge_desk import EdgeDesk
@@ -11,6 +13,7 @@ from skerry.cdn.core.purge_log import Record
 from skerry.cdn.core.receipt import Receipt, issue
 from skerry.cdn.core.route import Route, Site, build
 from skerry.cdn.ports import RoutePolicy
+from skerry.cdn.purges import Ordered
 from skerry.upstream.gate import SourceStatistics
 
 HOST = "www.example.org"
@@ -51,7 +54,7 @@ class RememberingPurges:
         self.kept: list[Receipt] = []
         self.node = "rock"
 
-    async def purge(self, target: Target, mode: Mode) -> Receipt:
+    async def purge(self, target: Target, mode: Mode) -> Ordered:
         receipt = issue(
             self.kept[-1] if self.kept else None,
             node=self.node,
@@ -61,8 +64,8 @@ class RememberingPurges:
             at_milliseconds=1_700_000_000_000,
             sign=self._key.sign,
         )
-        await self.keep(receipt)
-        return receipt
+        await self.keep([receipt])
+        return Ordered(receipt.sequence, receipt)
 
     def base(self) -> tuple[int, dict[str, int]]:
         return 0, {}
@@ -70,13 +73,15 @@ class RememberingPurges:
     def records(self) -> list[Record]:
         return []
 
-    async def note(self, record: Record) -> None: ...
+    async def note(self, records: Sequence[Record]) -> None: ...
+
+    async def fold(self, position: int, vector: Mapping[str, int]) -> None: ...
 
     def last_receipt(self) -> Receipt | None:
         return self.kept[-1] if self.kept else None
 
-    async def keep(self, receipt: Receipt) -> None:
-        self.kept.append(receipt)
+    async def keep(self, receipts: Sequence[Receipt]) -> None:
+        self.kept += receipts
 
     def receipts(self, after: int = 0) -> list[bytes]:
         return [receipt.line for receipt in self.kept[after : after + 2]]

@@ -50,7 +50,7 @@ async def warm(world: World) -> World:
 async def test_a_hard_purge_leaves_nothing_to_serve_even_without_the_origin(target: Target) -> None:
     world = await warm(World())
     world.origin.down = Trouble.REFUSED
-    receipt = await world.rooms.purges.purge(target, Mode.HARD)
+    receipt = (await world.rooms.purges.purge(target, Mode.HARD)).receipt
     assert receipt.object_count == 1
     assert (await world.get("/dir/a"))[0] == 502
     await world.close()
@@ -74,7 +74,7 @@ async def test_what_is_on_its_way_in_is_purged_too(target: Target, mode: Mode) -
     world.page("/dir/a", b"x" * 200_000, *FIELDS)
     world.origin.rest = asyncio.Event()
     growing = await world.ask("/dir/a")
-    receipt = await world.rooms.purges.purge(target, mode)
+    receipt = (await world.rooms.purges.purge(target, mode)).receipt
     assert receipt.object_count == 1
     world.origin.rest.set()
     await body_of(growing)
@@ -90,7 +90,7 @@ async def test_overlapping_names_are_not_purged() -> None:
         await world.get(path)
     await world.settle()
     for target in (*TARGETS[:1], *TARGETS[2:]):
-        assert (await world.rooms.purges.purge(target, Mode.HARD)).object_count == 0
+        assert (await world.rooms.purges.purge(target, Mode.HARD)).receipt.object_count == 0
     for path in ("/dir2", "/di"):
         assert (await world.get(path))[2].startswith("hit")
     await world.close()
@@ -103,7 +103,7 @@ async def test_a_url_is_purged_with_all_its_variants() -> None:
         await world.get("/a", f"Accept: {accept}")
     await world.settle()
     key = next(world.variants.all()).key
-    assert (await world.rooms.purges.purge(by_url(key), Mode.HARD)).object_count == 2
+    assert (await world.rooms.purges.purge(by_url(key), Mode.HARD)).receipt.object_count == 2
     await world.close()
 
 

@@ -140,7 +140,7 @@ async def test_a_purge_takes_the_whole_object_with_all_its_slices() -> None:
     world = film()
     await ranged(world, 0, 4 * SLICE)
     await world.settle()
-    receipt = await world.rooms.purges.purge(by_host("www.example.org"), Mode.HARD)
+    receipt = (await world.rooms.purges.purge(by_host("www.example.org"), Mode.HARD)).receipt
     assert receipt.object_count == 1
     before = world.origin.sent_bytes
     assert not (await ranged(world, 0, SLICE)).startswith("hit")

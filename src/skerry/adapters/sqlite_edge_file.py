@@ -23,7 +23,13 @@ VERSION = 1
 APPLICATION_ID = 0x534B4544  # "SKED"
 BUSY_SECONDS = 5.0
 
-_SCHEMA = """
+ENTRY_GONE = """
+CREATE TRIGGER entry_gone AFTER DELETE ON entry BEGIN
+    DELETE FROM name WHERE entry = OLD.id;
+    DELETE FROM slice WHERE entry = OLD.id;
+END
+"""
+_SCHEMA = f"""
 CREATE TABLE entry (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL, variant TEXT NOT NULL,
     scheme TEXT NOT NULL, host TEXT NOT NULL, port INTEGER NOT NULL,
@@ -46,10 +52,7 @@ CREATE TABLE slice (
     size_bytes INTEGER NOT NULL, PRIMARY KEY (entry, number)
 ) WITHOUT ROWID;
 CREATE INDEX slice_by_digest ON slice (digest);
-CREATE TRIGGER entry_gone AFTER DELETE ON entry BEGIN
-    DELETE FROM name WHERE entry = OLD.id;
-    DELETE FROM slice WHERE entry = OLD.id;
-END;
+{ENTRY_GONE};
 CREATE TABLE book (id INTEGER PRIMARY KEY CHECK (id = 1), node TEXT NOT NULL,
     position INTEGER NOT NULL, vector TEXT NOT NULL);
 CREATE TABLE purge (

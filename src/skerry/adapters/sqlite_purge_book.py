@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Mapping, Sequence
 
 from skerry.adapters.sqlite_edge_file import EdgeFile
 from skerry.cdn.core.purge import Kind, Mode, Target
 from skerry.cdn.core.purge_log import Record
 from skerry.cdn.core.receipt import Receipt, read
 
-RECORDS_MAX = 50_000
-"""Kept for siblings that were out of reach; older ones are folded into the base."""
 PAGE = 1000
 
 
@@ -39,17 +38,29 @@ class SqlitePurgeBook:
             for row in rows
         ]
 
-    async def note(self, record: Record) -> None:
-        target = record.target
+    async def note(self, records: Sequence[Record]) -> None:
+        rows = [
+            (r.node, r.sequence, r.target.kind.value, r.target.scope, r.target.value, r.mode.value,
+             r.at_seconds)
+            for r in records
+        ]  # fmt: skip
+        sql = (
+            "INSERT INTO purge (node, sequence, kind, scope, value, mode, at_seconds) "
+            "VALUES (?,?,?,?,?,?,?)"
+        )
+        await self._file.write(lambda db: db.executemany(sql, rows), synced=True)
 
+    async def fold(self, position: int, vector: Mapping[str, int]) -> None:
         def change(db: sqlite3.Connection) -> None:
+            [(base,)] = db.execute("SELECT position FROM book").fetchall()
+            # An adopted number is a position without a row: there may be fewer.
             db.execute(
-                "INSERT INTO purge (node, sequence, kind, scope, value, mode, at_seconds) "
-                "VALUES (?,?,?,?,?,?,?)",
-                (record.node, record.sequence, target.kind.value, target.scope, target.value,
-                 record.mode.value, record.at_seconds),
-            )  # fmt: skip
-            _fold(db)
+                "DELETE FROM purge WHERE position IN "
+                "(SELECT position FROM purge ORDER BY position LIMIT ?)",
+                (position - base,),
+            )
+            row = (position, json.dumps(dict(vector)))
+            db.execute("UPDATE book SET position = ?, vector = ?", row)
 
         await self._file.write(change, synced=True)
 
@@ -57,30 +68,12 @@ class SqlitePurgeBook:
         rows = self._file.read("SELECT line FROM receipt ORDER BY sequence DESC LIMIT 1")
         return read(rows[0][0]) if rows else None
 
-    async def keep(self, receipt: Receipt) -> None:
-        row = (receipt.sequence, receipt.line)
-        await self._file.write(
-            lambda db: db.execute("INSERT INTO receipt VALUES (?,?)", row), synced=True
-        )
+    async def keep(self, receipts: Sequence[Receipt]) -> None:
+        rows = [(receipt.sequence, receipt.line) for receipt in receipts]
+        if rows:
+            sql = "INSERT INTO receipt VALUES (?,?)"
+            await self._file.write(lambda db: db.executemany(sql, rows), synced=True)
 
     def receipts(self, after: int = 0) -> list[bytes]:
         sql = f"SELECT line FROM receipt WHERE sequence > ? ORDER BY sequence LIMIT {PAGE}"
         return [row[0] for row in self._file.read(sql, (after,))]
-
-
-def _fold(db: sqlite3.Connection) -> None:
-    """Moves the base behind what is too old. Every stored entry already bears those purges."""
-    count, first = db.execute("SELECT count(*), min(position) FROM purge").fetchone()
-    if count <= RECORDS_MAX:
-        return
-    end = first + count // 2
-    position, text = db.execute("SELECT position, vector FROM book").fetchone()
-    vector = json.loads(text)
-    gone = db.execute(
-        "SELECT node, sequence FROM purge WHERE position < ? ORDER BY position", (end,)
-    ).fetchall()
-    vector.update(dict(gone))
-    db.execute("DELETE FROM purge WHERE position < ?", (end,))
-    base = position + len(gone)
-    db.execute("UPDATE entry SET as_of = max(as_of, ?)", (base,))
-    db.execute("UPDATE book SET position = ?, vector = ?", (base, json.dumps(vector)))

@@ -13,10 +13,10 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from skerry.adapters.sqlite_edge_file import EdgeFile, Row
+from skerry.adapters.sqlite_edge_file import ENTRY_GONE, EdgeFile, Row
 from skerry.base.digest import Digest
-from skerry.cdn.core.key import CacheKey
-from skerry.cdn.core.purge import Kind, Mode, Target
+from skerry.cdn.core.key import CacheKey, key_digest
+from skerry.cdn.core.purge import Kind, Mode, Names, Target, names_it
 from skerry.cdn.core.vary import vary_names
 from skerry.cdn.ports import VARIANTS_MAX, Entry, Stored
 from skerry.wire.message import Headers
@@ -109,7 +109,21 @@ class SqliteVariants:
             return db.execute(f"{sql} WHERE {where}", parameters).rowcount
 
         try:
-            return await self._file.write(change, synced=True)
+            # The record of the purge is durable before: a crash leaves it to be applied again.
+            return await self._file.write(change)
+        finally:
+            self._forget_ready(target)
+
+    async def clear(self) -> None:
+        def change(db: sqlite3.Connection) -> None:
+            # Without the trigger, and table by table, nothing is read row by row.
+            db.execute("DROP TRIGGER entry_gone")
+            for table in ("name", "slice", "entry"):
+                db.execute(f"DELETE FROM {table}")
+            db.execute(ENTRY_GONE)
+
+        try:
+            await self._file.write(change)
         finally:
             self._ready.clear()
 
@@ -157,6 +171,15 @@ class SqliteVariants:
         count = self._file.read("SELECT count(*) FROM entry")[0][0]
         return VariantsStatistics(count, len(self._ready), self._queries)
 
+    def _forget_ready(self, target: Target) -> None:
+        """Of what is kept ready, only what a purge may have changed: others stay quick."""
+        if target.kind is Kind.URL:
+            self._ready.pop(key_digest(target.scope + target.value), None)
+            return
+        for place, entries in list(self._ready.items()):
+            if not entries or any(names_it(target, _names(entry)) for entry in entries):
+                del self._ready[place]
+
     async def _change(self, places: Sequence[str], change: object) -> None:
         for place in places:
             self._writing[place] = self._writing.get(place, 0) + 1
@@ -182,6 +205,10 @@ class SqliteVariants:
         ):
             names.setdefault(entry, []).append((kind, value))
         return tuple(_entry(row, names) for row in rows)
+
+
+def _names(entry: Entry) -> Names:
+    return Names(entry.key, entry.stored.groups, entry.stored.surrogate_keys)
 
 
 def _place(entry: Entry) -> tuple[str, str]:

@@ -26,6 +26,7 @@ from skerry.cdn.core.purge import (
 from skerry.cdn.core.receipt import Receipt
 from skerry.cdn.core.route import Matched, RouteTable
 from skerry.cdn.ports import PurgeBook, RoutePolicy
+from skerry.cdn.purges import Ordered
 from skerry.registry.operations import SourceStatus, UpstreamStatus
 from skerry.upstream.gate import SourceStatistics
 
@@ -50,7 +51,7 @@ class PurgeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Purging(Protocol):
     """`cdn.purges.Purges`, as far as it is needed here."""
 
-    async def purge(self, target: Target, mode: Mode) -> Receipt:
+    async def purge(self, target: Target, mode: Mode) -> Ordered:
         """In force, durable and on record when this returns. Raises EdgeUnusable."""
 
 
@@ -87,7 +88,8 @@ class EdgeDesk:
         """Purges; in force when this returns. Raises BadInput, EdgeUnusable."""
         target = target_of(wanted, self._table)
         try:
-            return await self._purges.purge(target, Mode.SOFT if wanted.soft else Mode.HARD)
+            mode = Mode.SOFT if wanted.soft else Mode.HARD
+            return (await self._purges.purge(target, mode)).receipt
         finally:
             self._changed()
 

@@ -77,6 +77,7 @@ def assemble_edge(parts: EdgeParts, sites: Sequence[Site]) -> EdgeRooms:
         variants=parts.variants,
         book=parts.book,
         clock=parts.clock,
+        nursery=parts.nursery,
         events=parts.events,
         sign=parts.sign,
     )

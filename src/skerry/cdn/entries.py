@@ -70,7 +70,7 @@ class Entries:
         self._growing: dict[CacheKey, list[Held]] = {}
         self._uses: OrderedDict[CacheKey, float] = OrderedDict()
         self._kept = self._lost = 0
-        purges.under_way = self._named
+        purges.work.under_way = self._named
 
     def find(self, key: CacheKey) -> tuple[Held, ...]:
         """Every response of a key that no purge forbids.

@@ -6,7 +6,7 @@ since the epoch.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -142,6 +142,9 @@ class Variants(Protocol):
     def all(self) -> Iterator[Entry]:
         """Every entry, in no order."""
 
+    async def clear(self) -> None:
+        """Forgets everything, in one step."""
+
 
 class PurgeBook(Protocol):
     """What must outlive the node of its purges: the log's end, and every receipt."""
@@ -156,13 +159,16 @@ class PurgeBook(Protocol):
     def records(self) -> list[Record]:
         """The kept records, in the order in which they were applied."""
 
-    async def note(self, record: Record) -> None:
-        """Keeps a record; on the disk when this returns."""
+    async def note(self, records: Sequence[Record]) -> None:
+        """Keeps records, in their order; on the disk when this returns."""
+
+    async def fold(self, position: int, vector: Mapping[str, int]) -> None:
+        """Moves the base: what was applied up to `position` is forgotten. On the disk then."""
 
     def last_receipt(self) -> Receipt | None: ...
 
-    async def keep(self, receipt: Receipt) -> None:
-        """Keeps a receipt; on the disk when this returns."""
+    async def keep(self, receipts: Sequence[Receipt]) -> None:
+        """Keeps receipts; on the disk when this returns."""
 
     def receipts(self, after: int = 0) -> list[bytes]:
         """The lines of the receipts after a sequence number, at most 1,000."""

@@ -1,28 +1,32 @@
 """Purging and invalidating: in force at once, on record, with a receipt.
 
-Owns what is in force (two logs: the operator's purges, which are durable and numbered, and
-invalidations by unsafe requests, which concern only what is here now) and the chain of receipts.
-Never decides what a purge names: that is `core.purge`. RFC 9111 section 4.4, RFC 9875.
+Owns what is in force: the operator's purges and those of siblings, which are durable and numbered,
+and invalidations by unsafe requests, which concern only what is here now. Never decides what a
+purge names: that is `core.purge`; `purge_work` brings it to the disk. RFC 9111 section 4.4,
+RFC 9875.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
+from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
-from skerry.cdn.core import receipt as receipts
 from skerry.cdn.core.key import CacheKey
 from skerry.cdn.core.purge import Mode, Names, Target
-from skerry.cdn.core.purge_log import LogStatistics, PurgeLog, Record, Verdict
+from skerry.cdn.core.purge_log import LogStatistics, Missed, PurgeLog, Took, Verdict
 from skerry.cdn.core.receipt import Receipt, Sign
 from skerry.cdn.ports import EdgeUnusable, Entry, PurgeBook, Variants
-from skerry.telemetry.events import Events
+from skerry.cdn.purge_work import Job, PurgeWork, PurgeWorkStatistics
+from skerry.telemetry.events import Events, Level
 
 INVALIDATIONS_MAX = 10_000
 """In force for what is under way; older ones are folded into one over everything under way."""
+ORDERED_MAX = 1000
+"""Own purges of this run that are remembered, should the log prove to be an old copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +38,19 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Ordered:
+    """A purge on record: the number that siblings confirm, and its receipt."""
+
+    sequence: int
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
 class PurgesStatistics:
     """A snapshot; counts are since start."""
 
     log: LogStatistics
-    purge_count: int
-    purged_count: int
+    work: PurgeWorkStatistics
     invalidation_count: int
 
 
@@ -47,25 +58,51 @@ class Purges:
     """Takes purges and tells what they mean for an object."""
 
     def __init__(
-        self, *, variants: Variants, book: PurgeBook, clock: Clock, events: Events, sign: Sign
+        self,
+        *,
+        variants: Variants,
+        book: PurgeBook,
+        clock: Clock,
+        nursery: Nursery,
+        events: Events,
+        sign: Sign,
     ) -> None:
         self._variants = variants
         self._book = book
         self._clock = clock
         self._events = events
-        self._sign = sign
         position, vector = book.base()
         self._log = PurgeLog(book.node, position=position, vector=vector)
-        for record in book.records():
-            self._log.apply(record)
+        self.work = PurgeWork(
+            log=self._log,
+            variants=variants,
+            book=book,
+            nursery=nursery,
+            events=events,
+            sign=sign,
+        )
         self._invalidations = PurgeLog("invalidations", rules_max=INVALIDATIONS_MAX)
-        self._settled = Mark(0, 0)
-        self._unnoted: list[Record] = []
+        self._settled_invalidations = 0
         self._unsettled = False
-        self._taking = asyncio.Lock()
-        self._counts = {"purge": 0, "purged": 0, "invalidation": 0}
-        self.under_way: Callable[[Target], int] = lambda target: 0
-        """How many objects that are on their way into the index a target names."""
+        self._ordered: deque[tuple[Target, Mode]] = deque(maxlen=ORDERED_MAX)
+        self._invalidated = 0
+        self.changed: Callable[[], None] = lambda: None
+        """Called when something has come into force: ready answers may be wrong."""
+
+    @property
+    def node(self) -> str:
+        """This node's name in the purge log."""
+        return self._log.node
+
+    @property
+    def vector(self) -> dict[str, int]:
+        """The last purge of every node that is in force here."""
+        return self._log.vector
+
+    @property
+    def durable(self) -> dict[str, int]:
+        """The same, as far as it would survive the loss of power."""
+        return dict(self.work.vector)
 
     def mark(self) -> Mark:
         """To be taken before a request to an origin leaves."""
@@ -77,7 +114,8 @@ class Purges:
         if found is Verdict.HARD:
             return found
         other = self._invalidations.verdict(names, as_of=since.invalidations)
-        return found if other is Verdict.NONE else other
+        # A write never does more than that, also where many of them were folded into one.
+        return found if other is Verdict.NONE else Verdict.SOFT
 
     def written(self, key: CacheKey) -> bool:
         """Whether a write by a client has lately made this URL invalid (section 4.4)."""
@@ -86,67 +124,91 @@ class Purges:
 
     def mark_of(self, entry: Entry) -> Mark:
         """The mark of an entry that the index gave: it already bears what is settled there."""
-        return Mark(max(entry.as_of, self._settled.purges), self._settled.invalidations)
+        return Mark(max(entry.as_of, self.work.settled), self._settled_invalidations)
 
-    async def purge(self, target: Target, mode: Mode) -> Receipt:
+    async def purge(self, target: Target, mode: Mode) -> Ordered:
         """In force from the call on; durable and on record when this returns.
 
         Raises EdgeUnusable when it could not be recorded: it is in force all the same, until a
-        restart.
+        restart, and is recorded as soon as that works again. A caller that leaves stops nothing.
         """
-        at = self._clock.now()
-        record = self._log.order(target, mode, at_seconds=at)
-        self._unnoted.append(record)
-        position = self._log.position
-        # One after the other: receipts form a chain, and the index settles in order.
-        async with self._taking:
-            while self._unnoted and self._unnoted[0].sequence <= record.sequence:
-                await self._book.note(self._unnoted[0])
-                del self._unnoted[0]
-            count = self.under_way(target) + await self._settle(target, mode)
-            if not self._unsettled:
-                self._settled = replace(self._settled, purges=position)
-            receipt = receipts.issue(
-                self._book.last_receipt(),
-                node=self._book.node,
-                target=target,
-                mode=mode,
-                object_count=count,
-                at_milliseconds=int(at * 1000),
-                sign=self._sign,
-            )
-            await self._book.keep(receipt)
-        self._counts["purge"] += 1
-        self._counts["purged"] += count
-        self._events.emit("edge.purged", target.kind.value, cause=f"{mode.value}, {count} objects")
-        return receipt
+        self._ordered.append((target, mode))
+        sequence, job = self._order(target, mode)
+        self.changed()
+        receipt = await asyncio.shield(job.done)
+        if receipt is None:
+            raise EdgeUnusable("the purge is in force, but there is no receipt of it")
+        return Ordered(sequence, receipt)
+
+    async def learn(self, missed: Missed) -> bool:
+        """Puts what siblings know in force, at once; durable when this returns. Whether any of it
+        was news. Raises EdgeUnusable when it could not be kept: it is in force all the same."""
+        news = self._catch_up_with_itself(missed)
+        for node, sequence in missed.adopt.items():
+            if self._log.adopt(node, sequence):
+                self._tell_of_adoption(node)
+                news = True
+        for record in missed.records:
+            if self._log.apply(record) is Took.APPLIED:
+                self.work.take(record)
+                news = True
+        if news:
+            self.changed()
+        await self.work.all_noted()
+        return news
+
+    def missed(self, vector: Mapping[str, int]) -> Missed:
+        """What one who knows `vector` has not heard of."""
+        return self._log.since(vector)
 
     async def invalidate(self, targets: tuple[Target, ...]) -> None:
         """What an unsafe request made invalid: must be validated from now on (section 4.4)."""
         for target in targets:
             self._invalidations.order(target, Mode.SOFT, at_seconds=self._clock.now())
             position = self._invalidations.position
-            with suppress(EdgeUnusable):
-                await self._settle(target, Mode.SOFT)
+            self.changed()
+            try:
+                await self._variants.purge(target, Mode.SOFT)
+            except EdgeUnusable:
+                self._unsettled = True
             if not self._unsettled:
-                latest = max(self._settled.invalidations, position)
-                self._settled = replace(self._settled, invalidations=latest)
-            self._counts["invalidation"] += 1
-
-    async def _settle(self, target: Target, mode: Mode) -> int:
-        """Brings the index up to a purge. One that fails leaves the log to be asked for good."""
-        try:
-            return await self._variants.purge(target, mode)
-        except EdgeUnusable:
-            self._unsettled = True
-            raise
+                self._settled_invalidations = max(self._settled_invalidations, position)
+            self._invalidated += 1
 
     def receipts(self, after: int = 0) -> list[bytes]:
         """The lines of the receipts after a sequence number, at most 1,000."""
         return self._book.receipts(after)
 
     def statistics(self) -> PurgesStatistics:
-        counts = self._counts
-        return PurgesStatistics(
-            self._log.statistics(), counts["purge"], counts["purged"], counts["invalidation"]
+        return PurgesStatistics(self._log.statistics(), self.work.statistics(), self._invalidated)
+
+    def _order(self, target: Target, mode: Mode) -> tuple[int, Job]:
+        at = round(self._clock.now() * 1000) / 1000
+        record = self._log.order(target, mode, at_seconds=at)
+        return record.sequence, self.work.take(record)
+
+    def _tell_of_adoption(self, node: str) -> None:
+        self.work.take(None)
+        self._events.emit(
+            "edge.purges_missed",
+            node,
+            cause="this node was away for more purges than are kept: all it held counts as purged",
+            next_step="nothing; the cache fills again",
+            level=Level.WARNING,
         )
+
+    def _catch_up_with_itself(self, missed: Missed) -> bool:
+        """A sibling knows purges of ours that we do not: our log is an older copy of itself.
+
+        What we ordered since bears numbers that were taken, and went unheard: it is ordered again,
+        behind them.
+        """
+        numbers = [record.sequence for record in missed.records if record.node == self.node]
+        ahead = max([missed.adopt.get(self.node, 0), *numbers])
+        if not self._ordered or ahead <= self._log.vector.get(self.node, 0):
+            return False
+        self._log.adopt(self.node, ahead)
+        self._tell_of_adoption(self.node)
+        for target, mode in self._ordered:
+            self._order(target, mode)
+        return True

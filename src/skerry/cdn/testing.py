@@ -149,6 +149,17 @@ async def a_use_is_noted_and_never_goes_back(variants: Variants) -> None:
     expect([each.last_used for each in variants.all()] == [500.0], "the last use counts")
 
 
+async def what_is_cleared_is_gone_and_what_comes_later_stays(variants: Variants) -> None:
+    entry = some_entry()
+    await variants.put(entry)
+    await variants.clear()
+    expect(variants.find(entry.key) == () and not list(variants.all()), "nothing is left")
+    await variants.put(entry)
+    expect(variants.find(entry.key) == (entry,), "what comes later is kept")
+    await variants.remove([entry])
+    expect(not list(variants.all()), "and goes like any other")
+
+
 async def slices_go_with_their_entry_and_stay_when_it_is_put_again(variants: Variants) -> None:
     whole = some_entry()
     sliced = replace(whole, digest=None, slice_bytes=100)
@@ -172,6 +183,7 @@ CHECKS: tuple[Check, ...] = (
     a_variant_replaces_itself_and_no_other,
     variants_of_a_key_are_bounded,
     a_purge_finds_exactly_what_bears_the_name,
+    what_is_cleared_is_gone_and_what_comes_later_stays,
     a_use_is_noted_and_never_goes_back,
     slices_go_with_their_entry_and_stay_when_it_is_put_again,
 )
@@ -184,10 +196,22 @@ def some_record(book: PurgeBook, sequence: int) -> Record:
 
 async def records_are_kept_in_order(book: PurgeBook) -> None:
     records = [some_record(book, number) for number in (1, 2, 3)]
-    for record in records:
-        await book.note(record)
+    await book.note(records[:2])
+    await book.note(records[2:])
     expect(book.records() == records, "records read as they were written, in order")
     expect(book.base() == (0, {}), "nothing is folded yet")
+
+
+async def a_base_that_moves_leaves_the_later_records(book: PurgeBook) -> None:
+    await book.note([some_record(book, number) for number in (1, 2, 3)])
+    await book.fold(2, {book.node: 2})
+    expect(book.base() == (2, {book.node: 2}), "the base is where it was moved to")
+    expect([record.sequence for record in book.records()] == [3], "later records stay")
+    await book.fold(4, {book.node: 3, "other": 9})
+    expect(book.records() == [], "an adopted number takes every record with it")
+    await book.note([some_record(book, 4)])
+    await book.fold(4, {book.node: 3, "other": 9})
+    expect([record.sequence for record in book.records()] == [4], "the same base takes nothing")
 
 
 async def receipts_are_kept_as_a_chain(book: PurgeBook) -> None:
@@ -203,10 +227,14 @@ async def receipts_are_kept_as_a_chain(book: PurgeBook) -> None:
             at_milliseconds=number,
             sign=lambda message: b"s",
         )
-        await book.keep(receipt)
+        await book.keep([receipt])
         lines.append(receipt.line)
     expect(book.receipts() == lines, "lines read as they were written")
     expect(book.receipts(after=2) == lines[2:], "later ones can be had alone")
 
 
-BOOK_CHECKS: tuple[BookCheck, ...] = (records_are_kept_in_order, receipts_are_kept_as_a_chain)
+BOOK_CHECKS: tuple[BookCheck, ...] = (
+    records_are_kept_in_order,
+    a_base_that_moves_leaves_the_later_records,
+    receipts_are_kept_as_a_chain,
+)

@@ -29,11 +29,12 @@ class ReceiptRow(msgspec.Struct, frozen=True):
     signature: str
     value: str
     version: int
+    ordered_by: str | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def line(self) -> str:
-        """The canonical form: the struct's fields are in its order."""
-        return msgspec.json.encode(self).decode()
+        """The canonical form: its names are in order, one that is not there left out."""
+        return msgspec.json.encode(self, order="deterministic").decode()
 
 
 class ReceiptList(msgspec.Struct, frozen=True):

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skerry.base.errors import BadInput
 from skerry.cdn.core.purge import Mode, Target, by_host, by_surrogate_key, is_below, names_it
 from skerry.cdn.core.purge_log import PurgeLog, Record, Took, Verdict, covers
 from tests.cdn.core.test_purge import NAMES, TARGETS, Names, names, prefix
@@ -62,14 +61,14 @@ def test_a_sibling_out_of_reach_catches_up_by_number() -> None:
     assert theirs.apply(records[0]) is Took.APPLIED
     assert theirs.apply(records[3]) is Took.GAP
     assert not covers(theirs.vector, mine.vector)
-    missed = mine.since(theirs.vector["a"])
-    assert missed == tuple(records[1:])
-    for record in missed:
+    missed = mine.since(theirs.vector)
+    assert (missed.records, missed.adopt) == (tuple(records[1:]), {})
+    for record in missed.records:
         assert theirs.apply(record) is Took.APPLIED
     assert covers(theirs.vector, mine.vector)
     assert theirs.apply(records[2]) is Took.KNOWN
     assert theirs.verdict(names(keys=("k3",)), as_of=0) is Verdict.HARD
-    assert mine.since(4) == ()
+    assert not mine.since(theirs.vector)
 
 
 def test_a_sibling_that_was_away_too_long_counts_all_it_has_as_purged() -> None:
@@ -77,23 +76,51 @@ def test_a_sibling_that_was_away_too_long_counts_all_it_has_as_purged() -> None:
     for number in range(4):
         purge(mine, by_surrogate_key(f"k{number}"))
     mine.forget(2)
-    assert mine.since(1) is None
-    assert mine.since(2) is not None
+    assert mine.since({"a": 2}).adopt == {}
     purge(theirs, by_host("x.org"))
     held = theirs.position
-    theirs.adopt("a", 4)
+    missed = mine.since({"a": 1})
+    assert missed.adopt == {"a": 2}
+    assert theirs.adopt("a", 2)
+    for record in missed.records:
+        assert theirs.apply(record) is Took.APPLIED
     assert theirs.verdict(names("/whatever"), as_of=held) is Verdict.HARD
     assert theirs.verdict(names("/whatever"), as_of=theirs.position) is Verdict.NONE
     assert covers(theirs.vector, mine.vector)
 
 
-def test_one_that_knows_more_of_us_than_we_do_must_start_over() -> None:
-    assert PurgeLog("a").since(3) is None
+def test_one_that_missed_very_much_adopts_the_number_instead() -> None:
+    mine = PurgeLog("a")
+    for number in range(6):
+        purge(mine, by_surrogate_key(f"k{number}"))
+    assert len(mine.since({}, records_max=6).records) == 6
+    missed = mine.since({}, records_max=5)
+    assert (missed.records, missed.adopt) == ((), {"a": 6})
 
 
-def test_a_node_does_not_adopt_its_own_number() -> None:
-    with pytest.raises(BadInput):
-        PurgeLog("a").adopt("a", 3)
+def test_records_of_a_third_node_are_handed_on_in_their_order() -> None:
+    third, mine, theirs = PurgeLog("c"), PurgeLog("a"), PurgeLog("b")
+    first = purge(third, by_surrogate_key("k1"))
+    mine.apply(first)
+    own = purge(mine, by_surrogate_key("k2"))
+    second = purge(third, by_surrogate_key("k3"))
+    mine.apply(second)
+    assert mine.since(theirs.vector).records == (first, own, second)
+    assert mine.since({"c": 1}).records == (own, second)
+    assert mine.since({"a": 1}).records == (first, second)
+
+
+def test_a_log_from_before_gets_its_own_records_back() -> None:
+    """As after a backup was put back: the sibling knows more of us than we do."""
+    mine, theirs = PurgeLog("a"), PurgeLog("b")
+    theirs.apply(purge(mine, by_surrogate_key("k1")))
+    put_back = PurgeLog("a")
+    for record in theirs.since(put_back.vector).records:
+        assert put_back.apply(record) is Took.APPLIED
+    assert put_back.verdict(names(keys=("k1",)), as_of=0) is Verdict.HARD
+    assert put_back.adopt("a", 1) is False
+    assert put_back.adopt("a", 5)
+    assert purge(put_back, by_surrogate_key("k2")).sequence == 6
 
 
 def test_forgetting_never_frees_what_was_purged() -> None:

@@ -106,7 +106,12 @@ class CacheKey:
     def digest(self) -> str:
         """A stable name for storage: hexadecimal, `DIGEST_HEX` digits. Changing it is a format
         change: everything on disk would be lost to the cache."""
-        return hashlib.sha256(self.text.encode("ascii")).hexdigest()[:DIGEST_HEX]
+        return key_digest(self.text)
+
+
+def key_digest(text: str) -> str:
+    """`CacheKey.digest` of a key's whole text: its origin and its target."""
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:DIGEST_HEX]
 
 
 def cache_key(

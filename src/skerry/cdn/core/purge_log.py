@@ -14,11 +14,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from skerry.base.errors import BadInput
 from skerry.cdn.core.purge import Kind, Mode, Names, Target
 
 RULES_MAX = 200_000
 """Distinct targets in force; beyond it the older half is folded into one rule over everything."""
+MISSED_MAX = 5_000
+"""One who missed more adopts the number: that costs less than hearing of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,17 @@ class Took(StrEnum):
     APPLIED = "applied"
     KNOWN = "known"
     GAP = "gap"
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """What another node has not heard of: numbers to `adopt` first, then records in order."""
+
+    records: tuple[Record, ...] = ()
+    adopt: Mapping[str, int] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.records or self.adopt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,24 +159,41 @@ class PurgeLog:
             self.forget(half)
         return Took.APPLIED
 
-    def since(self, sequence: int) -> tuple[Record, ...] | None:
-        """This node's own records after `sequence`, for one that was out of reach.
+    def since(self, vector: Mapping[str, int], *, records_max: int = MISSED_MAX) -> Missed:
+        """What one who knows `vector` has missed of all that was ever applied here."""
+        adopt: dict[str, int] = {}
+        known: dict[str, int] = {}
+        count = 0
+        for node, last in self._vector.items():
+            theirs, base = vector.get(node, 0), self._base.get(node, 0)
+            if theirs >= last:
+                continue
+            if theirs < base:
+                adopt[node] = theirs = base
+            known[node] = theirs
+            count += last - theirs
+        if count > records_max:
+            return Missed((), {node: self._vector[node] for node in known})
+        found: list[Record] = []
+        for _, record in reversed(self._applied):
+            if len(found) == count:
+                break
+            if record.sequence > known.get(record.node, record.sequence):
+                found.append(record)
+        return Missed(tuple(reversed(found)), adopt)
 
-        None when they are forgotten, or when it knows more of us than we do (our log was lost):
-        it must `adopt` our number, by which all it holds counts as purged.
+    def adopt(self, node: str, sequence: int) -> bool:
+        """Goes on from `sequence` of a node whose records between are lost: all here is purged.
+
+        Whether it was news.
         """
-        last = self._vector.get(self.node, 0)
-        own = [r for _, r in self._applied if r.node == self.node and r.sequence > sequence]
-        return tuple(own) if 0 <= last - sequence == len(own) else None
-
-    def adopt(self, node: str, sequence: int) -> None:
-        """Goes on from `sequence` of a node whose records between are lost: all here is purged."""
-        if node == self.node:
-            raise BadInput("a node cannot adopt its own number", next_step="replay its own log")
+        if sequence <= self._vector.get(node, 0):
+            return False
         self._vector[node] = sequence
         self._position += 1
         self.forget(self._position)
         self._base = dict(self._vector)
+        return True
 
     def forget(self, position: int) -> None:
         """Drops the records up to `position`. What was fetched before it counts as purged hard.

@@ -15,7 +15,7 @@ import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from skerry.base.errors import BadInput, Party
@@ -40,7 +40,8 @@ _NUMBERS = ("at_milliseconds", "object_count", "sequence", "version")
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """One purge, on record. `at_milliseconds` since the epoch; `signature` in base64."""
+    """One purge, on record. `at_milliseconds` since the epoch, when it was ordered; `signature`
+    in base64; `ordered_by` the sibling it was learned from, in the purge log's names, or ""."""
 
     node: str
     sequence: int
@@ -50,6 +51,7 @@ class Receipt:
     object_count: int
     at_milliseconds: int
     signature: str = ""
+    ordered_by: str = ""
 
     @property
     def message(self) -> bytes:
@@ -69,7 +71,8 @@ class Receipt:
         return hashlib.sha256(self.line).hexdigest()
 
     def _fields(self) -> dict[str, str | int]:
-        return {
+        learned: dict[str, str | int] = {"ordered_by": self.ordered_by} if self.ordered_by else {}
+        return learned | {
             "at_milliseconds": self.at_milliseconds,
             "kind": self.target.kind.value,
             "mode": self.mode.value,
@@ -80,7 +83,7 @@ class Receipt:
             "sequence": self.sequence,
             "signature": self.signature,
             "value": self.target.value,
-            "version": 1,
+            "version": 2 if self.ordered_by else 1,
         }
 
 
@@ -137,16 +140,22 @@ def issue(
     mode: Mode,
     object_count: int,
     at_milliseconds: int,
+    ordered_by: str = "",
     sign: Sign,
 ) -> Receipt:
     """The receipt after `previous`, None for the first of a chain."""
-    fields = (target, mode, object_count, at_milliseconds)
-    if previous is None:
-        draft = Receipt(node, 1, GENESIS, *fields)
-    else:
-        draft = Receipt(node, previous.sequence + 1, previous.digest, *fields)
-    signature = b64encode(sign(draft.message)).decode()
-    return Receipt(node, draft.sequence, draft.previous, *fields, signature)
+    sequence, before = (previous.sequence + 1, previous.digest) if previous else (1, GENESIS)
+    draft = Receipt(
+        node,
+        sequence,
+        before,
+        target,
+        mode,
+        object_count,
+        at_milliseconds,
+        ordered_by=ordered_by,
+    )
+    return replace(draft, signature=b64encode(sign(draft.message)).decode())
 
 
 def read(line: bytes) -> Receipt:
@@ -155,12 +164,14 @@ def read(line: bytes) -> Receipt:
         fields = json.loads(line) if len(line) <= LINE_BYTES_MAX else None
     except (ValueError, RecursionError):
         fields = None
-    if not isinstance(fields, dict) or fields.keys() != {*_TEXTS, *_NUMBERS}:
+    known = {*_TEXTS, *_NUMBERS}
+    if not isinstance(fields, dict) or fields.keys() not in (known, known | {"ordered_by"}):
         raise _unreadable("it is not an object with the fields of a receipt")
-    if not all(isinstance(fields[name], str) for name in _TEXTS):
+    if not all(isinstance(fields[name], str) for name in fields.keys() - {*_NUMBERS}):
         raise _unreadable("a text is something else")
-    if not all(type(fields[name]) is int for name in _NUMBERS) or fields["version"] != 1:
-        raise _unreadable("a number is something else, or the version is not 1")
+    version = 2 if fields.get("ordered_by") else 1
+    if not all(type(fields[name]) is int for name in _NUMBERS) or fields["version"] != version:
+        raise _unreadable("a number is something else, or the version is unknown")
     if fields["kind"] not in {*Kind} or fields["mode"] not in {*Mode}:
         raise _unreadable("kind or mode is unknown")
     receipt = Receipt(
@@ -172,6 +183,7 @@ def read(line: bytes) -> Receipt:
         object_count=fields["object_count"],
         at_milliseconds=fields["at_milliseconds"],
         signature=fields["signature"],
+        ordered_by=fields.get("ordered_by", ""),
     )
     if not _HEX.match(receipt.previous) or receipt.line != line:
         raise _unreadable("it is not in canonical form")
