@@ -39,8 +39,10 @@ class Front:
         self.routes[path] = route
 
     def hot(self, path: str, body: bytes, *, valid_until: float = 1e12) -> list[int]:
+        """The list of uses that were told, one number each time."""
         hits: list[int] = []
-        self.always(path, Answer(200, body=body, hot=Hot(valid_until, lambda: hits.append(1))))
+        hot = Hot(valid_until, lambda uses, size: hits.append(uses))
+        self.always(path, Answer(200, body=body, hot=hot))
         return hits
 
 

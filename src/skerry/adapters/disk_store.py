@@ -69,6 +69,7 @@ class DiskStore:
         make_room: MakeRoom | None = None,
     ) -> None:
         self.make_room = make_room
+        self.removed: Callable[[Digest], None] = lambda digest: None
         self._clock = clock
         self._layout = Layout(data_dir)
         with suppress(OSError):
@@ -203,6 +204,7 @@ class DiskStore:
             raise self._failed(error, f"deleting {digest}") from error
         if size is None:
             return 0
+        self.removed(digest)
         self._evicted += 1
         self._evicted_bytes += size
         # Freeing the extents of a large file takes a while: not on the event loop.
@@ -350,6 +352,7 @@ class DiskStore:
         except OSError as error:
             self._shelf.condemn(digest)
             self._failed(error, f"quarantining {digest}")
+        self.removed(digest)
 
     def _bound_quarantine(self) -> None:
         bound = min(QUARANTINE_BYTES_MAX, int(self._budget_bytes * QUARANTINE_SHARE_MAX))

@@ -12,8 +12,8 @@ from typing import cast
 
 from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
 
-from skerry.adapters.http_hot import HOT_BODY_BYTES_MAX
-from skerry.adapters.http_send import Fields, close_body, encode_fields, encode_head
+from skerry.adapters.http_hot_keep import keep_hot
+from skerry.adapters.http_send import close_body, encode_fields
 from skerry.adapters.http_server_state import Carried
 from skerry.wire.message import Answer, BodyAborted, Handler, Headers, Request
 
@@ -45,6 +45,7 @@ class FullWay:
         http = cast(HTTPScope, scope)
         carried = cast(Carried, http["extensions"]["skerry"])
         state, method = carried.state, http["method"]
+        state.traffic.full_count += 1
         try:
             answer = await self._handler(request_of(http, receive))
         except BodyAborted:
@@ -62,7 +63,13 @@ class FullWay:
             await close_body(answer.body)
             answer = self._broken(carried, "the answer cannot be sent")
             fields = encode_fields(answer, method, date=state.date)
-        keep_hot(carried, answer, fields)
+        try:
+            answer = keep_hot(carried, answer, fields)
+        except (BodyAborted, OSError) as error:
+            _log.info("a body cannot be read: %s", error)
+            carried.outlet.abort()
+            carried.cycle.disconnected = True
+            return
         try:
             await carried.outlet.deliver(carried.cycle, fields, answer)
         except BodyAborted as error:
@@ -106,24 +113,3 @@ async def body_of(receive: ASGIReceiveCallable) -> AsyncIterator[bytes]:
         more = message.get("more_body", False)
         if chunk := message.get("body", b""):
             yield chunk
-
-
-def keep_hot(carried: Carried, answer: Answer, fields: Fields) -> None:
-    """Puts an answer that has leave into the hot table, as the bytes that will be sent."""
-    body, hot, key = answer.body, answer.hot, carried.hot_key
-    if hot is None or key is None or answer.status != 200 or not isinstance(body, bytes):
-        return
-    # A field that closes the connection, or a date of the answer's own, cannot be repeated.
-    if len(body) > HOT_BODY_BYTES_MAX or fields[0] != (b"date", carried.state.date):
-        return
-    if any(name == b"connection" for name, _ in fields):
-        return
-    head = encode_head(answer.status, fields)
-    carried.state.hot.put(
-        key,
-        head if key[0] == b"HEAD" else head + body,
-        date_at=head.index(b"\r\ndate: ") + 8,
-        valid_until=hot.valid_until,
-        hit=hot.hit,
-        generation=carried.hot_generation,
-    )

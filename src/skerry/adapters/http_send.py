@@ -11,14 +11,14 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import (
     HEADER_RE,
     HEADER_VALUE_RE,
-    STATUS_LINE,
     RequestResponseCycle,
 )
 from uvicorn.protocols.utils import is_ssl
@@ -109,14 +109,6 @@ def encode_fields(answer: Answer, method: str, *, date: bytes) -> Fields:
     return fields
 
 
-def encode_head(status: int, fields: Fields) -> bytes:
-    """A whole head, as a connection that stays open sends it."""
-    lines = [STATUS_LINE[status]]
-    for name, value in fields:
-        lines += (name, b": ", value, b"\r\n")
-    return b"".join((*lines, b"\r\n"))
-
-
 async def close_body(body: Body) -> None:
     """Gives back whatever a body holds, sent or not."""
     if isinstance(body, bytes):
@@ -145,6 +137,7 @@ class Outlet:
         self._task: asyncio.Task[None] | None = None
         self._waiting = False
         self._sent_bytes = 0
+        self._plain: socket.socket | None = None
         self.lost = False
 
     def taken_bytes(self) -> int | None:
@@ -160,6 +153,9 @@ class Outlet:
     def leave(self) -> None:
         """The connection is gone: ends the sending, and only that."""
         self.lost = True
+        if self._plain is not None:
+            self._plain.close()
+            self._plain = None
         if self._task is not None:
             self._task.cancel()
 
@@ -173,19 +169,64 @@ class Outlet:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._transport.abort()
 
+    def send_now(self, head: bytes, fd: int, offset: int, size: int) -> int:
+        """Sends a head, and as much of a file behind it as the connection takes at once.
+
+        Returns how many bytes of the file went; the head is in front of them in any case. What is
+        missing is the caller's to send, unless the connection is closing.
+        """
+        plain = None if self._transport.get_write_buffer_size() else self._socket()
+        went = 0
+        try:
+            if plain is not None:
+                went = plain.send(head, socket.MSG_MORE)  # head and body share a packet
+            if plain is not None and went == len(head):
+                sent = os.sendfile(plain.fileno(), fd, offset, min(size, SENDFILE_BYTES_MAX))
+                if sent == 0:
+                    self.abort()  # the file is shorter than was announced
+                return sent
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            if error.errno not in _NO_SENDFILE:
+                self.abort()
+                return 0
+        if went < len(head):
+            self._transport.write(head[went:])
+        return 0
+
     async def deliver(self, cycle: RequestResponseCycle, fields: Fields, answer: Answer) -> None:
         """Sends head and body; returns when all of it is with the transport or the client left.
 
         The body is closed in every case. Raises what the body raised, after the reset.
         """
+
+        async def send() -> None:
+            await self._send(cycle, fields, answer)
+
+        await self._deliver(cycle, answer.body, send)
+
+    async def deliver_rest(self, cycle: RequestResponseCycle, segment: Segment) -> None:
+        """The same for a body whose head, and perhaps some of it, has gone by `send_now`."""
+
+        async def send() -> None:
+            await self._send_segment(segment)
+            await cycle.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+        cycle.response_started, cycle.chunked_encoding = True, False
+        await self._deliver(cycle, segment, send)
+
+    async def _deliver(
+        self, cycle: RequestResponseCycle, body: Body, send: Callable[[], Awaitable[None]]
+    ) -> None:
         # uvicorn types tasks of an app as Task[None]; any other caller would be a bug of ours.
         self._task = asyncio.current_task()
         self._traffic.sending_count += 1
-        held = len(answer.body) if isinstance(answer.body, bytes) else 0
+        held = len(body) if isinstance(body, bytes) else 0
         self._traffic.held_bytes += held
         try:
             if not self.lost:
-                await self._send(cycle, fields, answer)
+                await send()
         except asyncio.CancelledError:
             if not self.lost:
                 self.abort()
@@ -204,7 +245,7 @@ class Outlet:
             self._traffic.sending_count -= 1
             self._traffic.held_bytes -= held
             self._traffic.left_count += self.lost
-            await close_body(answer.body)
+            await close_body(body)
 
     async def _send(self, cycle: RequestResponseCycle, fields: Fields, answer: Answer) -> None:
         if cycle.waiting_for_100_continue:
@@ -321,6 +362,14 @@ class Outlet:
         finally:
             self._waiting = False
             loop.remove_writer(connection)
+
+    def _socket(self) -> socket.socket | None:
+        """The connection itself, None where bytes have to go through the transport (TLS)."""
+        raw = self._transport.get_extra_info("socket")
+        if self._plain is None and raw is not None and not is_ssl(self._transport):
+            with suppress(OSError):  # no descriptor to spare: the transport does it
+                self._plain = socket.socket(fileno=os.dup(raw.fileno()))
+        return self._plain
 
     def _count(self, sent_bytes: int) -> None:
         self._sent_bytes += sent_bytes

@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 
 from skerry.adapters.http_asgi import FullWay
 from skerry.adapters.http_hot import HotStatistics, HotTable
+from skerry.adapters.http_hot_way import HotFields
 from skerry.adapters.http_server_connection import DoorConnection
 from skerry.adapters.http_server_state import DoorLimits, DoorState
 from skerry.aio.tasks import Nursery
@@ -28,6 +29,9 @@ from skerry.wire.message import Handler
 
 BEAT_SECONDS = 1.0
 """How often the date moves on and silence is looked for."""
+
+CLOCK_STEP_SECONDS = 1.0
+"""What the clock may gain or lose between two beats before it counts as set."""
 
 TLS_HANDSHAKE_SECONDS = 10.0
 
@@ -73,6 +77,7 @@ class DoorMetrics:
 
     def __init__(self, registry: Registry) -> None:
         self._doors: list[Door] = []
+        registry.before_exposing(self._settle)
         registry.gauge("skerry_http_connections", "Open client connections", self._connections,
                        ["door"])  # fmt: skip
         registry.gauge("skerry_http_sending", "Bodies on their way to clients", self._sending,
@@ -87,6 +92,10 @@ class DoorMetrics:
     def add(self, door: Door) -> None:
         """Includes a door in the gauges."""
         self._doors.append(door)
+
+    def _settle(self) -> None:
+        for door in self._doors:
+            door.settle()
 
     def _connections(self) -> dict[Labels, float]:
         return {(door.name,): door.statistics().connections for door in self._doors}
@@ -112,19 +121,22 @@ class Door:
         clock: Clock,
         metrics: DoorMetrics | None = None,
         limits: DoorLimits | None = None,
+        hot_fields: HotFields | None = None,
         cert_file: str | None = None,
         key_file: str | None = None,
     ) -> None:
         self.name = name
-        self.hot = HotTable()
+        limits = limits or DoorLimits()
+        self.hot = HotTable(files_max=limits.hot_files_max)
         self._host, self._port = host, port
         self._clock = clock
         self._metrics = metrics
         self._cert_file, self._key_file = cert_file, key_file
         self._nursery = Nursery(on_crash=_crashed)
         self._state = DoorState(
-            limits=limits or DoorLimits(),
+            limits=limits,
             hot=self.hot,
+            hot_fields=hot_fields or HotFields(),
             nursery=self._nursery,
             monotonic=clock.monotonic,
             tick=clock.monotonic(),
@@ -146,6 +158,7 @@ class Door:
         )
         self._server: asyncio.Server | None = None
         self._counted = (0, 0, 0)
+        self._clock_gap = clock.now() - clock.monotonic()
 
     @property
     def port(self) -> int:
@@ -202,7 +215,8 @@ class Door:
         for connection in list(state.connections):
             connection.outlet.abort()
         await self._nursery.close()
-        self._count()
+        self.hot.forget_all()  # its files are closed
+        self.settle()
 
     def statistics(self) -> DoorStatistics:
         """A snapshot."""
@@ -224,6 +238,22 @@ class Door:
             hot=self.hot.statistics(),
         )
 
+    def settle(self) -> None:
+        """Moves the fast way's plain numbers to handlers and metrics: it tells nobody per request.
+
+        Called at each beat, and before metrics are read.
+        """
+        self.hot.tell()
+        if self._metrics is None:
+            return
+        traffic = self._state.traffic
+        hits = self.hot.statistics().hits
+        full, hot, sent_bytes = self._counted
+        self._counted = (traffic.full_count, hits, traffic.sent_bytes)
+        self._metrics.requests.add(traffic.full_count - full, self.name, "full")
+        self._metrics.requests.add(hits - hot, self.name, "hot")
+        self._metrics.body_bytes.add(traffic.sent_bytes - sent_bytes, self.name)
+
     def _cannot_listen(self, error: OSError) -> DoorError:
         where = f"{self._host}:{self._port}"
         if error.errno == errno.EADDRINUSE:
@@ -242,26 +272,23 @@ class Door:
             date = _date(self._clock)
             if date != self._state.date:
                 self._state.date = date
+            self._watch_clock()
             for connection in list(self._state.connections):
                 connection.sweep()
-            self._count()
+            self.settle()
             await self._clock.sleep(BEAT_SECONDS)
+
+    def _watch_clock(self) -> None:
+        """Forgets all when the clock was set, or stood still with the machine: handlers judge
+        freshness by it, the table only by what has passed since."""
+        gap = self._clock.now() - self._clock.monotonic()
+        if abs(gap - self._clock_gap) > CLOCK_STEP_SECONDS:
+            self.hot.forget_all()
+        self._clock_gap = gap
 
     async def _deadline(self, seconds: float) -> None:
         await self._clock.sleep(seconds)
         self._state.emptied.set()
-
-    def _count(self) -> None:
-        """Moves the fast way's plain numbers into the metrics: it counts nothing per request."""
-        if self._metrics is None:
-            return
-        traffic = self._state.traffic
-        hits = self.hot.statistics().hits
-        full, hot, sent_bytes = self._counted
-        self._counted = (traffic.full_count, hits, traffic.sent_bytes)
-        self._metrics.requests.add(traffic.full_count - full, self.name, "full")
-        self._metrics.requests.add(hits - hot, self.name, "hot")
-        self._metrics.body_bytes.add(traffic.sent_bytes - sent_bytes, self.name)
 
 
 def _date(clock: Clock) -> bytes:

@@ -23,16 +23,12 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 from uvicorn.server import ServerState
 
-from skerry.adapters.http_hot import HotKey
+from skerry.adapters.http_hot import HotEntry, HotRequest
+from skerry.adapters.http_hot_way import HotWay
 from skerry.adapters.http_send import Outlet
 from skerry.adapters.http_server_crowd import enter, leave
 from skerry.adapters.http_server_state import Carried, DoorState
-
-HARMLESS = frozenset({
-    b"host", b"user-agent", b"accept", b"accept-encoding", b"accept-language", b"connection",
-    b"docker-distribution-api-version", b"x-meta-source-client", b"traceparent", b"tracestate",
-})  # fmt: skip
-"""The only fields a request on the fast way may carry: no hot answer depends on another one."""
+from skerry.wire.message import Segment
 
 PIPELINE_MAX = 32
 """Requests waiting behind the one being answered; a connection with more is reset."""
@@ -69,7 +65,9 @@ class DoorConnection(HttpToolsProtocol):
         self.head_bytes = 0
         self.framing_bytes = self.unread_bytes = 0
         self.begun_count = 0
-        self.answered: HotKey | None = None
+        self.hot_way = HotWay(self)
+        self.answered: HotEntry | None = None
+        self.wanted: bytes | None = None
         self.refusal: bytes | None = None
         self.sent_mark: int | None = None
         self.sent_mark_at = 0.0
@@ -104,11 +102,8 @@ class DoorConnection(HttpToolsProtocol):
             self.count_body(len(data))
         else:
             self.moved_at = state.tick
-        if stage is Stage.REST and self.at_leisure():
-            ready = state.hot.repeat(data, now=state.monotonic(), date=state.date)
-            if ready is not None:
-                self.transport.write(ready)
-                return
+        if stage is Stage.REST and self.at_leisure() and self.hot_way.repeats(data):
+            return
         self.answered = None
         self.begun_count = 0
         try:
@@ -129,7 +124,7 @@ class DoorConnection(HttpToolsProtocol):
                 self.refuse_head()
         elif self.answered is not None and self.begun_count == 1 and stage is Stage.REST:
             # One chunk, one whole request, nothing before or behind it.
-            state.hot.remember(data, self.answered)
+            self.hot_way.remember(data, self.answered, self.wanted)
 
     def count_body(self, size: int) -> None:
         """Bounds what is between two body bytes (chunk sizes, extensions, trailers), and a body
@@ -167,16 +162,13 @@ class DoorConnection(HttpToolsProtocol):
         self.served = True
         if self.refusal is not None:
             return
-        key = self.hot_key()
-        if key is not None and self.at_leisure():
-            state = self.state
-            ready = state.hot.find(key, now=state.monotonic(), date=state.date)
-            if ready is not None:
-                self.answered = key
-                self.transport.write(ready)
+        request = self.hot_way.request()
+        if request is not None and self.at_leisure():
+            self.answered, self.wanted = self.hot_way.answers(request), request.wanted
+            if self.answered is not None:
                 return
         if self.within_limits():
-            self.start_cycle(key)
+            self.start_cycle(request)
 
     def on_body(self, body: bytes) -> None:
         self.framing_bytes = 0
@@ -202,26 +194,6 @@ class DoorConnection(HttpToolsProtocol):
         """Whether ready bytes written now would be in order and in bounds."""
         cycle = self.cycle
         return (cycle is None or cycle.response_complete) and not self.flow.write_paused
-
-    def hot_key(self) -> HotKey | None:
-        """What the hot table knows this request by; None when it must go the full way."""
-        parser = self.parser
-        method = parser.get_method()
-        if method not in (b"GET", b"HEAD") or parser.get_http_version() != "1.1":
-            return None
-        accept = host = b""
-        for name, value in self.headers:
-            if name not in HARMLESS:
-                return None
-            if name == b"accept":
-                accept = accept + b", " + value if accept else value
-            elif name == b"host":
-                if host:
-                    return None
-                host = value
-        if not host or parser.should_upgrade() or not parser.should_keep_alive():
-            return None
-        return method, host, self.url, accept
 
     def within_limits(self) -> bool:
         """Refuses a head that is too large or ambiguous (RFC 9112 section 3.2)."""
@@ -251,7 +223,7 @@ class DoorConnection(HttpToolsProtocol):
             return False
         return True
 
-    def start_cycle(self, key: HotKey | None) -> None:
+    def start_cycle(self, hot_request: HotRequest | None) -> None:
         """Sends the request down the full way, or queues it behind the one being answered."""
         http_version = self.parser.get_http_version()
         target = httptools.parse_url(self.url)
@@ -259,10 +231,7 @@ class DoorConnection(HttpToolsProtocol):
         self.scope = cast(
             HTTPScope,
             {
-                "type": "http",
-                "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
-                "http_version": http_version,
-                "method": self.parser.get_method().decode("ascii"),
+                **self.scope_of(self.parser.get_method().decode("ascii"), http_version),
                 "server": self.server,
                 "client": self.client,
                 "scheme": cast(Literal["http", "https"], self.scheme),
@@ -275,8 +244,38 @@ class DoorConnection(HttpToolsProtocol):
             },
         )
         running = self.running()
-        self.cycle = RequestResponseCycle(
-            scope=self.scope,
+        self.cycle = self.cycle_of(
+            self.scope,
+            keep_alive=http_version == "1.1"
+            and self.parser.should_keep_alive()
+            and not self.parser.should_upgrade(),
+        )
+        generation = self.state.hot.generation
+        carried = Carried(self.state, self.outlet, hot_request, generation, self.cycle)
+        cast(dict[str, Carried], self.scope["extensions"])["skerry"] = carried
+        if running:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+        else:
+            self._start_asgi_task(self.cycle, self.app)
+
+    def start_rest(self, segment: Segment) -> None:
+        """Sends the rest of a body whose head has gone the fast way, in front of what follows."""
+        scope = cast(HTTPScope, self.scope_of("GET", "1.1"))
+        self.cycle = cycle = self.cycle_of(scope, keep_alive=True)
+
+        async def rest(*_: object) -> None:
+            await self.outlet.deliver_rest(cycle, segment)
+
+        self._start_asgi_task(cycle, rest)
+
+    def scope_of(self, method: str, http_version: str) -> dict[str, object]:
+        asgi = {"version": self.asgi_version, "spec_version": "2.3"}
+        return {"type": "http", "asgi": asgi, "http_version": http_version, "method": method}
+
+    def cycle_of(self, scope: HTTPScope, *, keep_alive: bool) -> RequestResponseCycle:
+        return RequestResponseCycle(
+            scope=scope,
             transport=self.transport,
             flow=self.flow,
             logger=self.logger,
@@ -285,22 +284,11 @@ class DoorConnection(HttpToolsProtocol):
             default_headers=[],
             message_event=asyncio.Event(),
             expect_100_continue=self.expect_100_continue,
-            keep_alive=http_version == "1.1"
-            and self.parser.should_keep_alive()
-            and not self.parser.should_upgrade()
-            and not self.state.closing,
+            keep_alive=keep_alive and not self.state.closing,
             on_response=self.on_response_complete,
         )
-        carried = Carried(self.state, self.outlet, key, self.state.hot.generation, self.cycle)
-        cast(dict[str, Carried], self.scope["extensions"])["skerry"] = carried
-        if running:
-            self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
-        else:
-            self._start_asgi_task(self.cycle, self.app)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        self.state.traffic.full_count += 1
         self.active = cycle
         self.state.nursery.start(cycle.run_asgi(app), name="http.request")
 

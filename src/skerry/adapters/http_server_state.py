@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from skerry.adapters.http_hot import HotKey, HotTable
+from skerry.adapters.http_hot import HotRequest, HotTable
 from skerry.adapters.http_send import Outlet, Traffic
 from skerry.aio.tasks import Nursery
 
 if TYPE_CHECKING:
+    from skerry.adapters.http_hot_way import HotFields
     from skerry.adapters.http_server_connection import DoorConnection
 
 
@@ -30,6 +31,7 @@ class DoorLimits:
         send_bytes_min: what a reader has to take within `send_stall_seconds`.
         unread_bytes_max: of a body that its handler did not want; more ends the connection.
         held_bytes_max: of answers that are in memory until their readers have taken them.
+        hot_files_max: files kept open for the fast way.
     """
 
     header_bytes_max: int = 64 << 10
@@ -44,6 +46,7 @@ class DoorLimits:
     send_bytes_min: int = 256 << 10
     unread_bytes_max: int = 4 << 20
     held_bytes_max: int = 64 << 20
+    hot_files_max: int = 512
 
 
 @dataclass(slots=True)
@@ -51,6 +54,7 @@ class DoorState:
     """What the connections of one door share. `tick` and `date` are moved on by the door.
 
     Attributes:
+        hot_fields: which requests may take the fast way.
         monotonic: for the hot answers' end, exact.
         tick: monotonic seconds of the last beat; coarse, for silence.
         date: value of the `Date` field, a new object whenever it changes.
@@ -58,6 +62,7 @@ class DoorState:
 
     limits: DoorLimits
     hot: HotTable
+    hot_fields: HotFields
     nursery: Nursery
     monotonic: Callable[[], float]
     tick: float
@@ -75,11 +80,11 @@ class Carried:
     """What a request takes along to the full way, in the scope's extension `skerry`.
 
     Attributes:
-        hot_key: set when its answer may be kept in the hot table, under `hot_generation`.
+        hot_request: set when its answer may be kept in the hot table, under `hot_generation`.
     """
 
     state: DoorState
     outlet: Outlet
-    hot_key: HotKey | None
+    hot_request: HotRequest | None
     hot_generation: int
     cycle: RequestResponseCycle

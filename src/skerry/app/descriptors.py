@@ -1,8 +1,8 @@
 """How many files and sockets this process may have open, and what doors make of that.
 
 Owns the arithmetic. A connection takes up to four descriptors (itself, its copy for sendfile, the
-file, a spool); what is left is for upstreams, the store and the catalog. Without this a thousand
-connections would keep the node from opening its own files.
+file, a spool); the fast way keeps some files open; what is left is for upstreams, the store and the
+catalog. Without this a thousand connections would keep the node from opening its own files.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ WANTED = 65_536
 OWN = 256
 PER_CONNECTION = 4
 ADMIN_CONNECTIONS_MAX = 256
+HOT_FILES_SHARE = 16
+"""At most one in so many descriptors is a file that the fast way keeps open."""
 
 
 def raise_limit() -> int:
@@ -35,8 +37,14 @@ def raise_limit() -> int:
 def door_limits(descriptors: int) -> DoorLimits:
     """What the registry's door may take with so many descriptors."""
     most = DoorLimits()
-    connections = max(16, min(most.connections_max, (descriptors - OWN) // PER_CONNECTION))
-    return DoorLimits(connections_max=connections, client_connections_max=max(8, connections // 2))
+    files = min(most.hot_files_max, descriptors // HOT_FILES_SHARE)
+    left = descriptors - OWN - files
+    connections = max(16, min(most.connections_max, left // PER_CONNECTION))
+    return DoorLimits(
+        connections_max=connections,
+        client_connections_max=max(8, connections // 2),
+        hot_files_max=files,
+    )
 
 
 def admin_limits() -> DoorLimits:

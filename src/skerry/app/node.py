@@ -24,6 +24,7 @@ from skerry.aio.tasks import Nursery
 from skerry.app.admin import AdminDoor
 from skerry.app.admin_access import Access, ensure_token
 from skerry.app.descriptors import admin_limits, door_limits, raise_limit
+from skerry.app.hot_tables import HotTables
 from skerry.app.outside import Outside
 from skerry.app.settings import Settings, split_address
 from skerry.app.upkeep import Upkeep
@@ -64,6 +65,7 @@ class Node:
         self.registry_door: Door | None = None
         self.edge_door: Door | None = None
         self.admin_door: Door | None = None
+        self.hot = HotTables()
         self._chance = random.SystemRandom()
         # Host names repeat (a default Debian is "debian"): two nodes of one name are no loop.
         self._loop_id = f"{settings.node.name}-{secrets.token_hex(4)}"
@@ -158,6 +160,7 @@ class Node:
             high_watermark=settings.high_watermark,
             low_watermark=settings.low_watermark,
         )
+        store.removed = lambda digest: self.hot.forget(str(digest))
         self._ends.push_async_callback(store.close)
         return store
 
@@ -181,7 +184,7 @@ class Node:
             nursery=nursery,
             node_id=self._loop_id,
             chance=self._chance,
-            changed=self._forget_hot,
+            changed=self.hot.forget_all,
             # The housekeeper needs the inventories, and their owners the housekeeper.
             admits=lambda key, size: self._housekeeper.admits(key, size) is Verdict.KEEP,
             check=lambda digest: self._housekeeper.check(digest),
@@ -274,6 +277,7 @@ class Node:
         )
         opening = (self.edge_door, self.registry_door, self.admin_door)
         for door in filter(None, opening):
+            self.hot.add(door.hot)
             await door.open()
             self._ends.push_async_callback(door.close, DRAIN_SECONDS)
 
@@ -300,10 +304,6 @@ class Node:
             return "the catalog is damaged: restart the node, the last sound copy takes over"
         blobs = self.settings.node.data_path / "blobs"
         return "" if os.access(blobs, os.R_OK | os.X_OK) else f"{blobs} cannot be read"
-
-    def _forget_hot(self) -> None:
-        for door in filter(None, (self.registry_door, self.edge_door)):
-            door.hot.forget_all()
 
     def _crashed(self, name: str, error: BaseException) -> None:
         _log.error("task %s crashed", name, exc_info=error)

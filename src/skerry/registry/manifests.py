@@ -125,11 +125,11 @@ class Manifests:
             until = self._clock.monotonic() + min(hot_seconds, HOT_DIGEST_SECONDS)
             answered = self._meters.fast("manifest", outcome)
 
-            def hit() -> None:
+            def hit(uses: int, body_bytes: int) -> None:
                 self._used(repository, digest)
-                answered()
+                answered(uses, body_bytes)
 
-            hot = Hot(until, hit)
+            hot = Hot(until, hit, about=(str(digest),))
         body = b"" if request.method == "HEAD" else self._contents.body_of(held)
         return Answer(200, fields, body, hot if isinstance(body, bytes) else None)
 

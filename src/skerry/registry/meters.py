@@ -6,10 +6,9 @@ never from what a client wrote.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from skerry.registry.replies import Outcome
 from skerry.telemetry.metrics import Registry
+from skerry.wire.message import HotUses
 
 
 class Meters:
@@ -30,20 +29,18 @@ class Meters:
         self._hot = registry.counter(
             "skerry_registry_hot_answers", "Those of the answers that took the fast way."
         )
-        self._one_hot = self._hot.one()
 
     def answered(self, kind: str, outcome: Outcome, seconds: float) -> None:
         """One answer of the full way."""
         self._answers.add(1, kind, outcome.value)
         self._seconds.observe(seconds, kind, outcome.value)
 
-    def fast(self, kind: str, outcome: Outcome) -> Callable[[], None]:
-        """Counts one answer of the fast way at each call."""
-        one_hot, one_answer = self._one_hot, self._answers.one(kind, outcome.value)
+    def fast(self, kind: str, outcome: Outcome) -> HotUses:
+        """Counts answers of the fast way."""
 
-        def answered() -> None:
-            one_hot()
-            one_answer()
+        def answered(uses: int, body_bytes: int) -> None:
+            self._hot.add(uses)
+            self._answers.add(uses, kind, outcome.value)
 
         return answered
 

@@ -154,6 +154,15 @@ async def followers_get_every_byte_whenever_they_join(store: KeptStore) -> None:
         expect(await follower == BIG[start:], f"a follower from {start} got other bytes")
 
 
+async def a_deletion_is_told_before_it_returns(store: KeptStore) -> None:
+    told: list[Digest] = []
+    store.removed = told.append
+    await store.put(digest_of(BIG), BIG)
+    await store.delete(digest_of(BIG))
+    await store.delete(digest_of(BIG))
+    expect(told == [digest_of(BIG)], f"told {told}")
+
+
 async def read_all(spool: Spool, start: int) -> bytes:
     """The rest of BIG from a spool."""
     return await read_segment(spool.follow(start, len(BIG) - start))

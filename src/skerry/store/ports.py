@@ -251,6 +251,9 @@ class KeptStore(Store, Protocol):
     make_room: MakeRoom | None
     """Asked before `begin` raises StoreFull."""
 
+    removed: Callable[[Digest], None]
+    """Told of each blob that was deleted or quarantined, before anything else can happen."""
+
     def room(self) -> Room:
         """How full it is at this moment."""
 

@@ -167,6 +167,7 @@ class MemoryStore:
         self, clock: Clock, *, budget_bytes: int = 1 << 40, make_room: MakeRoom | None = None
     ) -> None:
         self.make_room = make_room
+        self.removed: Callable[[Digest], None] = lambda digest: None
         self.full = False
         self.read_only = False
         self.spools: set[MemorySpool] = set()
@@ -243,6 +244,7 @@ class MemoryStore:
         self._last_used.pop(digest, None)
         if memory is None:
             return 0
+        self.removed(digest)
         self._evicted += 1
         self._evicted_bytes += memory.size_bytes
         return memory.size_bytes
@@ -256,6 +258,7 @@ class MemoryStore:
         if not self.read_only:
             del self._blobs[digest]
             self._quarantined.append(memory.size_bytes)
+        self.removed(digest)
         return False
 
     def blobs(self) -> Iterator[BlobInfo]:

@@ -176,21 +176,30 @@ class Aging:
     ttl_seconds: float
 
 
+HotUses = Callable[[int, int], None]
+"""Counts so many uses of a ready answer, and their body bytes together; must not block."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hot:
     """Leave to answer the same request again from ready bytes (the fast way, design section 5).
 
     Attributes:
         valid_until: on the monotonic clock, seconds.
-        hit: called at each use, counts it; must not block.
-        about: what the answer was made of, "" for nothing that is forgotten by itself.
+        hit: called within about a second of the uses that it counts.
+        about: names of what the answer was made of; when one is forgotten, so is the answer.
         aging: the numbers in the head that follow the clock; None when none do.
+        fields: lower-case names of the request fields that the answer depends on, as sent.
+        whole_bytes: length of the whole body, where parts of it may be answered as well. A
+            segment that comes with it is of a file that holds that body and nothing else.
     """
 
     valid_until: float
-    hit: Callable[[], None]
-    about: str = ""
+    hit: HotUses
+    about: tuple[str, ...] = ()
     aging: Aging | None = None
+    fields: tuple[str, ...] = ("accept",)
+    whole_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +207,9 @@ class Answer:
     """What goes back.
 
     `Content-Length` is set by the server from a body of known length unless given (HEAD gives
-    it). `hot` may be set only for a 200 to GET or HEAD whose bytes depend on nothing but method,
-    authority, target, `Accept` and time. `tunnel` comes with a 101 alone.
+    it). `hot` may be set only for an answer to GET or HEAD, with bytes or a segment of a complete
+    file, that depends on nothing but method, authority, target, `hot.fields`, the range asked for
+    and time. `tunnel` comes with a 101 alone.
     """
 
     status: int
