@@ -32,7 +32,7 @@ from skerry.wire.message import Answer, Headers, Interim, Piece, Request
 
 PUBLIC = RoutePolicy(data_class=DataClass.PUBLIC)
 ANY_METHOD = frozenset(
-    {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "BREW"}
+    {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH", "LINK", "BREW"}
 )
 
 

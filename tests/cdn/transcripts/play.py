@@ -130,7 +130,8 @@ class View:
             case "plain":
                 return "the request had conditions" if conditional else ""
             case "broken":
-                return "" if self.seen.broken else "the body seems whole"
+                told = self.seen.broken or self.seen.status >= 500
+                return "" if told else "the body seems whole"
             case "whole":
                 return "the body broke" if self.seen.broken else ""
             case "empty":

@@ -5,6 +5,7 @@ A file is a category. `== clause: title` begins a transcript; below it, one a li
     also RFC 9111 5.2.2.10          further clauses it shows
     optional                        a cache may do otherwise
     own                             about this node, or what it decided: no other is held to it
+    memory                          only in memory: it names what the node there is called
     route fresh_seconds=60          the route's settings
     origin [/path] 200 text         the origin answers just so from now on ("pages" instead of
                                     "origin": it also honours conditions and ranges)
@@ -30,7 +31,7 @@ from skerry.cdn.core.dates import format_date
 
 FOLDER = Path(__file__).parent
 Fields = tuple[tuple[str, str], ...]
-METHODS = "GET|HEAD|POST|PUT|DELETE|PATCH|OPTIONS|TRACE|PURGE|BREW"
+METHODS = "GET|HEAD|POST|PUT|DELETE|PATCH|OPTIONS|TRACE|LINK|BREW"
 _ASK = re.compile(rf"(?P<method>{METHODS})(?: (?P<path>/\S*))?(?: -> (?P<words>.*))?\Z")
 _ORIGIN = re.compile(
     r"(?P<kind>origin|pages)(?: (?P<path>/\S*))? (?P<status>\d{3})(?: (?P<body>.*))?\Z"
@@ -86,6 +87,7 @@ class Transcript:
     route: dict[str, str] = field(default_factory=dict)
     optional: bool = False
     own: bool = False
+    memory: bool = False
 
     @property
     def waits(self) -> float:
@@ -140,6 +142,8 @@ def _with(made: Transcript, line: str, number: int) -> Transcript:
             return replace(made, optional=True)
         case "own":
             return replace(made, own=True)
+        case "memory":
+            return replace(made, memory=True)
         case "route":
             pairs = (pair.partition("=") for pair in rest.split())
             return replace(made, route={name: value for name, _, value in pairs})
