@@ -10,18 +10,24 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from skerry.app.drill.processes import Setting
 from skerry.wire.message import Headers
 from tests.cdn.transcripts.origin import Given, Heard, answer
 from tests.cdn.transcripts.play import Seen, play
 from tests.cdn.transcripts.script import Asks, Says, Transcript
+from tests.cdn.world import ANY_METHOD
 from tests.rig.http import HEAD_BYTES_MAX, read_head, read_request
 
 AT_ONCE = 12
 ANSWER_SECONDS_MAX = 15.0
 QUIET_SECONDS = 0.06
 """For so long an origin must have heard nothing before what runs behind an answer is over."""
+
+
+SECONDS = ("fresh", "stale_if_error", "stale_while_revalidate")
+"""Settings of a route that a transcript gives in seconds."""
 
 
 class ScriptedServer:
@@ -129,30 +135,60 @@ async def _read(reader: asyncio.StreamReader, method: str) -> Seen:
         first, fields = await read_head(reader)
         status = int(first.split()[1])
     headers = Headers(fields)
-    data = b""
-    with contextlib.suppress(ConnectionError):
-        data = await reader.read()  # the connection ends behind the answer
-        while more := await reader.read():
-            data += more
-    if method == "HEAD" or status in (204, 304):
-        return Seen(status, headers, data)
-    if "chunked" in headers.joined("Transfer-Encoding").lower():
-        body, whole = _unchunked(data)
-        return Seen(status, headers, body, broken=not whole)
     length = headers.get("Content-Length")
-    return Seen(status, headers, data, broken=length is not None and int(length) != len(data))
+    body, whole = b"", True
+    if method == "HEAD" or status in (204, 304):
+        with contextlib.suppress(TimeoutError):  # nothing should come
+            body = await asyncio.wait_for(reader.read(1), QUIET_SECONDS)
+    elif "chunked" in headers.joined("Transfer-Encoding").lower():
+        body, whole = await _chunked(reader)
+    elif length is not None:
+        try:
+            body = await reader.readexactly(int(length))
+        except asyncio.IncompleteReadError as error:
+            body, whole = error.partial, False
+        except ConnectionError:
+            whole = False
+    else:
+        body = await reader.read(-1)
+    return Seen(status, headers, body, broken=not whole)
 
 
-def _unchunked(data: bytes) -> tuple[bytes, bool]:
+async def _chunked(reader: asyncio.StreamReader) -> tuple[bytes, bool]:
     body = b""
-    while True:
-        size_text, _, rest = data.partition(b"\r\n")
-        if not size_text:
-            return body, False
-        size = int(size_text.partition(b";")[0], 16)
-        if size == 0:
-            return body, True
-        body, data = body + rest[:size], rest[size + 2 :]
+    try:
+        while size := int((await reader.readline()).partition(b";")[0], 16):
+            body += await reader.readexactly(size)
+            await reader.readline()
+    except (ValueError, ConnectionError, asyncio.IncompleteReadError):
+        return body, False
+    return body, True
+
+
+def host_of(number: int) -> str:
+    return f"t{number}.example.org"
+
+
+def site(number: int, transcript: Transcript, origin: str) -> dict[str, Setting]:
+    """A site of its own, so that one's failing origin is nobody else's."""
+    said = transcript.route
+    route: dict[str, Setting] = {
+        "data_class": said.get("data_class", "public"),
+        "store_cookies": said.get("store_cookies") == "true",
+        "slice": f"{int(said.get('slice_bytes', 0)) >> 10}KiB" if "slice_bytes" in said else "",
+        "methods": sorted(ANY_METHOD - {"TRACE", "BREW"}),
+    }
+    route |= {name: f"{said[f'{name}_seconds']}s" for name in SECONDS if f"{name}_seconds" in said}
+    if "query_allow" in said:
+        route["query"] = said["query_allow"].split(",")
+    waits = {"connect": "1s", "first_byte": "3s"}
+    return {
+        "hosts": [host_of(number)],
+        "origins": [origin],
+        "plain_http": True,
+        "route": [route],
+        **waits,
+    }
 
 
 async def play_all(
@@ -160,10 +196,10 @@ async def play_all(
     origin: ScriptedServer,
     port: int,
     *,
-    host_of: Callable[[int], str],
     ours: bool,
+    first: int = 0,
 ) -> dict[str, list[str]]:
-    """Plays them, several at once; the complaints of each by its title."""
+    """Plays them, several at once, numbered from `first`; the complaints of each by its title."""
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(number: int, transcript: Transcript) -> list[str]:
@@ -174,5 +210,6 @@ async def play_all(
             except (OSError, ValueError, EOFError, TimeoutError) as error:
                 return [f"no answer: {error!r}"]
 
-    results = await asyncio.gather(*(one(n, each) for n, each in enumerate(transcripts)))
+    numbered = enumerate(transcripts, first)
+    results = await asyncio.gather(*(one(number, each) for number, each in numbered))
     return {str(each): result for each, result in zip(transcripts, results, strict=True)}

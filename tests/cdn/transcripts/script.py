@@ -90,6 +90,12 @@ class Transcript:
     memory: bool = False
 
     @property
+    def optimal(self) -> bool:
+        """Whether it asks for more than a cache must do: to store, to reuse, to validate."""
+        words = {word for step in self.steps if isinstance(step, Asks) for word in step.expected}
+        return self.optional or bool(words & {"cached", "validated"})
+
+    @property
     def waits(self) -> float:
         """Seconds that it takes."""
         return sum(step.seconds for step in self.steps if isinstance(step, Waits))
