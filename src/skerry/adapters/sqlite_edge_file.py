@@ -14,13 +14,12 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from skerry.cdn.ports import EdgeUnusable
 
-VERSION = 1
-APPLICATION_ID = 0x534B4544  # "SKED"
 BUSY_SECONDS = 5.0
 
 ENTRY_GONE = """
@@ -63,6 +62,18 @@ CREATE TABLE purge (
 CREATE TABLE receipt (sequence INTEGER PRIMARY KEY, line BLOB NOT NULL)
 """
 
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a file with an index of stored responses is, and what it holds besides that."""
+
+    application_id: int
+    version: int
+    schema: str
+
+
+EDGE = Form(0x534B4544, 1, _SCHEMA)  # "SKED"
+
 T = TypeVar("T")
 Row = tuple[Any, ...]
 """What SQLite gives and takes: the types are the schema's."""
@@ -74,13 +85,13 @@ class EdgeFile:
     Raises EdgeUnusable when the file is not ours, damaged, or of a newer Skerry.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, form: Form = EDGE) -> None:
         self._path = path
         self._changing = threading.Lock()
         self._executor = None if path is None else ThreadPoolExecutor(1, thread_name_prefix="edge")
         try:
             self._writer = _connect(path)
-            _prepare(self._writer)
+            _prepare(self._writer, form)
             self._reader = self._writer if path is None else _connect(path)
             if path is not None:
                 self._reader.execute("PRAGMA query_only = 1")
@@ -133,20 +144,20 @@ def _connect(path: Path | None) -> sqlite3.Connection:
     return connection
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
+def _prepare(connection: sqlite3.Connection, form: Form) -> None:
     """Makes the schema in a new file. Raises EdgeUnusable for a file that is not ours."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     owner: int = connection.execute("PRAGMA application_id").fetchone()[0]
     tables: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if tables and (owner != APPLICATION_ID or version > VERSION):
+    if tables and (owner != form.application_id or version > form.version):
         raise EdgeUnusable(
             "the edge's index is another program's, or a newer Skerry's",
             next_step="move it away and start again: the cache begins cold",
         )
     if not tables:
-        connection.executescript(f"BEGIN;{_SCHEMA};COMMIT")
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.executescript(f"BEGIN;{form.schema};COMMIT")
+        connection.execute(f"PRAGMA application_id = {form.application_id}")
+        connection.execute(f"PRAGMA user_version = {form.version}")
     drawn = f"node-{secrets.token_hex(8)}"
     connection.execute("INSERT OR IGNORE INTO book VALUES (1, ?, 0, '{}')", (drawn,))
 

@@ -6,7 +6,6 @@ an entry may be served is the cores' to say.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 from collections import OrderedDict
@@ -17,7 +16,7 @@ from skerry.adapters.sqlite_edge_file import ENTRY_GONE, EdgeFile, Row
 from skerry.base.digest import Digest
 from skerry.cdn.core.key import CacheKey, key_digest
 from skerry.cdn.core.purge import Kind, Mode, Names, Target, names_it
-from skerry.cdn.core.vary import vary_names
+from skerry.cdn.core.vary import variant_name
 from skerry.cdn.ports import VARIANTS_MAX, Entry, Stored
 from skerry.wire.message import Headers
 
@@ -65,7 +64,7 @@ class SqliteVariants:
         return found
 
     async def put(self, entry: Entry) -> None:
-        place, variant = _place(entry)
+        place, variant = place_of(entry)
         row = _row(entry)
         names = [("group", f"{entry.key.origin}\n{group}") for group in entry.stored.groups]
         for surrogate in entry.stored.surrogate_keys:
@@ -93,7 +92,7 @@ class SqliteVariants:
         await self._change([place], change)
 
     async def remove(self, entries: Sequence[Entry]) -> None:
-        rows = [_place(entry) for entry in entries]
+        rows = [place_of(entry) for entry in entries]
 
         def change(db: sqlite3.Connection) -> None:
             db.executemany("DELETE FROM entry WHERE key = ? AND variant = ?", rows)
@@ -136,12 +135,12 @@ class SqliteVariants:
         rows = self._file.read(
             "SELECT number, digest, size_bytes FROM slice WHERE entry = "
             "(SELECT id FROM entry WHERE key = ? AND variant = ?)",
-            _place(entry),
+            place_of(entry),
         )
         return {row[0]: (Digest.parse(row[1]), row[2]) for row in rows}
 
     async def put_slice(self, entry: Entry, number: int, digest: Digest, size_bytes: int) -> None:
-        row = (number, str(digest), size_bytes, *_place(entry))
+        row = (number, str(digest), size_bytes, *place_of(entry))
         sql = (
             "INSERT OR REPLACE INTO slice SELECT id, ?, ?, ? FROM entry "
             "WHERE key = ? AND variant = ?"
@@ -211,11 +210,10 @@ def _names(entry: Entry) -> Names:
     return Names(entry.key, entry.stored.groups, entry.stored.surrogate_keys)
 
 
-def _place(entry: Entry) -> tuple[str, str]:
-    """The key, and what makes two responses of it the same variant."""
+def place_of(entry: Entry) -> tuple[str, str]:
+    """The key's digest, and what makes two responses of it the same variant."""
     stored = entry.stored
-    text = json.dumps([vary_names(stored.headers), stored.vary, bool(entry.slice_bytes)])
-    return entry.key.digest, hashlib.sha256(text.encode()).hexdigest()[:32]
+    return entry.key.digest, variant_name(stored.headers, stored.vary, bool(entry.slice_bytes))
 
 
 def _named(target: Target) -> tuple[str, Row]:

@@ -143,6 +143,8 @@ class RouteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     store_cookies: bool = False
     slice_bytes: Budget = msgspec.field(default=1 * MIB, name="slice")
     methods: tuple[str, ...] = ("GET", "HEAD")
+    vault: bool | None = None
+    vault_lifetime_seconds: MaybeSeconds = msgspec.field(default=None, name="vault_lifetime")
 
 
 class SiteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -163,6 +165,36 @@ class SiteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     def name(self) -> str:
         """What messages and metrics call it."""
         return self.hosts[0]
+
+
+class VaultLifetimes(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """[vault.lifetime]: by class. There is one class that may enter a vault."""
+
+    public_seconds: MaybeSeconds = msgspec.field(default=None, name="public")
+
+
+class VaultSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """[vault]: an object store that keeps sealed copies of what is public."""
+
+    url: str = ""
+    enabled: bool = True
+    endpoint: str = ""
+    region: str = "us-east-1"
+    path_style: bool = True
+    plain_http: bool = False
+    ca_file: FilePath = ""
+    credentials_file: FilePath = ""
+    key_file: FilePath = ""
+    bytes_per_second: Bytes = 0
+    copies_waiting_max: Count = 100_000
+    verify_period_seconds: Seconds = msgspec.field(default=30 * 86400.0, name="verify_period")
+    read_micros_per_gib: Count = 0
+    lifetime: VaultLifetimes = VaultLifetimes()
+
+    @property
+    def used(self) -> bool:
+        """Whether the node has a vault."""
+        return bool(self.url) and self.enabled
 
 
 class DnsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -213,6 +245,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     )
     siblings: tuple[SiblingSettings, ...] = msgspec.field(default=(), name="sibling")
     sites: tuple[SiteSettings, ...] = msgspec.field(default=(), name="site")
+    vault: VaultSettings = VaultSettings()
     dns: DnsSettings = DnsSettings()
 
 

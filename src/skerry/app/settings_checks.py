@@ -25,6 +25,7 @@ from skerry.app.settings import (
     split_address,
 )
 from skerry.app.settings_checks_sites import check_sites, site_warnings
+from skerry.app.settings_checks_vault import check_vault, vault_warnings
 from skerry.app.settings_errors import Problem, SettingsError
 from skerry.app.settings_rules import READ_STEP, file_trouble, refused, url_trouble
 from skerry.base.reference import is_name, looks_like_host
@@ -46,6 +47,7 @@ def check(settings: Settings) -> list[Problem]:
         *_upstreams(settings.upstreams),
         *_siblings(settings),
         *check_sites(settings.sites),
+        *check_vault(settings),
         *_dns(settings),
     ]
 
@@ -67,7 +69,7 @@ def warnings(settings: Settings) -> tuple[str, ...]:
                 found.append(f"{source.password_file} can be read by others: chmod 600 it")
             if source.password_file and source.plain_http:
                 found.append(f"{source.name} is sent its password in the clear (plain_http)")
-    return (*found, *site_warnings(settings.sites))
+    return (*found, *site_warnings(settings.sites), *vault_warnings(settings))
 
 
 def read_password(source: SourceSettings) -> str:

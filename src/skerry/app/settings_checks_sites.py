@@ -125,6 +125,9 @@ def _route(here: str, route: RouteSettings) -> Iterator[Problem]:
     if size is not None and not SLICE_BYTES_MIN <= size <= SLICE_BYTES_MAX:
         step = "use 64KiB to 64MiB, or leave it empty to store objects whole"
         yield refused(f"{here}.slice", size, "is out of bounds", step)
+    if route.vault and route.data_class != DataClass.PUBLIC:
+        step = 'leave it out: only a route with data_class = "public" has copies in a vault'
+        yield refused(f"{here}.vault", True, "would take what is sensitive to a vault", step)
     if not route.methods:
         yield refused(f"{here}.methods", "", "lets nothing through", "leave it out for GET, HEAD")
     for number, method in enumerate(route.methods):

@@ -104,6 +104,8 @@ def _route(site: SiteSettings, settings: RouteSettings) -> Route:
         ),
         slice_bytes=settings.slice_bytes,
         methods=frozenset(settings.methods),
+        vaulted=settings.vault is not False,
+        vault_seconds=settings.vault_lifetime_seconds,
     )
 
 

@@ -5,6 +5,8 @@ Owns RFC 9111 section 4.1 and the normalisation it permits. Never reads a stored
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 
 from skerry.cdn.core.directives import split_list
@@ -83,3 +85,12 @@ def matches(stored_vary: SecondaryKey, stored: Headers, request: Headers) -> boo
     """Whether a stored response was selected by the same request fields (section 4.1)."""
     names = vary_names(stored)
     return names is not None and secondary_key(names, request) == stored_vary
+
+
+def variant_name(stored: Headers, stored_vary: SecondaryKey, in_slices: bool) -> str:
+    """What makes two stored responses of one key the same variant: 32 hexadecimal digits.
+
+    Changing it is a format change: what is on disk and in vaults is named by it.
+    """
+    text = json.dumps([vary_names(stored), stored_vary, in_slices])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,196 @@
+"""The record of what is in the vault, and the outbox, in SQLite.
+
+Owns `vault.sqlite` (docs/internals/vault.md). What a copy is of is an index like the edge's own, so
+that a purge finds the same by the same rules; a copy whose entry goes is withdrawn in the same
+transaction. Never talks to a vault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from skerry.adapters.sqlite_edge_file import EDGE, EdgeFile, Form, Row
+from skerry.adapters.sqlite_variants import SqliteVariants, place_of
+from skerry.base.digest import Digest
+from skerry.cdn.core.key import CacheKey
+from skerry.cdn.core.outbox import Standing, State
+from skerry.cdn.core.purge import Mode, Target
+from skerry.cdn.ports import Entry
+from skerry.cdn.vault.ports import Content, CopiesStatistics, Due
+
+_SCHEMA = """
+CREATE TABLE copy (
+    record TEXT PRIMARY KEY, key TEXT NOT NULL, variant TEXT NOT NULL,
+    scheme TEXT NOT NULL, host TEXT NOT NULL, port INTEGER NOT NULL,
+    path TEXT NOT NULL, query TEXT NOT NULL,
+    state TEXT NOT NULL, revision INTEGER NOT NULL, attempts INTEGER NOT NULL,
+    due_at REAL NOT NULL, sent_at REAL NOT NULL, expires_at REAL NOT NULL, UNIQUE (key, variant)
+) WITHOUT ROWID;
+CREATE INDEX copy_by_due ON copy (due_at) WHERE state != 'there';
+CREATE INDEX copy_by_end ON copy (expires_at);
+CREATE TABLE content (
+    digest TEXT PRIMARY KEY, name TEXT NOT NULL, size_bytes INTEGER NOT NULL,
+    header BLOB NOT NULL, sent_parts INTEGER NOT NULL, there INTEGER NOT NULL,
+    checked_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TRIGGER copy_leaves AFTER DELETE ON entry BEGIN
+    UPDATE copy SET state = 'leaving', revision = revision + 1, attempts = 0, due_at = 0
+    WHERE key = OLD.key AND variant = OLD.variant AND state != 'leaving';
+END;
+CREATE TRIGGER copy_is_marked AFTER UPDATE OF invalidated ON entry
+WHEN NEW.invalidated AND NOT OLD.invalidated BEGIN
+    UPDATE copy SET state = 'wanted', revision = revision + 1, due_at = 0
+    WHERE key = OLD.key AND variant = OLD.variant AND state != 'leaving';
+END
+"""
+VAULT = Form(0x534B5654, 1, f"{EDGE.schema};{_SCHEMA}")  # "SKVT"
+
+_CONTENT = "digest, name, size_bytes, header, sent_parts, there, checked_at"
+_STANDING = "state, revision, attempts, due_at, sent_at"
+_UNHELD = (
+    "NOT EXISTS (SELECT 1 FROM entry WHERE entry.digest = content.digest) AND "
+    "NOT EXISTS (SELECT 1 FROM slice WHERE slice.digest = content.digest)"
+)
+
+
+def open_vault_file(path: Path | None) -> EdgeFile:
+    """The file; without a path in memory. Raises EdgeUnusable."""
+    return EdgeFile(path, VAULT)
+
+
+class SqliteCopies:
+    """`cdn.vault.ports.Copies` over one SQLite file, or in memory for tests."""
+
+    def __init__(self, file: EdgeFile) -> None:
+        self._file = file
+        self._variants = SqliteVariants(file)
+
+    def find(self, key: CacheKey) -> tuple[Entry, ...]:
+        return self._variants.find(key)
+
+    def standing_of(self, entry: Entry) -> tuple[Standing, Entry] | None:
+        place = place_of(entry)
+        rows = self._file.read(f"SELECT {_STANDING} FROM copy WHERE key = ? AND variant = ?", place)
+        for known in self._variants.find(entry.key) if rows else ():
+            if place_of(known) == place:
+                return _standing(rows[0]), known
+        return None
+
+    async def put(self, record: str, entry: Entry, standing: Standing, expires_at: float) -> None:
+        key = entry.key
+        row = (
+            record, *place_of(entry), key.scheme, key.host, key.port, key.path, key.query,
+            *_row(standing), expires_at,
+        )  # fmt: skip
+        await self._variants.put(entry)
+        sql = f"INSERT OR REPLACE INTO copy VALUES ({','.join('?' * 14)})"
+        await self._file.write(lambda db: db.execute(sql, row), synced=True)
+
+    async def move(self, record: str, standing: Standing) -> None:
+        row = (*_row(standing), record, standing.revision)
+        sql = (
+            "UPDATE copy SET state = ?, revision = ?, attempts = ?, due_at = ?, sent_at = ? "
+            "WHERE record = ? AND revision = ?"
+        )
+        await self._file.write(lambda db: db.execute(sql, row))
+
+    async def forget(self, record: str) -> None:
+        sql = "DELETE FROM copy WHERE record = ? AND state = 'leaving'"
+        await self._file.write(lambda db: db.execute(sql, (record,)))
+
+    async def purge(self, target: Target, mode: Mode) -> int:
+        return await self._variants.purge(target, mode)
+
+    async def withdraw(self, entries: Sequence[Entry]) -> None:
+        await self._variants.remove(entries)
+
+    def due(self, now: float, *, count_max: int) -> list[Due]:
+        found = []
+        for row in self._file.read(
+            f"SELECT record, variant, scheme, host, port, path, query, {_STANDING} FROM copy "
+            "WHERE state != 'there' AND due_at <= ? ORDER BY due_at LIMIT ?",
+            (now, count_max),
+        ):
+            entries = self._variants.find(CacheKey(*row[2:7]))
+            entry = next((each for each in entries if place_of(each)[1] == row[1]), None)
+            found.append(Due(row[0], _standing(row[7:]), entry))
+        return found
+
+    def expired(self, now: float, *, count_max: int) -> list[Entry]:
+        found = []
+        for row in self._file.read(
+            "SELECT variant, scheme, host, port, path, query FROM copy "
+            "WHERE expires_at <= ? AND state != 'leaving' LIMIT ?",
+            (now, count_max),
+        ):
+            entries = self._variants.find(CacheKey(*row[1:]))
+            found += [each for each in entries if place_of(each)[1] == row[0]]
+        return found
+
+    def content(self, digest: Digest) -> Content | None:
+        sql = f"SELECT {_CONTENT} FROM content WHERE digest = ?"
+        rows = self._file.read(sql, (str(digest),))
+        return _content(rows[0]) if rows else None
+
+    async def put_content(self, content: Content) -> None:
+        row = (
+            str(content.digest), content.name, content.size_bytes, content.header,
+            content.sent_parts, content.there, content.checked_at,
+        )  # fmt: skip
+        sql = "INSERT OR REPLACE INTO content VALUES (?,?,?,?,?,?,?)"
+        await self._file.write(lambda db: db.execute(sql, row), synced=True)
+
+    async def forget_content(self, digest: Digest) -> None:
+        sql = "DELETE FROM content WHERE digest = ?"
+        await self._file.write(lambda db: db.execute(sql, (str(digest),)))
+
+    def contents(self, after: str = "", *, count_max: int = 256) -> list[Content]:
+        sql = f"SELECT {_CONTENT} FROM content WHERE there AND digest > ? ORDER BY digest LIMIT ?"
+        return [_content(row) for row in self._file.read(sql, (after, count_max))]
+
+    def orphans(self, *, count_max: int) -> list[Content]:
+        sql = f"SELECT {_CONTENT} FROM content WHERE {_UNHELD} LIMIT ?"
+        return [_content(row) for row in self._file.read(sql, (count_max,))]
+
+    def holds(self, digest: Digest) -> bool:
+        return self._variants.holds(digest)
+
+    def slices(self, entry: Entry) -> dict[int, tuple[Digest, int]]:
+        return self._variants.slices(entry)
+
+    async def put_slice(self, entry: Entry, number: int, digest: Digest, size_bytes: int) -> None:
+        await self._variants.put_slice(entry, number, digest, size_bytes)
+
+    def statistics(self) -> CopiesStatistics:
+        counts = {
+            row[0]: (row[1], row[2] or 0.0)
+            for row in self._file.read(
+                "SELECT state, count(*), min(due_at) FROM copy GROUP BY state"
+            )
+        }
+        bodies = self._file.read("SELECT count(*), total(size_bytes) FROM content WHERE there")[0]
+        none = (0, 0.0)
+        return CopiesStatistics(
+            there_count=counts.get(State.THERE.value, none)[0],
+            waiting_count=counts.get(State.WANTED.value, none)[0],
+            leaving_count=counts.get(State.LEAVING.value, none)[0],
+            content_count=bodies[0],
+            plain_bytes=int(bodies[1]),
+            oldest_waiting_at=counts.get(State.WANTED.value, none)[1],
+        )
+
+
+def _row(standing: Standing) -> Row:
+    return (
+        standing.state.value, standing.revision, standing.attempts, standing.due_at,
+        standing.sent_at,
+    )  # fmt: skip
+
+
+def _standing(row: Row) -> Standing:
+    return Standing(State(row[0]), *row[1:])
+
+
+def _content(row: Row) -> Content:
+    return Content(Digest.parse(row[0]), row[1], row[2], row[3], row[4], bool(row[5]), row[6])

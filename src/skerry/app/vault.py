@@ -1,0 +1,71 @@
+"""The vault of one node: its store, its record and its rooms, made from the settings and joined.
+
+Owns that part of the composition, for `edge`; loaded only on a node that has a vault.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from skerry.adapters.obstore_vault import Place, open_vault
+from skerry.adapters.sqlite_vault import SqliteCopies, open_vault_file
+from skerry.app.settings import Settings
+from skerry.app.vault_files import ensure_vault_key, key_path, read_credentials
+from skerry.base.digest import Digest
+from skerry.cdn.core.route import RouteTable
+from skerry.cdn.vault.assembly import VaultParts, VaultRooms, assemble_vault
+from skerry.cdn.vault.sealing import VaultKey
+from skerry.cdn.vault.writeback import Limits
+from skerry.registry.assembly import Parts
+
+VAULT_FILE = "vault.sqlite"
+
+
+def open_vault_rooms(
+    parts: Parts,
+    settings: Settings,
+    *,
+    node: str,
+    table: Callable[[], RouteTable],
+    rotten: Callable[[Digest], None],
+    ends: AsyncExitStack,
+) -> VaultRooms:
+    """Opens the record and makes the rooms; dials nothing yet. `node` is the purge book's name.
+
+    Raises VaultKeyError, CredentialsError, VaultRefused, EdgeUnusable.
+    """
+    given = settings.vault
+    key = VaultKey(ensure_vault_key(key_path(given.key_file, settings.node.data_path)))
+    place = Place(
+        given.url,
+        endpoint=given.endpoint,
+        region=given.region,
+        path_style=given.path_style,
+        plain_http=given.plain_http,
+        ca_file=given.ca_file,
+        credentials=read_credentials(given.url, given.credentials_file, os.environ),
+    )
+    vault = open_vault(place)
+    ends.push_async_callback(vault.close)
+    file = open_vault_file(settings.node.data_path / VAULT_FILE)
+    ends.push_async_callback(file.close)
+    return assemble_vault(
+        VaultParts(
+            vault=vault,
+            copies=SqliteCopies(file),
+            store=parts.store,
+            key=key,
+            draw=os.urandom,
+            table=table,
+            node=node,
+            clock=parts.clock,
+            chance=parts.chance,
+            events=parts.events,
+            metrics=parts.metrics,
+            limits=Limits(given.copies_waiting_max, given.lifetime.public_seconds),
+            bytes_per_second=given.bytes_per_second,
+            rotten=rotten,
+        )
+    )

@@ -1,0 +1,48 @@
+"""The vault's port, held by the memory twin and by a local directory. On a real S3: tests/peers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from skerry.adapters.obstore_vault import Place, open_vault
+from skerry.cdn.ports import DataClass
+from skerry.cdn.vault.ports import NotPublic, Offer, VaultRefused, VaultUnavailable
+from skerry.cdn.vault.testing import CHECKS, Check, MemoryVault, offer
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+async def test_in_memory(check: Check) -> None:
+    await check(MemoryVault())
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+async def test_in_a_directory(check: Check, tmp_path: Path) -> None:
+    await check(open_vault(Place(f"file://{tmp_path}/vault")))
+
+
+@pytest.mark.parametrize("data_class", [DataClass.SENSITIVE, "public", "", None])
+def test_an_offer_of_anything_but_the_public_class_cannot_be_made(data_class: object) -> None:
+    with pytest.raises(NotPublic):
+        Offer("c/ab/one", b"secret", data_class)  # type: ignore[arg-type]
+
+
+async def test_a_dead_endpoint_is_unavailable_and_the_message_has_no_secret() -> None:
+    place = Place(
+        "s3://bucket/prefix",
+        endpoint="http://127.0.0.1:1",
+        plain_http=True,
+        credentials={"access_key_id": "AKSECRET", "secret_access_key": "SKSECRET"},
+    )
+    assert "SECRET" not in repr(place)
+    with pytest.raises(VaultUnavailable) as told:
+        await open_vault(place).put(offer("c/ab/one"))
+    assert "SECRET" not in f"{told.value}{told.value.__cause__}"
+    assert told.value.next_step
+
+
+def test_an_http_endpoint_that_was_not_allowed_is_never_dialled() -> None:
+    place = Place("s3://bucket", endpoint="http://127.0.0.1:1")
+    with pytest.raises(VaultRefused):
+        open_vault(place)
