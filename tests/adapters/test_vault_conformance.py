@@ -13,12 +13,12 @@ from skerry.cdn.vault.testing import CHECKS, Check, MemoryVault, offer
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-async def test_in_memory(check: Check) -> None:
+async def test_the_memory_twin_keeps_the_port_s_promises(check: Check) -> None:
     await check(MemoryVault())
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-async def test_in_a_directory(check: Check, tmp_path: Path) -> None:
+async def test_a_directory_keeps_the_port_s_promises(check: Check, tmp_path: Path) -> None:
     await check(open_vault(Place(f"file://{tmp_path}/vault")))
 
 

@@ -19,10 +19,12 @@ from skerry.aio.tasks import Nursery
 from skerry.base.clock import ManualClock
 from skerry.base.ranges import parse_range
 from skerry.cdn.assembly import EdgeParts, assemble_edge
+from skerry.cdn.backed import BackedVariants
 from skerry.cdn.core.dates import format_date
 from skerry.cdn.core.route import Route, Site
 from skerry.cdn.core.validation import Outcome, evaluate, if_range_holds, selected
 from skerry.cdn.ports import DataClass, RoutePolicy, Tier
+from skerry.cdn.vault.assembly import VaultRooms
 from skerry.store.testing import MemoryStore, read_segment
 from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
@@ -178,6 +180,8 @@ class World:
         slice_bytes: int | None = None,
         tiers: tuple[Tier, ...] = (),
         make_origin: type[FakeOrigin] = FakeOrigin,
+        routes: tuple[Route, ...] = (),
+        make_vault: Callable[[World], VaultRooms] | None = None,
     ) -> None:
         self.clock = clock or ManualClock()
         self.events = Events(self.clock.now)
@@ -189,11 +193,13 @@ class World:
         self.variants = SqliteVariants(self.file)
         self.origin = make_origin(self.clock)
         route = Route("/", "site", policy, slice_bytes, ANY_METHOD)
+        vault = make_vault(self) if make_vault else None
+        self.book = SqlitePurgeBook(self.file)
         self.rooms = assemble_edge(
             EdgeParts(
                 store=self.store,
-                variants=self.variants,
-                book=SqlitePurgeBook(self.file),
+                variants=BackedVariants(self.variants, vault.writeback) if vault else self.variants,
+                book=self.book,
                 fills=Fills(
                     self.store,
                     self.nursery,
@@ -211,9 +217,10 @@ class World:
                 chance=Random(7),
                 sign=lambda message: b"signed",
                 admits=admits,
-                tiers=lambda entries, purges: tiers,
+                backing=vault.writeback if vault else None,
+                tiers=lambda entries, purges: (*tiers, vault.tier) if vault else tiers,
             ),
-            [Site("site", ("www.example.org",), (route,))],
+            [Site("site", ("www.example.org",), routes or (route,))],
         )
 
     def page(

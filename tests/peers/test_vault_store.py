@@ -21,7 +21,7 @@ def weed(shared: Rig) -> Iterator[Weed]:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-async def test_on_s3(check: Check, weed: Weed) -> None:
+async def test_a_real_s3_keeps_the_port_s_promises(check: Check, weed: Weed) -> None:
     await check(weed.open(prefix=check.__name__))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from pathlib import Path
 
 from skerry.adapters.obstore_vault import ObstoreVault, Place, open_vault
@@ -85,10 +84,7 @@ class Weed:
                 return False
             return True
 
-        stored = asyncio.run(ask())
-        if not stored:
-            time.sleep(0.1)
-        return stored
+        return asyncio.run(ask())
 
 
 def _identity(name: str, key: str, secret: str, actions: list[str]) -> dict[str, object]:

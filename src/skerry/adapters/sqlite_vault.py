@@ -53,6 +53,15 @@ _UNHELD = (
     "NOT EXISTS (SELECT 1 FROM slice WHERE slice.digest = content.digest)"
 )
 
+_SAFE = (
+    "SELECT 1 FROM copy JOIN entry ON entry.key = copy.key AND entry.variant = copy.variant "
+    "WHERE copy.key = ? AND copy.variant = ? AND copy.sent_at > 0 AND copy.state != 'leaving' "
+    "AND entry.digest IS ? AND (entry.digest IS NULL OR EXISTS "
+    "(SELECT 1 FROM content WHERE content.digest = entry.digest AND content.there)) "
+    "AND NOT EXISTS (SELECT 1 FROM slice WHERE slice.entry = entry.id AND NOT EXISTS "
+    "(SELECT 1 FROM content WHERE content.digest = slice.digest AND content.there))"
+)
+
 
 def open_vault_file(path: Path | None) -> EdgeFile:
     """The file; without a path in memory. Raises EdgeUnusable."""
@@ -102,8 +111,15 @@ class SqliteCopies:
     async def purge(self, target: Target, mode: Mode) -> int:
         return await self._variants.purge(target, mode)
 
+    async def clear(self) -> None:
+        await self._variants.clear()
+
     async def withdraw(self, entries: Sequence[Entry]) -> None:
         await self._variants.remove(entries)
+
+    def is_safe(self, entry: Entry) -> bool:
+        digest = str(entry.digest) if entry.digest else None
+        return bool(self._file.read(_SAFE, (*place_of(entry), digest)))
 
     def due(self, now: float, *, count_max: int) -> list[Due]:
         found = []
@@ -144,6 +160,16 @@ class SqliteCopies:
     async def forget_content(self, digest: Digest) -> None:
         sql = "DELETE FROM content WHERE digest = ?"
         await self._file.write(lambda db: db.execute(sql, (str(digest),)))
+
+    async def send_again(self, digest: Digest, at: float) -> None:
+        sql = (
+            "UPDATE copy SET state = 'wanted', revision = revision + 1, attempts = 0, due_at = ? "
+            "WHERE state != 'leaving' AND EXISTS (SELECT 1 FROM entry WHERE entry.key = copy.key "
+            "AND entry.variant = copy.variant AND (entry.digest = ? OR EXISTS (SELECT 1 FROM "
+            "slice WHERE slice.entry = entry.id AND slice.digest = ?)))"
+        )
+        row = (at, str(digest), str(digest))
+        await self._file.write(lambda db: db.execute(sql, row), synced=True)
 
     def contents(self, after: str = "", *, count_max: int = 256) -> list[Content]:
         sql = f"SELECT {_CONTENT} FROM content WHERE there AND digest > ? ORDER BY digest LIMIT ?"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from skerry.adapters.sqlite_edge_file import EdgeFile
 from skerry.adapters.sqlite_purge_book import SqlitePurgeBook
@@ -18,12 +19,17 @@ from skerry.app.outside import Outside
 from skerry.app.settings import Settings, SiteSettings
 from skerry.app.wiring import servers_of, sites_of
 from skerry.cdn.assembly import EdgeParts, EdgeRooms, assemble_edge
+from skerry.cdn.backed import BackedVariants
 from skerry.cdn.core.route import build
+from skerry.cdn.ports import Variants
 from skerry.registry.assembly import Parts
 from skerry.upstream.origin import OriginClient
 from skerry.upstream.ports import Exchange
 from skerry.upstream.sources import Upstream
 from skerry.wire.message import Headers, Interim
+
+if TYPE_CHECKING:
+    from skerry.cdn.vault.assembly import VaultRooms
 
 EDGE_FILE = "edge.sqlite"
 
@@ -34,6 +40,7 @@ class OpenEdge:
 
     rooms: EdgeRooms
     desk: EdgeDesk
+    vault: VaultRooms | None = None
 
 
 def open_edge(
@@ -49,10 +56,20 @@ def open_edge(
     book = SqlitePurgeBook(file)
     clients = {site.name: _client(site, parts, outside) for site in settings.sites}
     sites = sites_of(settings)
+    variants: Variants = SqliteVariants(file)
+    vault: VaultRooms | None = None
+    if settings.vault.used:
+        # Late: a node without a vault saves the time and the memory.
+        from skerry.app.vault import open_vault_rooms
+
+        vault = open_vault_rooms(
+            parts, settings, node=book.node, table=lambda: rooms.front.table, ends=ends
+        )
+        variants = BackedVariants(variants, vault.writeback)
     rooms = assemble_edge(
         EdgeParts(
             store=parts.store,
-            variants=SqliteVariants(file),
+            variants=variants,
             book=book,
             fills=parts.fills,
             origins={
@@ -68,6 +85,8 @@ def open_edge(
             chance=parts.chance,
             sign=key.sign,
             admits=parts.admits,
+            backing=vault.writeback if vault else None,
+            tiers=lambda entries, purges: (vault.tier,) if vault else (),
         ),
         sites,
     )
@@ -80,7 +99,9 @@ def open_edge(
         key=key,
         changed=parts.changed,
     )
-    return OpenEdge(rooms, desk)
+    if vault is not None:
+        vault.start(parts.nursery)
+    return OpenEdge(rooms, desk, vault)
 
 
 class OwnHost:

@@ -39,8 +39,8 @@ def check_vault(settings: Settings) -> Iterator[Problem]:
     try:
         read_credentials(vault.url, vault.credentials_file, os.environ)
     except CredentialsError as error:
-        path = vault.credentials_file
-        yield refused("vault.credentials_file", path, error.what, error.next_step)
+        given = vault.credentials_file
+        yield refused("vault.credentials_file", given, error.what, error.next_step)
     path = key_path(vault.key_file, settings.node.data_path)
     if path.exists():
         try:
@@ -92,9 +92,10 @@ def _url(vault: VaultSettings, data_path: Path) -> Iterator[Problem]:
     elif parts.query or parts.fragment or ".." in unquote(parts.path).split("/"):
         yield refused(field, vault.url, "has more than a place and a prefix", EXAMPLES)
     elif parts.scheme == "file":
+        folder = Path(unquote(parts.path))
         if parts.netloc or not parts.path.strip("/"):
             yield refused(field, vault.url, "names no directory", "write file:///directory")
-        elif data_path == Path(unquote(parts.path)) or data_path in Path(unquote(parts.path)).parents:
+        elif data_path in (folder, *folder.parents):
             step = "name a directory on another disk"
             yield refused(field, vault.url, "is inside the node's own data directory", step)
     elif not parts.netloc:

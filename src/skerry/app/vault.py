@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 from skerry.adapters.obstore_vault import Place, open_vault
 from skerry.adapters.sqlite_vault import SqliteCopies, open_vault_file
 from skerry.app.settings import Settings
 from skerry.app.vault_files import ensure_vault_key, key_path, read_credentials
 from skerry.base.digest import Digest
+from skerry.base.errors import SkerryError
 from skerry.cdn.core.route import RouteTable
 from skerry.cdn.vault.assembly import VaultParts, VaultRooms, assemble_vault
 from skerry.cdn.vault.sealing import VaultKey
@@ -29,7 +30,6 @@ def open_vault_rooms(
     *,
     node: str,
     table: Callable[[], RouteTable],
-    rotten: Callable[[Digest], None],
     ends: AsyncExitStack,
 ) -> VaultRooms:
     """Opens the record and makes the rooms; dials nothing yet. `node` is the purge book's name.
@@ -66,6 +66,17 @@ def open_vault_rooms(
             metrics=parts.metrics,
             limits=Limits(given.copies_waiting_max, given.lifetime.public_seconds),
             bytes_per_second=given.bytes_per_second,
-            rotten=rotten,
+            rotten=lambda digest: _check(parts, digest),
         )
     )
+
+
+def _check(parts: Parts, digest: Digest) -> None:
+    """Has the housekeeper look at a body that read wrong when it was to be sent."""
+
+    async def look() -> None:
+        if parts.check is not None:
+            with suppress(SkerryError):
+                await parts.check(digest)
+
+    parts.nursery.start(look(), name="vault.check")

@@ -20,7 +20,7 @@ from skerry.cdn.fetches import Fetches
 from skerry.cdn.inventory import EdgeInventory
 from skerry.cdn.measures import EdgeMeters
 from skerry.cdn.nearer import Nearer
-from skerry.cdn.ports import Origin, PurgeBook, Tier, Variants
+from skerry.cdn.ports import Backing, Origin, PurgeBook, Tier, Variants
 from skerry.cdn.purges import Purges
 from skerry.cdn.ranged import Ranged
 from skerry.cdn.service import Edge, Rooms
@@ -42,6 +42,7 @@ class EdgeParts:
         loop_id: what CDN-Loop knows this node by; a token, of this process alone.
         sign: signs purge receipts with the node's key.
         admits: whether a body of a length should be kept.
+        backing: what keeps copies elsewhere of all that `variants` is told of.
         tiers: made of the rooms they stand on; asked before the origin, nearest first.
     """
 
@@ -59,6 +60,7 @@ class EdgeParts:
     chance: Random
     sign: Sign
     admits: Callable[[str, int], bool] = lambda key, size_bytes: True
+    backing: Backing | None = None
     tiers: Callable[[Entries, Purges], Sequence[Tier]] = lambda entries, purges: ()
 
 
@@ -118,7 +120,11 @@ def assemble_edge(parts: EdgeParts, sites: Sequence[Site]) -> EdgeRooms:
         ),
         purges=purges,
         inventory=EdgeInventory(
-            variants=parts.variants, entries=entries, slicing=slicing, origins=parts.origins
+            variants=parts.variants,
+            entries=entries,
+            slicing=slicing,
+            origins=parts.origins,
+            backing=parts.backing,
         ),
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from skerry.base.digest import Digest
 from skerry.cdn.entries import Entries
-from skerry.cdn.ports import Entry, Origin, Variants
+from skerry.cdn.ports import Backing, Entry, Origin, Variants
 from skerry.cdn.slicing import Slicing
 from skerry.store.ports import Group
 
@@ -24,7 +24,9 @@ class EdgeInventory:
         entries: Entries,
         slicing: Slicing,
         origins: Mapping[str, Origin],
+        backing: Backing | None = None,
     ) -> None:
+        self._backing = backing
         self._slicing = slicing
         self._variants = variants
         self._entries = entries
@@ -42,7 +44,10 @@ class EdgeInventory:
                 continue
             group_id = f"edge\n{entry.key.digest}\n{len(listed)}"
             listed[group_id] = entry
-            groups.append(Group(group_id, members, entry.last_used, refetchable=refetchable))
+            # What is safe in the vault goes first; what still waits to be sent there goes last.
+            safe = self._backing.safe(entry) if self._backing is not None else None
+            again = refetchable if safe is None else safe
+            groups.append(Group(group_id, members, entry.last_used, refetchable=again))
         self._listed = listed
         return groups
 

@@ -120,6 +120,7 @@ class Nearer:
             size_bytes=copy.size_bytes,
             surrogate_keys=keys,
         )
+        stored = replace(stored, invalidated=copy.invalidated)
         entry = Entry(key, stored, None, mark.purges, last_used=stored.received_at)
         if self._entries.judged(Held(entry, mark)) is None:
             return None

@@ -186,6 +186,7 @@ class Copy:
         place: where the body is read from.
         as_of: the position of this node's purge log up to which the copy was judged; None for
             the moment in which it was asked for.
+        invalidated: it must be validated before it is used.
     """
 
     tier: str
@@ -195,6 +196,7 @@ class Copy:
     digest: Digest | None
     place: Place | None
     as_of: int | None = None
+    invalidated: bool = False
 
 
 class Tier(Protocol):
@@ -206,6 +208,22 @@ class Tier(Protocol):
         Asked once for each miss on a public route, whatever becomes of the copy. Bounds its own
         waiting; what goes wrong is None. Unknown class means sensitive, and gives nothing.
         """
+
+
+class Backing(Protocol):
+    """Keeps a second copy of what is stored here, behind everybody's back."""
+
+    def want(self, entry: Entry) -> None:
+        """Told of every response that is stored, or stored anew; must not block."""
+
+    async def purge(self, target: Target, mode: Mode) -> int:
+        """Takes a purge, durably: how many copies it names. Raises EdgeUnusable."""
+
+    async def clear(self) -> None:
+        """Everything counts as purged."""
+
+    def safe(self, entry: Entry) -> bool | None:
+        """Whether its copy is confirmed; None when it gets none. Asked from any thread."""
 
 
 class Origin(Protocol):

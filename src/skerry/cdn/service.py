@@ -18,7 +18,7 @@ from skerry.cdn.core import reuse
 from skerry.cdn.core.directives import request_directives
 from skerry.cdn.core.freshness import judge
 from skerry.cdn.core.key import CacheKey
-from skerry.cdn.core.route import Site, build
+from skerry.cdn.core.route import RouteTable, Site, build
 from skerry.cdn.core.status import CacheStatus, Fwd, ProxyError, ProxyStatus
 from skerry.cdn.core.storing import refusal
 from skerry.cdn.entries import Entries, Held
@@ -90,6 +90,11 @@ class Edge:
         self._meters = meters
         self._loop_id = loop_id
         self._clock = clock
+
+    @property
+    def table(self) -> RouteTable:
+        """The sites and routes that hold now."""
+        return self._table
 
     def use(self, sites: Sequence[Site]) -> None:
         """Takes another table of sites, from the next request on. Raises BadInput."""

@@ -34,6 +34,8 @@ class Route:
         slice_bytes: objects longer than one slice are stored in slices; None stores wholes.
         methods: what may be asked; HEAD goes with GET.
         request_bytes_max: of a request's body.
+        vaulted: what is public here gets a copy in the vault, if there is one.
+        vault_seconds: how long such a copy is kept; None as long as the vault's settings say.
     """
 
     prefix: str
@@ -42,6 +44,8 @@ class Route:
     slice_bytes: int | None = SLICE_BYTES_DEFAULT
     methods: frozenset[str] = READING
     request_bytes_max: int = 1 << 20
+    vaulted: bool = True
+    vault_seconds: float | None = None
     limits: Limits = field(default_factory=Limits)
 
 

@@ -17,9 +17,6 @@ from skerry.cdn.core.outbox import Standing
 from skerry.cdn.core.purge import Mode, Target
 from skerry.cdn.ports import DataClass, Entry
 
-OBJECT_BYTES_MAX = 64 << 20
-"""Of one object in the store: what is longer is stored in parts."""
-
 
 class VaultUnavailable(SkerryError):
     """The store does not answer, or says that it cannot now. Trying again may help."""
@@ -181,8 +178,14 @@ class Copies(Protocol):
     async def purge(self, target: Target, mode: Mode) -> int:
         """HARD withdraws, SOFT marks, what a purge names; how many copies."""
 
+    async def clear(self) -> None:
+        """Withdraws every copy."""
+
     async def withdraw(self, entries: Sequence[Entry]) -> None:
         """These copies are to leave the vault."""
+
+    def is_safe(self, entry: Entry) -> bool:
+        """Whether the copy of this very entry is confirmed, body and record. From any thread."""
 
     def due(self, now: float, *, count_max: int) -> list[Due]:
         """Copies with work to do, the longest waiting first."""
@@ -198,6 +201,9 @@ class Copies(Protocol):
 
     async def forget_content(self, digest: Digest) -> None:
         """Its object is gone."""
+
+    async def send_again(self, digest: Digest, at: float) -> None:
+        """Every copy that needs this body is wanted anew."""
 
     def contents(self, after: str = "", *, count_max: int = 256) -> list[Content]:
         """Bodies that are there, by digest as text, behind a cursor."""

@@ -1,0 +1,202 @@
+"""The vault's rooms, made and joined, and the loop that keeps them going.
+
+Owns the order in which they need each other, and when the outbox is worked on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from random import Random
+
+from skerry.aio.tasks import Nursery
+from skerry.base.clock import Clock
+from skerry.base.digest import Digest
+from skerry.base.errors import SkerryError
+from skerry.cdn.core.key import CacheKey
+from skerry.cdn.core.route import Matched, RouteTable
+from skerry.cdn.ports import DataClass
+from skerry.cdn.vault.bodies import Bodies
+from skerry.cdn.vault.ports import Copies, Vault
+from skerry.cdn.vault.sealing import PART_CHUNKS, Draw, VaultKey
+from skerry.cdn.vault.tier import VaultTier
+from skerry.cdn.vault.writeback import Limits, Rule, WriteBack
+from skerry.store.ports import Store
+from skerry.telemetry.events import Events, Level
+from skerry.telemetry.metrics import Registry
+from skerry.upstream.core.limits import Pace, pay
+
+TICK_SECONDS = 1.0
+SWEEP_SECONDS = 600.0
+
+UNKNOWN = Rule(DataClass.SENSITIVE, copied=False)
+
+
+@dataclass(frozen=True, slots=True)
+class VaultParts:
+    """What the vault tier stands on.
+
+    Attributes:
+        table: the routes that hold now.
+        node: whose purge log positions are: the book's name.
+        rotten: told a digest that this disk no longer holds as it was.
+        bytes_per_second: what may be sent; 0 for no limit.
+    """
+
+    vault: Vault
+    copies: Copies
+    store: Store
+    key: VaultKey
+    draw: Draw
+    table: Callable[[], RouteTable]
+    node: str
+    clock: Clock
+    chance: Random
+    events: Events
+    metrics: Registry
+    limits: Limits
+    bytes_per_second: int = 0
+    part_chunks: int = PART_CHUNKS
+    rotten: Callable[[Digest], None] = lambda digest: None
+
+
+@dataclass(frozen=True, slots=True)
+class VaultRooms:
+    """The vault tier of one node."""
+
+    tier: VaultTier
+    writeback: WriteBack
+    bodies: Bodies
+    copies: Copies
+    parts: VaultParts
+
+    def start(self, nursery: Nursery) -> None:
+        """Begins to work on the outbox."""
+        nursery.start(self._tick(), name="vault.tick")
+        nursery.start(self._work(), name="vault.outbox")
+
+    async def _tick(self) -> None:
+        sweep_at = 0.0
+        while True:
+            self.writeback.nudged.set()
+            await self.parts.clock.sleep(TICK_SECONDS)
+            if self.parts.clock.monotonic() >= sweep_at:
+                sweep_at = self.parts.clock.monotonic() + SWEEP_SECONDS
+                await self._survived(self.writeback.expire)
+
+    async def _work(self) -> None:
+        while True:
+            await self.writeback.nudged.wait()
+            self.writeback.nudged.clear()
+            await self._survived(self.writeback.step)
+
+    async def _survived(self, work: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await work()
+        except SkerryError as error:
+            self.parts.events.emit(
+                "vault.stopped",
+                "vault",
+                cause=error.what,
+                next_step=error.next_step,
+                level=Level.ERROR,
+            )
+
+
+class Pacer:
+    """Waits so long that what is sent keeps to a rate."""
+
+    def __init__(self, bytes_per_second: int, clock: Clock) -> None:
+        self._pace = Pace(bytes_per_second)
+        self._clock = clock
+
+    async def __call__(self, count: int) -> None:
+        """Before `count` bytes are sent."""
+        self._pace, wait = pay(self._pace, count, self._clock.monotonic())
+        if wait > 0:
+            await self._clock.sleep(wait)
+
+
+def rule_of(table: RouteTable, key: CacheKey) -> Rule:
+    """What the settings say of a key; what no route names is sensitive."""
+    found = table.match(host=key.host, path=key.path, method="GET")
+    if not isinstance(found, Matched):
+        return UNKNOWN
+    route = found.route
+    return Rule(route.policy.data_class, route.vaulted, route.vault_seconds)
+
+
+def assemble_vault(parts: VaultParts) -> VaultRooms:
+    """Makes and joins the rooms; starts nothing."""
+    bodies = Bodies(
+        vault=parts.vault,
+        copies=parts.copies,
+        store=parts.store,
+        key=parts.key,
+        draw=parts.draw,
+        pace=Pacer(parts.bytes_per_second, parts.clock),
+        part_chunks=parts.part_chunks,
+    )
+    writeback = WriteBack(
+        vault=parts.vault,
+        copies=parts.copies,
+        bodies=bodies,
+        key=parts.key,
+        draw=parts.draw,
+        rules=lambda key: rule_of(parts.table(), key),
+        node=parts.node,
+        clock=parts.clock,
+        chance=parts.chance,
+        events=parts.events,
+        limits=parts.limits,
+        rotten=parts.rotten,
+    )
+    tier = VaultTier(
+        copies=parts.copies,
+        bodies=bodies,
+        key=parts.key,
+        clock=parts.clock,
+        classify=lambda key: _class_of(rule_of(parts.table(), key)),
+        damaged=writeback.damaged,
+    )
+    _gauges(parts, writeback)
+    return VaultRooms(tier, writeback, bodies, parts.copies, parts)
+
+
+def _class_of(rule: Rule) -> DataClass:
+    return rule.data_class if rule.copied else DataClass.SENSITIVE
+
+
+def _gauges(parts: VaultParts, writeback: WriteBack) -> None:
+    metrics, copies = parts.metrics, parts.copies
+
+    def standing() -> dict[tuple[str, ...], float]:
+        now = copies.statistics()
+        return {
+            ("there",): now.there_count,
+            ("waiting",): now.waiting_count,
+            ("leaving",): now.leaving_count,
+        }
+
+    metrics.gauge(
+        "skerry_vault_copies", "Copies by where they stand: the outbox is waiting and leaving.",
+        standing, ["state"],
+    )  # fmt: skip
+    metrics.gauge(
+        "skerry_vault_bytes", "Bytes of the bodies whose copies are confirmed, before sealing.",
+        lambda: {(): copies.statistics().plain_bytes},
+    )  # fmt: skip
+    metrics.gauge(
+        "skerry_vault_reachable", "1 while the vault takes what is sent, 0 while it does not.",
+        lambda: {(): 0 if writeback.statistics().trouble else 1},
+    )  # fmt: skip
+    metrics.gauge(
+        "skerry_vault_work", "What was done since start: copies sent, removed, failed, dropped.",
+        lambda: {
+            ("sent",): writeback.statistics().sent_count,
+            ("removed",): writeback.statistics().removed_count,
+            ("failed",): writeback.statistics().failed_count,
+            ("dropped",): writeback.statistics().dropped_count,
+        },
+        ["outcome"],
+    )  # fmt: skip
