@@ -8,33 +8,35 @@ describes every route.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import TypeVar
 
 import msgspec
 
 from skerry.app.admin_access import Access
+from skerry.app.admin_replies import (
+    JSON,
+    Route,
+    Routes,
+    failed,
+    failure,
+    headers_of,
+    json_answer,
+    read_body,
+    stream_answer,
+)
 from skerry.app.edge_desk import EdgeDesk, PurgeRequest
 from skerry.base.errors import BadInput, Party, SkerryError
 from skerry.base.reference import Reference
-from skerry.registry.operations import NotHeld, Operations
+from skerry.registry.operations import Operations
 from skerry.telemetry.metrics import Registry
-from skerry.wire.message import Answer, BodyAborted, Headers, Request
+from skerry.wire.message import Answer, BodyAborted, Request
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
-JSON = "application/json"
-NDJSON = "application/x-ndjson"
-BODY_BYTES_MAX = 1 << 20
 IMAGES_MAX = 1000
 
 _log = logging.getLogger("skerry.admin")
-
-STATUS_OF = {Party.CLIENT: 400, Party.OPERATOR: 409, Party.UPSTREAM: 503, Party.NODE: 500}
-
-Route = Callable[[Request], Awaitable[Answer]]
-T = TypeVar("T")
 
 
 class WarmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,7 +88,7 @@ class AdminDoor:
     """Answers for the admin door.
 
     `not_ready` says why the data plane cannot serve, "" when it can; `edge` is None on a node
-    without a site.
+    without a site; `more` are routes of other rooms, below /api.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class AdminDoor:
         access: Access,
         not_ready: Callable[[], str],
         edge: EdgeDesk | None = None,
+        more: Sequence[Routes] = (),
     ) -> None:
         self._operations = operations
         self._metrics = metrics
@@ -122,6 +125,8 @@ class AdminDoor:
             "/api/v1/purge": {"POST": self._purge},
             "/api/v1/purges": {"GET": self._purges},
         }
+        for routes in more:
+            self._api = {**self._api, **routes}
 
     def statistics(self) -> AdminStatistics:
         """What this door has done since start."""
@@ -168,25 +173,25 @@ class AdminDoor:
         return _text(503, f"not ready: {reason}\n") if reason else _text(200, "ready\n")
 
     async def _expose(self, request: Request) -> Answer:
-        return Answer(200, _headers(OPENMETRICS), self._metrics.expose().encode())
+        return Answer(200, headers_of(OPENMETRICS), self._metrics.expose().encode())
 
     # the API
 
     async def _status(self, request: Request) -> Answer:
         sites = self._edge.sites() if self._edge else ()
-        return _json(replace(await self._operations.status(), sites=sites))
+        return json_answer(replace(await self._operations.status(), sites=sites))
 
     async def _images(self, request: Request) -> Answer:
         rows = await self._operations.list_images()
         if _flag(request, "missing"):
             rows = [row for row in rows if not row.whole]
-        return _json({"images": rows})
+        return json_answer({"images": rows})
 
     async def _remove(self, request: Request) -> Answer:
-        return _json(await self._operations.remove(_reference_of(request)))
+        return json_answer(await self._operations.remove(_reference_of(request)))
 
     async def _warm(self, request: Request) -> Answer:
-        wanted = await _read(request, WarmRequest)
+        wanted = await read_body(request, WarmRequest)
         if not 0 < len(wanted.images) <= IMAGES_MAX:
             raise BadInput(f"{len(wanted.images)} images", next_step=f"name 1 to {IMAGES_MAX}")
         if wanted.bytes_max is not None and wanted.bytes_max < 0:
@@ -199,38 +204,40 @@ class AdminDoor:
             all_platforms=wanted.all_platforms,
             bytes_max=wanted.bytes_max,
         )
-        return await _stream(events)
+        return await stream_answer(events)
 
     async def _pin(self, request: Request) -> Answer:
-        wanted = await _read(request, ReferenceRequest)
-        return _json(await self._operations.pin(_reference(wanted.reference)))
+        wanted = await read_body(request, ReferenceRequest)
+        return json_answer(await self._operations.pin(_reference(wanted.reference)))
 
     async def _unpin(self, request: Request) -> Answer:
-        return _json(await self._operations.unpin(_reference_of(request)))
+        return json_answer(await self._operations.unpin(_reference_of(request)))
 
     async def _scrub(self, request: Request) -> Answer:
-        return await _stream(self._operations.scrub())
+        return await stream_answer(self._operations.scrub())
 
     async def _evict(self, request: Request) -> Answer:
-        wanted = await _read(request, EvictRequest)
+        wanted = await read_body(request, EvictRequest)
         if wanted.bytes is not None and wanted.reference is not None:
             raise BadInput("bytes and reference exclude each other", next_step="send one of them")
         if wanted.bytes is not None and wanted.bytes < 0:
             raise BadInput("bytes is negative", next_step="say how much room is wanted")
         reference = wanted.reference and _reference(wanted.reference)
-        return _json(
+        return json_answer(
             await self._operations.evict(bytes_wanted=wanted.bytes, reference=reference or None)
         )
 
     async def _export(self, request: Request) -> Answer:
-        wanted = await _read(request, ExportRequest)
+        wanted = await read_body(request, ExportRequest)
         path = _absolute(wanted.path)
-        return _json(await self._operations.export(_reference(wanted.reference), path))
+        return json_answer(await self._operations.export(_reference(wanted.reference), path))
 
     async def _import(self, request: Request) -> Answer:
-        wanted = await _read(request, ImportRequest)
+        wanted = await read_body(request, ImportRequest)
         name = wanted.name and _reference(wanted.name)
-        return _json(await self._operations.import_layout(_absolute(wanted.path), name or None))
+        return json_answer(
+            await self._operations.import_layout(_absolute(wanted.path), name or None)
+        )
 
     async def _events(self, request: Request) -> Answer:
         text = request.query_value("since") or "0"
@@ -238,12 +245,12 @@ class AdminDoor:
             since = float(text)
         except ValueError as error:
             raise BadInput("since is not a time", next_step="send seconds since 1970") from error
-        return _json({"events": self._operations.events(since)})
+        return json_answer({"events": self._operations.events(since)})
 
     async def _purge(self, request: Request) -> Answer:
-        wanted = await _read(request, PurgeRequest)
+        wanted = await read_body(request, PurgeRequest)
         receipt = await self._sites().purge(wanted)
-        return Answer(200, _headers(JSON), receipt.line)
+        return Answer(200, headers_of(JSON), receipt.line)
 
     async def _purges(self, request: Request) -> Answer:
         text = request.query_value("after") or "0"
@@ -252,7 +259,7 @@ class AdminDoor:
             raise BadInput("after is not a number", next_step=step)
         desk = self._sites()
         lines = [msgspec.Raw(line) for line in desk.receipts(int(text))]
-        return _json({"public_key": desk.public_key, "receipts": lines})
+        return json_answer({"public_key": desk.public_key, "receipts": lines})
 
     def _sites(self) -> EdgeDesk:
         if self._edge is None:
@@ -264,18 +271,6 @@ class AdminDoor:
         return self._edge
 
 
-def failure(status: int, party: Party, what: str, next_step: str) -> Answer:
-    """An error as every route says it."""
-    body = {"error": {"party": party.value, "what": what, "next_step": next_step}}
-    return Answer(status, _headers(JSON), msgspec.json.encode(body))
-
-
-def failed(error: SkerryError) -> Answer:
-    """The answer an error deserves."""
-    status = 404 if isinstance(error, NotHeld) else STATUS_OF[error.party]
-    return failure(status, error.party, error.what, error.next_step)
-
-
 def _unauthorized() -> Answer:
     step = "send Authorization: Bearer with what is in <data_dir>/admin.token"
     answer = failure(401, Party.CLIENT, "the admin token is missing or wrong", step)
@@ -283,64 +278,8 @@ def _unauthorized() -> Answer:
     return Answer(401, fields, answer.body)
 
 
-def _headers(content_type: str) -> Headers:
-    return Headers(
-        (
-            ("Content-Type", content_type),
-            ("Cache-Control", "no-store"),
-            ("X-Content-Type-Options", "nosniff"),
-        )
-    )
-
-
 def _text(status: int, text: str) -> Answer:
-    return Answer(status, _headers("text/plain; charset=utf-8"), text.encode())
-
-
-def _json(value: object) -> Answer:
-    return Answer(200, _headers(JSON), msgspec.json.encode(value))
-
-
-async def _stream(events: AsyncIterator[T]) -> Answer:
-    """Events as lines. The first is awaited, so that what fails at once gets its real status."""
-    try:
-        first = await anext(events)
-    except StopAsyncIteration:
-        return Answer(200, _headers(NDJSON), b"")
-    return Answer(200, _headers(NDJSON), _lines(first, events))
-
-
-async def _lines(first: T, events: AsyncIterator[T]) -> AsyncIterator[bytes]:
-    """An error after the first line becomes the last one."""
-    try:
-        yield msgspec.json.encode(first) + b"\n"
-        async for event in events:
-            yield msgspec.json.encode(event) + b"\n"
-    except SkerryError as error:
-        body = failed(error).body
-        if isinstance(body, bytes):
-            yield body + b"\n"
-    finally:
-        # The client may have left: close what produces the events, not some time later.
-        close = getattr(events, "aclose", None)
-        if close is not None:
-            await close()
-
-
-async def _read(request: Request, kind: type[T]) -> T:
-    """The body as JSON of one shape. Raises BadInput."""
-    data = bytearray()
-    async for chunk in request.body:
-        data += chunk
-        if len(data) > BODY_BYTES_MAX:
-            raise BadInput("the body is over 1 MiB", next_step="split it")
-    try:
-        return msgspec.json.decode(bytes(data) or b"{}", type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadInput(
-            f"the body is not what is expected: {error}",
-            next_step="see docs/reference/admin-api.md",
-        ) from error
+    return Answer(status, headers_of("text/plain; charset=utf-8"), text.encode())
 
 
 def _reference(text: str) -> str:
