@@ -201,8 +201,8 @@ class Rig:
         argv = [need("drayage"), "serve", "-c", str(config)]
         return self.service(argv, authority, folder, prefix="up.test/")
 
-    def nginx(self, root: Path) -> Service:
-        """nginx that sends the files below a folder, one worker."""
+    def nginx(self, root: Path, *lines: str) -> Service:
+        """nginx that sends the files below a folder, one worker; `lines` go into its server."""
         folder = self.place("nginx")
         authority = f"127.0.0.1:{free_port()}"
         config = folder / "nginx.conf"
@@ -212,7 +212,8 @@ class Rig:
             f"http {{ access_log off; sendfile on; client_body_temp_path {folder}/body;\n"
             f"  proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;\n"
             f"  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n"
-            f"  server {{ listen {authority}; root {root}; keepalive_requests 1000000; }} }}\n"
+            f"  server {{ listen {authority}; root {root}; keepalive_requests 1000000;\n"
+            f"{''.join(lines)} }} }}\n"
         )
         return self.service([need("nginx"), "-c", str(config)], authority, folder)
 
