@@ -227,18 +227,18 @@ class Slicing:
                 slice_bytes,
             )
             sliced = Sliced(part.validator, part.total, slice_bytes)
-            known = await self._opened(entry, sliced, mark)
+            numbers = contained(part.span, slice_bytes, part.total)
+            known = await self._opened(entry, sliced, mark, numbers)
         except BaseException:
             await exchange.close()
             raise
-        numbers = contained(part.span, slice_bytes, part.total)
-        known.expect(numbers)
         taking = self._intake.receive(known, exchange, part, numbers)
         self._nursery.start(taking, name="edge.slice")
         return known
 
-    async def _opened(self, entry: Entry, sliced: Sliced, mark: Mark) -> Sliceable:
-        """The object under its newest head: its old slices stay if it is the same one."""
+    async def _opened(self, entry: Entry, sliced: Sliced, mark: Mark, numbers: range) -> Sliceable:
+        """The object under its newest head, `numbers` of it on their way: its old slices stay if
+        it is the same one."""
         place = _place(entry)
         before = self._objects.get(place)
         if before is not None and not self._alive(before):
@@ -250,13 +250,15 @@ class Slicing:
         same = before is not None and before.same(sliced)
         if before is not None and not same:
             await self._drop(before)
-        held = await self._entries.keep(entry, mark)
-        if before is not None and same:
-            before.held = held
-            self._remember(place, before)
-            return before
-        known = Sliceable(held, sliced, {})
+        known = before if before is not None and same else Sliceable(Held(entry, mark), sliced, {})
+        # Before the index tells of it: who finds it there must not ask for the same slices.
+        known.expect(numbers)
         self._remember(place, known)
+        try:
+            known.held = await self._entries.keep(entry, mark)
+        except BaseException:
+            known.fail(numbers, BodyAborted("the fetch was stopped"))
+            raise
         return known
 
     def _alive(self, known: Sliceable) -> bool:
