@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,45 @@ async def test_another_programs_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"no database at all, but long enough to be looked at" * 50)
     with pytest.raises(EdgeUnusable, match="cannot be opened"):
         EdgeFile(path)
+
+
+async def test_changes_that_come_together_share_a_transaction_and_one_that_fails_fails_alone(
+    tmp_path: Path,
+) -> None:
+    opened = EdgeFile(tmp_path / "edge.sqlite")
+    began = threading.Event()
+    transactions: list[str] = []
+    opened._writer.set_trace_callback(
+        lambda sql: transactions.append(sql) if sql.startswith("COMMIT") else None
+    )
+
+    def change(number: int) -> Callable[[sqlite3.Connection], int]:
+        def run(db: sqlite3.Connection) -> int:
+            db.execute("INSERT INTO purge VALUES (?, 'n', 1, 'k', 's', 'v', 'm', 0)", (number,))
+            if number == 7:
+                raise ZeroDivisionError
+            return number
+
+        return run
+
+    def wait(db: sqlite3.Connection) -> None:
+        began.wait(10)
+
+    first = asyncio.ensure_future(opened.write(wait))
+    rest = [asyncio.ensure_future(opened.write(change(number))) for number in range(1, 6)]
+    await asyncio.sleep(0)
+    began.set()
+    assert await asyncio.gather(*rest) == [1, 2, 3, 4, 5]
+    await first
+    assert len(transactions) == 2
+    bad = [asyncio.ensure_future(opened.write(change(number))) for number in (6, 7, 8)]
+    await asyncio.sleep(0)
+    bad[2].cancel()
+    done = await asyncio.gather(*bad, return_exceptions=True)
+    assert done[0] == 6
+    assert isinstance(done[1], ZeroDivisionError)
+    await opened.close()
+    again = EdgeFile(tmp_path / "edge.sqlite")
+    rows = again.read("SELECT position FROM purge ORDER BY position")
+    assert [row[0] for row in rows] == [1, 2, 3, 4, 5, 6, 8], "8 was queued: who left is no matter"
+    await again.close()

@@ -1,8 +1,9 @@
 """The file behind the edge's index: opening it, its schema, its writer thread.
 
 Owns `edge.sqlite` (docs/internals/edge.md). Never knows what a response is. Reads happen on the
-calling thread; writes on one thread, in the order in which they were called, and one transaction
-each. A write survives the death of the process; one that asks for it, the loss of power too.
+calling thread; writes on one thread, in the order in which they were called: what was called while
+one transaction ran shares the next one. A write survives the death of the process; one that asks
+for it, the loss of power too.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import secrets
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -21,6 +23,8 @@ from typing import Any, TypeVar
 from skerry.cdn.ports import EdgeUnusable
 
 BUSY_SECONDS = 5.0
+BATCH_MAX = 200
+"""Changes in one transaction: nobody waits longer than for so many."""
 
 ENTRY_GONE = """
 CREATE TRIGGER entry_gone AFTER DELETE ON entry BEGIN
@@ -88,6 +92,9 @@ class EdgeFile:
     def __init__(self, path: Path | None, form: Form = EDGE) -> None:
         self._path = path
         self._changing = threading.Lock()
+        self._queueing = threading.Lock()
+        self._queue: deque[_Write] = deque()
+        self._draining = False
         self._executor = None if path is None else ThreadPoolExecutor(1, thread_name_prefix="edge")
         try:
             self._writer = _connect(path)
@@ -109,10 +116,20 @@ class EdgeFile:
             raise _unusable(error) from error
 
     async def write(self, change: Callable[[sqlite3.Connection], T], *, synced: bool = False) -> T:
-        """Runs a change in a transaction; `synced` waits for the disk. Raises EdgeUnusable."""
+        """Runs a change in a transaction; `synced` waits for the disk. Raises EdgeUnusable.
+
+        It is carried out whether its asker waits for it or not. A change that fails undoes itself
+        alone, but it must bear being begun a second time after what it did was undone.
+        """
         if self._executor is None:
-            return self._run(change, synced)
-        return await asyncio.wrap_future(self._executor.submit(self._run, change, synced))
+            return self._alone(change, synced)
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        with self._queueing:
+            self._queue.append(_Write(change, synced, done))
+            begin, self._draining = not self._draining, True
+        if begin:
+            self._executor.submit(self._drain, asyncio.get_running_loop())
+        return await done
 
     async def close(self) -> None:
         """Ends the writer after what is queued, and folds the log into the file."""
@@ -121,18 +138,68 @@ class EdgeFile:
             self._reader.close()
         self._writer.close()
 
-    def _run(self, change: Callable[[sqlite3.Connection], T], synced: bool) -> T:
+    def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
+        """On the writer's thread: everything that is queued, batch by batch."""
+        while True:
+            with self._queueing:
+                batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_MAX))]
+                if not batch:
+                    self._draining = False
+                    return
+            outcomes = self._carried_out(batch)
+            with suppress(RuntimeError):  # the loop has ended: nobody waits any more
+                loop.call_soon_threadsafe(_tell, batch, outcomes)
+
+    def _carried_out(self, batch: list[_Write]) -> list[object]:
+        """What each change gave, or the error it raised."""
+        if len(batch) > 1:
+            try:
+                synced = any(write.synced for write in batch)
+                return self._run([write.change for write in batch], synced)
+            except Exception:
+                pass
+        outcomes: list[object] = []
+        for write in batch:
+            try:
+                outcomes.append(self._alone(write.change, write.synced))
+            except Exception as error:
+                outcomes.append(error)
+        return outcomes
+
+    def _alone(self, change: Callable[[sqlite3.Connection], T], synced: bool) -> T:
+        return self._run([change], synced)[0]
+
+    def _run(self, changes: list[Callable[[sqlite3.Connection], T]], synced: bool) -> list[T]:
         with self._changing:
             try:
                 self._writer.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
                 self._writer.execute("BEGIN IMMEDIATE")
-                result = change(self._writer)
+                results = [change(self._writer) for change in changes]
                 self._writer.execute("COMMIT")
             except BaseException as error:
                 with suppress(sqlite3.Error):
                     self._writer.execute("ROLLBACK")
                 raise _unusable(error) if isinstance(error, sqlite3.Error) else error from error
-            return result
+            return results
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """One change that waits for its transaction."""
+
+    change: Callable[[sqlite3.Connection], Any]
+    synced: bool
+    done: asyncio.Future[Any]
+
+
+def _tell(batch: list[_Write], outcomes: list[object]) -> None:
+    for write, outcome in zip(batch, outcomes, strict=True):
+        if write.done.done():
+            continue  # its asker has left
+        if isinstance(outcome, Exception):
+            write.done.set_exception(outcome)
+        else:
+            write.done.set_result(outcome)
 
 
 def _connect(path: Path | None) -> sqlite3.Connection:
