@@ -30,7 +30,7 @@ from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
 from skerry.upstream.fills import Fills
 from skerry.upstream.ports import Cause, Exchange, TransportError, Trouble, Unavailable
-from skerry.wire.message import Answer, Headers, Interim, Piece, Request
+from skerry.wire.message import Answer, Duplex, Headers, Interim, Piece, Request
 
 PUBLIC = RoutePolicy(data_class=DataClass.PUBLIC)
 ANY_METHOD = frozenset(
@@ -47,6 +47,8 @@ class Page:
     status: int = 200
     sized: bool = True
     cut_at: int | None = None
+    interim: tuple[tuple[int, Headers], ...] = ()
+    duplex: Duplex | None = None
 
 
 class FakeExchange:
@@ -65,6 +67,7 @@ class FakeExchange:
         self.headers = headers
         self.closed = False
         self.body = body
+        self.duplex: Duplex | None = None
         self._rest = rest
         self._cut_at = cut_at
 
@@ -76,8 +79,8 @@ class FakeExchange:
                 raise TransportError(Trouble.CUT, "was cut")
             yield self.body[start : start + 65536]
 
-    def switched(self) -> None:
-        return None
+    def switched(self) -> Duplex | None:
+        return self.duplex
 
     async def close(self) -> None:
         self.closed = True
@@ -124,7 +127,13 @@ class FakeOrigin:
         if self.down is not None:
             cause = Cause(self.name, self.down, f"is {self.down}")
             raise Unavailable(self.name, (cause,), retry_after_seconds=5)
+        page = self.pages.get(target)
+        if interim is not None and isinstance(page, Page):
+            for status, fields in page.interim:
+                interim(status, fields)
         exchange = self._exchange(method, target, headers)
+        if isinstance(page, Page):
+            exchange.duplex = page.duplex
         self.exchanges.append(exchange)
         self.sent_bytes += len(exchange.body)
         return exchange
@@ -178,6 +187,7 @@ class World:
         clock: ManualClock | None = None,
         admits: Callable[[str, int], bool] = lambda key, size: True,
         slice_bytes: int | None = None,
+        upgrades: frozenset[str] = frozenset(),
         tiers: tuple[Tier, ...] = (),
         make_origin: type[FakeOrigin] = FakeOrigin,
         routes: tuple[Route, ...] = (),
@@ -192,9 +202,9 @@ class World:
         self.file = file or EdgeFile(None)
         self.variants = SqliteVariants(self.file)
         self.origin = make_origin(self.clock)
-        route = Route("/", "site", policy, slice_bytes, ANY_METHOD)
         vault = make_vault(self) if make_vault else None
         self.book = SqlitePurgeBook(self.file)
+        route = Route("/", "site", policy, slice_bytes, ANY_METHOD, upgrades=upgrades)
         self.rooms = assemble_edge(
             EdgeParts(
                 store=self.store,
@@ -233,7 +243,12 @@ class World:
         return page
 
     async def ask(
-        self, target: str = "/", *fields: str, method: str = "GET", body: bytes = b""
+        self,
+        target: str = "/",
+        *fields: str,
+        method: str = "GET",
+        body: bytes = b"",
+        interim: Interim | None = None,
     ) -> Answer:
         """One request to the edge's door."""
         path, _, query = target.partition("?")
@@ -248,7 +263,15 @@ class World:
                 yield body
 
         return await self.rooms.front(
-            Request(method, path, Headers(headers), query=query, raw_path=path, body=sent())
+            Request(
+                method,
+                path,
+                Headers(headers),
+                query=query,
+                raw_path=path,
+                body=sent(),
+                interim=interim,
+            )
         )
 
     async def get(self, target: str = "/", *fields: str) -> tuple[int, bytes, str]:

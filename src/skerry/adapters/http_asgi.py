@@ -15,7 +15,8 @@ from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Sco
 from skerry.adapters.http_hot_keep import keep_hot
 from skerry.adapters.http_send import close_body, encode_fields
 from skerry.adapters.http_server_state import Carried
-from skerry.wire.message import Answer, BodyAborted, Handler, Headers, Request
+from skerry.adapters.http_server_tunnel import switch
+from skerry.wire.message import Answer, BodyAborted, Handler, Headers, Interim, Request
 
 _log = logging.getLogger("skerry.http")
 
@@ -47,7 +48,8 @@ class FullWay:
         state, method = carried.state, http["method"]
         state.traffic.full_count += 1
         try:
-            answer = await self._handler(request_of(http, receive))
+            request = request_of(http, receive, interim_of(http, carried))
+            answer = await self._handler(request)
         except BodyAborted:
             if not carried.outlet.lost:
                 carried.outlet.abort()
@@ -55,6 +57,9 @@ class FullWay:
             return
         except Exception:
             answer = self._broken(carried, "the handler failed")
+        if answer.status == 101 and answer.tunnel is not None:
+            await switch(carried.connection, encode_fields(answer, method, date=state.date), answer)
+            return
         if isinstance(answer.body, bytes) and not carried.outlet.can_hold(len(answer.body)):
             answer = BUSY
         try:
@@ -83,7 +88,21 @@ class FullWay:
         return INTERNAL_ERROR
 
 
-def request_of(scope: HTTPScope, receive: ASGIReceiveCallable) -> Request:
+def interim_of(scope: HTTPScope, carried: Carried) -> Interim | None:
+    """What takes 1xx answers to the client; HTTP/1.0 has none (RFC 9110 section 15.2)."""
+    if scope["http_version"] != "1.1":
+        return None
+
+    def send(status: int, headers: Headers) -> None:
+        if not carried.cycle.response_started and not carried.cycle.disconnected:
+            carried.outlet.send_interim(status, headers)
+
+    return send
+
+
+def request_of(
+    scope: HTTPScope, receive: ASGIReceiveCallable, interim: Interim | None = None
+) -> Request:
     """The request as a value; its body is read from the connection as it is iterated."""
     client = scope["client"]
     return Request(
@@ -97,6 +116,7 @@ def request_of(scope: HTTPScope, receive: ASGIReceiveCallable) -> Request:
         body=body_of(receive),
         client=client[0] if client else "",
         scheme=scope["scheme"],
+        interim=interim,
     )
 
 

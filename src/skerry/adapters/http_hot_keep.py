@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from skerry.adapters.http_hot import READY_BYTES_MAX, HotFile
 from skerry.adapters.http_hot_head import template
-from skerry.adapters.http_send import Fields
+from skerry.adapters.http_server_speech import Fields
 from skerry.adapters.http_server_state import Carried
 from skerry.wire.message import Answer, BodyAborted, Segment
 

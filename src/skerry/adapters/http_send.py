@@ -11,9 +11,10 @@ import errno
 import os
 import socket
 import struct
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import (
@@ -23,7 +24,8 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 from uvicorn.protocols.utils import is_ssl
 
-from skerry.wire.message import Answer, Body, BodyAborted, Segment
+from skerry.adapters.http_server_speech import Fields, encode_interim
+from skerry.wire.message import Answer, Body, BodyAborted, Headers, Segment
 
 SENDFILE_BYTES_MAX = 256 << 10
 """Per call, so that other connections get their turn. Larger calls cost more: the client reads
@@ -46,8 +48,6 @@ _ROUND_TRIP_AT = 68
 
 _RESET = struct.pack("ii", 1, 0)
 
-Fields = list[tuple[bytes, bytes]]
-
 
 @dataclass(slots=True)
 class Traffic:
@@ -55,10 +55,11 @@ class Traffic:
 
     full_count: int = 0
     failed_count: int = 0
-    refused_count: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
     aborted_count: int = 0
     left_count: int = 0
     sending_count: int = 0
+    tunnel_count: int = 0
     held_bytes: int = 0
     sent_bytes: int = 0
 
@@ -98,7 +99,8 @@ def encode_fields(answer: Answer, method: str, *, date: bytes) -> Fields:
         names.add(name)
         fields.append((name, value))
     size = size_of(answer.body)
-    if declared is None and size is not None and answer.status not in (204, 304):
+    unsized = answer.status in (204, 304) or answer.status < 200
+    if declared is None and size is not None and not unsized:
         fields.append((b"content-length", str(size).encode()))
     elif None not in (declared, size) and declared != size and not bodiless(method, answer.status):
         raise ValueError(f"Content-Length says {declared}, the body has {size} bytes")
@@ -194,6 +196,11 @@ class Outlet:
         if went < len(head):
             self._transport.write(head[went:])
         return 0
+
+    def send_interim(self, status: int, headers: Headers) -> None:
+        """A 1xx answer; left out for a client that does not read."""
+        if not self.lost and not self._flow.write_paused and not self._transport.is_closing():
+            self._transport.write(encode_interim(status, headers))
 
     async def deliver(self, cycle: RequestResponseCycle, fields: Fields, answer: Answer) -> None:
         """Sends head and body; returns when all of it is with the transport or the client left.

@@ -10,6 +10,7 @@ import asyncio
 import errno
 import logging
 import ssl
+from collections import Counter
 from dataclasses import dataclass
 from email.utils import formatdate
 
@@ -20,6 +21,7 @@ from skerry.adapters.http_asgi import FullWay
 from skerry.adapters.http_hot import HotStatistics, HotTable
 from skerry.adapters.http_hot_way import HotFields
 from skerry.adapters.http_server_connection import DoorConnection
+from skerry.adapters.http_server_silence import sweep
 from skerry.adapters.http_server_state import DoorLimits, DoorState
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
@@ -51,6 +53,7 @@ class DoorStatistics:
     Attributes:
         running: requests on the full way now, queued ones not counted.
         sending: bodies on their way out now.
+        tunnels: connections that speak another protocol now.
         full, hot: requests answered on each way since start.
         failed: handlers that broke (500).
         refused: requests refused unread (limits, syntax, no connection to spare).
@@ -63,6 +66,7 @@ class DoorStatistics:
     connections: int
     running: int
     sending: int
+    tunnels: int
     full: int
     failed: int
     refused: int
@@ -80,10 +84,15 @@ class DoorMetrics:
         registry.before_exposing(self._settle)
         registry.gauge("skerry_http_connections", "Open client connections", self._connections,
                        ["door"])  # fmt: skip
+        registry.gauge("skerry_http_tunnels", "Connections that speak another protocol",
+                       self._tunnels, ["door"])  # fmt: skip
         registry.gauge("skerry_http_sending", "Bodies on their way to clients", self._sending,
                        ["door"])  # fmt: skip
         self.requests = registry.counter(
             "skerry_http_requests", "Requests, by the way they took", ["door", "way"]
+        )
+        self.refused = registry.counter(
+            "skerry_http_refused", "Requests refused unread, by reason", ["door", "reason"]
         )
         self.body_bytes = registry.counter(
             "skerry_http_body_bytes", "Body bytes sent on the full way", ["door"]
@@ -99,6 +108,9 @@ class DoorMetrics:
 
     def _connections(self) -> dict[Labels, float]:
         return {(door.name,): door.statistics().connections for door in self._doors}
+
+    def _tunnels(self) -> dict[Labels, float]:
+        return {(door.name,): door.statistics().tunnels for door in self._doors}
 
     def _sending(self) -> dict[Labels, float]:
         return {(door.name,): door.statistics().sending for door in self._doors}
@@ -124,6 +136,7 @@ class Door:
         hot_fields: HotFields | None = None,
         cert_file: str | None = None,
         key_file: str | None = None,
+        plain_refusals: bool = False,
     ) -> None:
         self.name = name
         limits = limits or DoorLimits()
@@ -141,6 +154,7 @@ class Door:
             monotonic=clock.monotonic,
             tick=clock.monotonic(),
             date=_date(clock),
+            plain_refusals=plain_refusals,
         )
         self._config = Config(
             FullWay(handler),
@@ -158,6 +172,7 @@ class Door:
         )
         self._server: asyncio.Server | None = None
         self._counted = (0, 0, 0)
+        self._refused: Counter[str] = Counter()
         self._clock_gap = clock.now() - clock.monotonic()
 
     @property
@@ -229,9 +244,10 @@ class Door:
                 for connection in self._state.connections
             ),
             sending=traffic.sending_count,
+            tunnels=traffic.tunnel_count,
             full=traffic.full_count,
             failed=traffic.failed_count,
-            refused=traffic.refused_count,
+            refused=traffic.refused.total(),
             aborted=traffic.aborted_count,
             left=traffic.left_count,
             sent_bytes=traffic.sent_bytes,
@@ -252,6 +268,9 @@ class Door:
         self._counted = (traffic.full_count, hits, traffic.sent_bytes)
         self._metrics.requests.add(traffic.full_count - full, self.name, "full")
         self._metrics.requests.add(hits - hot, self.name, "hot")
+        for reason, count in (traffic.refused - self._refused).items():
+            self._metrics.refused.add(count, self.name, reason)
+        self._refused = traffic.refused.copy()
         self._metrics.body_bytes.add(traffic.sent_bytes - sent_bytes, self.name)
 
     def _cannot_listen(self, error: OSError) -> DoorError:
@@ -274,7 +293,7 @@ class Door:
                 self._state.date = date
             self._watch_clock()
             for connection in list(self._state.connections):
-                connection.sweep()
+                sweep(connection)
             self.settle()
             await self._clock.sleep(BEAT_SECONDS)
 

@@ -1,33 +1,37 @@
 """One client connection: parsing, limits, order of answers, and the fast way.
 
 Owns what happens between the socket and the full way: which request may be answered from the hot
-table before a task exists (design section 5), what is refused unread, and when silence ends a
-connection. Never looks inside an answer. RFC 9112.
+table before a task exists (design section 5), and what is refused unread. Never looks inside an
+answer. RFC 9112.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import urllib.parse
-from enum import IntEnum
 from typing import Literal, cast
 
 import httptools
 from uvicorn._types import ASGI3Application, HTTPScope
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from skerry.adapters.http_hot import HotEntry, HotRequest
 from skerry.adapters.http_hot_way import HotWay
 from skerry.adapters.http_send import Outlet
 from skerry.adapters.http_server_crowd import enter, leave
-from skerry.adapters.http_server_state import Carried, DoorState
+from skerry.adapters.http_server_speech import encode_refusal
+from skerry.adapters.http_server_state import Carried, DoorState, Stage
+from skerry.adapters.http_server_strict import (
+    Refusal,
+    announces_body,
+    judge_head,
+    refusal_of,
+    split_target,
+    too_large,
+)
+from skerry.adapters.http_server_tunnel import ClientSide, may_switch, read_on
 from skerry.wire.message import Segment
 
 PIPELINE_MAX = 32
@@ -35,18 +39,6 @@ PIPELINE_MAX = 32
 
 READ_BYTES_MAX = 256 << 10
 """What one read may bring: less than this is not counted as framing, it may be mostly body."""
-
-LINGER_SECONDS = 5.0
-"""How long a refused client may go on sending before its connection is closed: closing at once
-would reset it, and the refusal would be lost on the way."""
-
-
-class Stage(IntEnum):
-    """Where in a message the parser is."""
-
-    REST = 0
-    HEAD = 1
-    BODY = 2
 
 
 class DoorConnection(HttpToolsProtocol):
@@ -69,6 +61,8 @@ class DoorConnection(HttpToolsProtocol):
         self.answered: HotEntry | None = None
         self.wanted: bytes | None = None
         self.refusal: bytes | None = None
+        self.switching: ClientSide | None = None
+        self.primed = False
         self.sent_mark: int | None = None
         self.sent_mark_at = 0.0
 
@@ -87,15 +81,29 @@ class DoorConnection(HttpToolsProtocol):
         leave(self, state)
         self.outlet.leave()
         self.pipeline.clear()
+        if self.switching is not None:
+            self.switching.lost()
         if self.active is not None:  # uvicorn tells the newest cycle alone
             self.active.disconnected = True
             self.active.message_event.set()
         if not state.connections:
             state.emptied.set()
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        return self.switching is not None and self.switching.ended()
+
+    def shutdown(self) -> None:
+        if self.switching is not None and self.switching.open:
+            self.transport.close()
+        else:
+            super().shutdown()
+
     def data_received(self, data: bytes) -> None:
         state = self.state
         if self.refusal is not None:
+            return
+        if self.switching is not None:
+            self.switching.received(data)
             return
         stage = self.stage
         if stage is Stage.BODY:
@@ -108,23 +116,34 @@ class DoorConnection(HttpToolsProtocol):
         self.begun_count = 0
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # answered as plain HTTP, and the connection closes behind it
-        except httptools.HttpParserError:
+        except httptools.HttpParserUpgrade as upgrade:
+            self.offered(data[upgrade.args[0] :])
+            return
+        except httptools.HttpParserError as error:
             if self.stage is Stage.BODY and self.running():
                 self.outlet.abort()  # the rest of that body will never be known
             else:
-                self.refuse(400, "the request is not HTTP/1.1")
+                self.refuse(refusal_of(error, data if self.begun_count <= 1 else b""))
             return
         if self.stage is Stage.HEAD:
             # A field that never ends reaches no callback, so the bytes are counted here.
             if stage is Stage.HEAD or (stage is Stage.REST and self.begun_count == 1):
                 self.head_bytes += len(data)
             if self.head_bytes > state.limits.header_bytes_max:
-                self.refuse_head()
+                self.refuse(too_large(state.limits))
         elif self.answered is not None and self.begun_count == 1 and stage is Stage.REST:
             # One chunk, one whole request, nothing before or behind it.
             self.hot_way.remember(data, self.answered, self.wanted)
+
+    def offered(self, rest: bytes) -> None:
+        """The client offers another protocol: what follows belongs to it, or it does not."""
+        if self.refusal is not None:
+            return
+        if may_switch(self):
+            self.switching = ClientSide(self)
+            self.switching.received(rest)
+        else:
+            read_on(self, rest)
 
     def count_body(self, size: int) -> None:
         """Bounds what is between two body bytes (chunk sizes, extensions, trailers), and a body
@@ -143,6 +162,8 @@ class DoorConnection(HttpToolsProtocol):
     # parser callbacks
 
     def on_message_begin(self) -> None:
+        if self.primed:
+            return
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
@@ -158,6 +179,8 @@ class DoorConnection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self.primed:
+            return
         self.stage = Stage.BODY
         self.served = True
         if self.refusal is not None:
@@ -176,6 +199,8 @@ class DoorConnection(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade() and announces_body(self.headers):
+            return  # the parser passed it over: `read_on` reads it
         self.stage = Stage.REST
         if self.answered is None and self.refusal is None:
             super().on_message_complete()
@@ -196,38 +221,30 @@ class DoorConnection(HttpToolsProtocol):
         return (cycle is None or cycle.response_complete) and not self.flow.write_paused
 
     def within_limits(self) -> bool:
-        """Refuses a head that is too large or ambiguous (RFC 9112 section 3.2)."""
-        limits = self.state.limits
-        if len(self.url) > limits.url_bytes_max:
-            self.refuse(414, f"the target is longer than {limits.url_bytes_max} bytes")
-            return False
-        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        if size > limits.header_bytes_max or len(self.headers) > limits.header_count_max:
-            self.refuse_head()
-            return False
-        version = self.parser.get_http_version()
-        hosts = sum(name == b"host" for name, _ in self.headers)
-        if hosts > 1 or (hosts == 0 and version == "1.1"):
-            self.refuse(400, "a request carries exactly one Host field")
-            return False
-        if version not in ("1.0", "1.1"):
-            self.refuse(505, "this door speaks HTTP/1.0 and HTTP/1.1")
-            return False
-        codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
-        if codings and (codings != [b"chunked"] or version == "1.0"):
-            # Two readers of one such body may see two requests (RFC 9112 section 6.1).
-            self.refuse(400, "the only transfer coding here is chunked, in HTTP/1.1")
-            return False
-        if len(self.pipeline) >= PIPELINE_MAX:
+        """Refuses a head that is too large or ambiguous."""
+        parser = self.parser
+        refusal = judge_head(
+            parser.get_method(),
+            self.url,
+            parser.get_http_version(),
+            self.headers,
+            self.state.limits,
+        )
+        if refusal is not None:
+            self.refuse(refusal)
+        elif len(self.pipeline) >= PIPELINE_MAX:
             self.outlet.abort()
-            return False
-        return True
+        else:
+            return True
+        return False
 
     def start_cycle(self, hot_request: HotRequest | None) -> None:
         """Sends the request down the full way, or queues it behind the one being answered."""
         http_version = self.parser.get_http_version()
-        target = httptools.parse_url(self.url)
-        raw_path = target.path
+        raw_path, query = split_target(self.url)
+        fields = self.headers
+        if self.parser.should_upgrade() and not may_switch(self):
+            fields = [field for field in fields if field[0] != b"upgrade"]
         self.scope = cast(
             HTTPScope,
             {
@@ -238,20 +255,18 @@ class DoorConnection(HttpToolsProtocol):
                 "root_path": "",
                 "path": urllib.parse.unquote(raw_path.decode("ascii")),
                 "raw_path": raw_path,
-                "query_string": target.query or b"",
-                "headers": self.headers,
+                "query_string": query,
+                "headers": fields,
                 "extensions": {},
             },
         )
         running = self.running()
         self.cycle = self.cycle_of(
             self.scope,
-            keep_alive=http_version == "1.1"
-            and self.parser.should_keep_alive()
-            and not self.parser.should_upgrade(),
+            keep_alive=http_version == "1.1" and self.parser.should_keep_alive(),
         )
         generation = self.state.hot.generation
-        carried = Carried(self.state, self.outlet, hot_request, generation, self.cycle)
+        carried = Carried(self.state, self.outlet, hot_request, generation, self.cycle, self)
         cast(dict[str, Carried], self.scope["extensions"])["skerry"] = carried
         if running:
             self.flow.pause_reading()
@@ -303,34 +318,19 @@ class DoorConnection(HttpToolsProtocol):
             self._start_asgi_task(cycle, app)
         elif self.refusal is not None:
             self.send_refusal()
+        elif self.switching is not None and not self.running():
+            # Answered as HTTP, so what follows is HTTP.
+            held, self.switching = self.switching.taken(), None
+            read_on(self, held)
 
     # refusals and silence
 
-    def refuse_head(self) -> None:
-        limits = self.state.limits
-        self.refuse(
-            431,
-            f"the header has more than {limits.header_bytes_max} bytes"
-            f" or {limits.header_count_max} fields",
-        )
-
-    def refuse(self, status: int, why: str, *, retry: bool = False) -> None:
+    def refuse(self, refusal: Refusal) -> None:
         """Answers without reading on, behind what is being answered, and closes."""
         if self.refusal is not None:
             return
-        self.state.traffic.refused_count += 1
-        code = "TOOMANYREQUESTS" if status == 503 else "UNSUPPORTED"
-        body = json.dumps({"errors": [{"code": code, "message": why}]}).encode()
-        lines = [
-            STATUS_LINE[status] + b"date: " + self.state.date,
-            b"server: skerry",
-            b"content-type: application/json",
-            b"content-length: " + str(len(body)).encode(),
-            b"connection: close",
-        ]
-        if retry:
-            lines.append(b"retry-after: 1")
-        self.refusal = b"\r\n".join((*lines, b"", body))
+        self.state.traffic.refused[refusal.reason] += 1
+        self.refusal = encode_refusal(refusal, self.state.date, plain=self.state.plain_refusals)
         if not self.running():
             self.send_refusal()
 
@@ -348,41 +348,3 @@ class DoorConnection(HttpToolsProtocol):
             self.transport.write_eof()
         else:
             self.transport.close()
-
-    def sweep(self) -> None:
-        """Ends a connection that has been silent for too long; called at each beat."""
-        limits, tick = self.state.limits, self.state.tick
-        quiet_seconds = tick - self.moved_at
-        if self.transport.is_closing():
-            return
-        if self.running():
-            self.sweep_running(quiet_seconds)
-        elif self.refusal is not None:
-            if quiet_seconds >= LINGER_SECONDS:
-                self.transport.abort()
-        elif self.stage is Stage.HEAD or not self.served:
-            # Measured from the first byte, so that one byte now and then does not help.
-            if self.head_since is None:
-                self.head_since = tick
-            elif tick - self.head_since >= limits.head_seconds:
-                self.refuse(408, f"no whole request within {limits.head_seconds:g} s")
-            return
-        elif self.stage is Stage.BODY:
-            if quiet_seconds >= limits.body_stall_seconds:
-                self.transport.abort()
-        elif quiet_seconds >= limits.keep_alive_seconds:
-            self.transport.close()
-        self.head_since = None
-
-    def sweep_running(self, quiet_seconds: float) -> None:
-        limits, tick = self.state.limits, self.state.tick
-        awaits_body = self.stage is Stage.BODY and not self.flow.read_paused
-        taken, mark = self.outlet.taken_bytes(), self.sent_mark
-        # A byte now and then is no reading: it holds files open that were evicted long ago.
-        if taken is None or mark is None or taken - mark >= limits.send_bytes_min:
-            self.sent_mark, self.sent_mark_at = taken, tick
-        elif tick - self.sent_mark_at >= limits.send_stall_seconds:
-            self.outlet.abort()
-            return
-        if awaits_body and quiet_seconds >= limits.body_stall_seconds:
-            self.outlet.abort()

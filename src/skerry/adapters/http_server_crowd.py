@@ -11,6 +11,7 @@ import heapq
 from typing import TYPE_CHECKING
 
 from skerry.adapters.http_server_state import DoorState
+from skerry.adapters.http_server_strict import Reason, Refusal
 from skerry.base.address import near_of
 
 if TYPE_CHECKING:
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 MAKE_WAY_SHARE = 64
 """A full door ends this part of its connections at once: looking for them costs a walk."""
 
-NO_ROOM = "this door has no connection to spare, try again"
-NO_ROOM_FOR_YOU = "this address has as many connections as one may have, try again"
+NO_ROOM = Refusal(503, Reason.CROWDED, "this door has no connection to spare, try again")
+NO_ROOM_FOR_YOU = Refusal(
+    503, Reason.CROWDED, "this address has as many connections as one may have, try again"
+)
 
 
 def enter(connection: DoorConnection, state: DoorState) -> None:
@@ -40,9 +43,9 @@ def enter(connection: DoorConnection, state: DoorState) -> None:
     ):
         connection.transport.abort()
     elif over > 0:
-        connection.refuse(503, NO_ROOM_FOR_YOU, retry=True)
+        connection.refuse(NO_ROOM_FOR_YOU)
     elif len(state.connections) > limits.connections_max:
-        connection.refuse(503, NO_ROOM, retry=True)
+        connection.refuse(NO_ROOM)
     elif state.closing:
         connection.transport.close()
 

@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -20,6 +21,14 @@ from skerry.aio.tasks import Nursery
 if TYPE_CHECKING:
     from skerry.adapters.http_hot_way import HotFields
     from skerry.adapters.http_server_connection import DoorConnection
+
+
+class Stage(IntEnum):
+    """Where in a message the parser is."""
+
+    REST = 0
+    HEAD = 1
+    BODY = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,7 @@ class DoorState:
         monotonic: for the hot answers' end, exact.
         tick: monotonic seconds of the last beat; coarse, for silence.
         date: value of the `Date` field, a new object whenever it changes.
+        plain_refusals: whether refusals are a line of text, else the registry's JSON.
     """
 
     limits: DoorLimits
@@ -72,6 +82,7 @@ class DoorState:
     clients: Counter[str] = field(default_factory=Counter)
     opened_count: int = 0
     closing: bool = False
+    plain_refusals: bool = False
     emptied: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -88,3 +99,4 @@ class Carried:
     hot_request: HotRequest | None
     hot_generation: int
     cycle: RequestResponseCycle
+    connection: DoorConnection

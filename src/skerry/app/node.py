@@ -263,6 +263,7 @@ class Node:
                 port=port,
                 clock=self.clock,
                 metrics=metrics,
+                plain_refusals=True,
                 limits=limits,
             )
         host, port = split_address(doors.admin)

@@ -145,6 +145,8 @@ class RouteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     methods: tuple[str, ...] = ("GET", "HEAD")
     vault: bool | None = None
     vault_lifetime_seconds: MaybeSeconds = msgspec.field(default=None, name="vault_lifetime")
+    upgrades: tuple[str, ...] = ()
+    upgrade_idle_seconds: Seconds = msgspec.field(default=600.0, name="upgrade_idle")
 
 
 class SiteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

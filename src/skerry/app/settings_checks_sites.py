@@ -18,6 +18,7 @@ from skerry.cdn.core.slices import SLICE_BYTES_MAX, SLICE_BYTES_MIN
 from skerry.cdn.ports import DataClass
 
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}\Z")
+_PROTOCOL = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}(/[0-9A-Za-z.]{1,16})?\Z")
 _PARAMETER = re.compile(r"[^&=#?\s\x00-\x1f]{1,256}\Z")
 
 
@@ -134,3 +135,10 @@ def _route(here: str, route: RouteSettings) -> Iterator[Problem]:
         if not _METHOD.match(method):
             step = "write it in upper case, e.g. POST"
             yield refused(f"{here}.methods[{number}]", method, "is not a method", step)
+    for number, name in enumerate(route.upgrades):
+        if not _PROTOCOL.match(name) or name.lower() in ("h2c", "http"):
+            step = 'write what clients switch to, as in ["websocket"]; other HTTP is not passed on'
+            yield refused(f"{here}.upgrades[{number}]", name, "is no protocol to switch to", step)
+    if not 0 < route.upgrade_idle_seconds <= 86400:
+        value = route.upgrade_idle_seconds
+        yield refused(f"{here}.upgrade_idle", value, "is out of bounds", "use up to 1d")

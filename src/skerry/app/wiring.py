@@ -106,6 +106,8 @@ def _route(site: SiteSettings, settings: RouteSettings) -> Route:
         methods=frozenset(settings.methods),
         vaulted=settings.vault is not False,
         vault_seconds=settings.vault_lifetime_seconds,
+        upgrades=frozenset(name.lower() for name in settings.upgrades),
+        upgrade_idle_seconds=settings.upgrade_idle_seconds,
     )
 
 

@@ -111,6 +111,7 @@ def _keyed(
         request.body,
         request.client,
         request.scheme,
+        request.interim,
     )
     key = cache_key(
         scheme=request.scheme, authority=host, path=path, query=request.query, policy=route.policy

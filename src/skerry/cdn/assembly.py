@@ -26,6 +26,7 @@ from skerry.cdn.ranged import Ranged
 from skerry.cdn.service import Edge, Rooms
 from skerry.cdn.slicing import Slicing
 from skerry.cdn.through import Through
+from skerry.cdn.tunnels import Tunnels
 from skerry.store.ports import Store
 from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
@@ -107,6 +108,9 @@ def assemble_edge(parts: EdgeParts, sites: Sequence[Site]) -> EdgeRooms:
         ranged=Ranged(slicing=slicing, answers=answers, clock=parts.clock),
         entries=entries,
         fetches=fetches,
+        tunnels=Tunnels(
+            clock=parts.clock, nursery=parts.nursery, metrics=parts.metrics, hop=parts.loop_id
+        ),
         through=Through(entries=entries, purges=purges, clock=parts.clock, hop=parts.loop_id),
     )
     return EdgeRooms(

@@ -34,6 +34,7 @@ from skerry.cdn.core.validation import CONDITIONS
 from skerry.cdn.core.vary import secondary_key, vary_names
 from skerry.cdn.entries import Entries, Held
 from skerry.cdn.nearer import Nearer
+from skerry.cdn.passing import hints
 from skerry.cdn.ports import Entry, Origin, RoutePolicy
 from skerry.cdn.purges import Mark, Purges
 from skerry.cdn.resumption import Answering, ResumedPlace
@@ -202,7 +203,7 @@ class Fetches:
         headers = self.forwarded(ask.request).without(*CONDITIONS, "Range")
         asked = Headers((*headers, *(validate.conditions if validate else NO_HEADERS)))
         mark, requested_at = self._purges.mark(), self._clock.now()
-        exchange = await ask.origin.send("GET", ask.key.target, asked)
+        exchange = await ask.origin.send("GET", ask.key.target, asked, interim=hints(ask.request))
         answer = Answered(exchange.headers, requested_at, self._clock.now())
         try:
             if exchange.status == 304 and validate is not None:

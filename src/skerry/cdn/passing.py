@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from skerry.cdn.core.hops import end_to_end
 from skerry.cdn.core.status import ProxyError, ProxyStatus
 from skerry.upstream.ports import Exchange, TransportError, Trouble, Unavailable
-from skerry.wire.message import Answer, BodyAborted, Headers, Request
+from skerry.wire.message import Answer, BodyAborted, Headers, Interim, Request
 
 _ERRORS = {
     Trouble.DNS: ProxyError.DNS_ERROR,
@@ -36,6 +36,17 @@ async def passed(request: Request, exchange: Exchange) -> Answer:
         await exchange.close()
         return Answer(exchange.status, headers)
     return Answer(exchange.status, headers, Flow(exchange))
+
+
+def hints(request: Request) -> Interim | None:
+    """What takes an origin's 1xx answers on to the client that asked, and to nobody else.
+
+    Whoever waits for the same answer gets none: only a whole head tells whether it may be shared.
+    """
+    send = request.interim
+    if send is None:
+        return None
+    return lambda status, headers: send(status, end_to_end(headers))
 
 
 def proxy_status(error: Unavailable) -> ProxyStatus:

@@ -7,7 +7,7 @@ core's; every wait is bounded by the origin's own limits, and a stored answer wa
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from skerry.base.clock import Clock
@@ -17,17 +17,19 @@ from skerry.cdn.answers import Answers
 from skerry.cdn.core import reuse
 from skerry.cdn.core.directives import request_directives
 from skerry.cdn.core.freshness import judge
+from skerry.cdn.core.hops import wanted_protocols
 from skerry.cdn.core.key import CacheKey
 from skerry.cdn.core.route import RouteTable, Site, build
 from skerry.cdn.core.status import CacheStatus, Fwd, ProxyError, ProxyStatus
 from skerry.cdn.core.storing import refusal
 from skerry.cdn.entries import Entries, Held
 from skerry.cdn.fetches import Ask, Confirmed, Erred, Fetches, Kept
-from skerry.cdn.measures import EdgeMeters, Served
+from skerry.cdn.measures import EdgeMeters, Served, announced_bytes
 from skerry.cdn.passing import passed, proxy_status
 from skerry.cdn.ports import DataClass, Origin, RoutePolicy, Stored
 from skerry.cdn.ranged import Ranged
 from skerry.cdn.through import Through
+from skerry.cdn.tunnels import Tunnels
 from skerry.upstream.ports import Exchange, Unavailable
 from skerry.wire.message import Answer, Request
 
@@ -51,6 +53,7 @@ class Rooms:
     fetches: Fetches
     ranged: Ranged
     through: Through
+    tunnels: Tunnels
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +117,15 @@ class Edge:
             data_class = admitted.route.policy.data_class
             answer, outcome = await self._answer(admitted)
         seconds = self._clock.monotonic() - began
-        self._meters.answered(data_class, outcome, _size_of(answer), seconds)
+        self._meters.answered(data_class, outcome, announced_bytes(answer), seconds)
         return answer
 
     async def _answer(self, admitted: Admitted) -> _Outcome:
         request, key, policy = admitted.request, admitted.key, admitted.route.policy
         origin = self._origins[admitted.route.origin]
+        protocols = wanted_protocols(request.headers, admitted.route.upgrades)
+        if protocols and request.method == "GET":
+            return await self._switch(admitted, origin, protocols)
         if key is None or request.method not in ("GET", "HEAD"):
             return await self._pass(admitted, origin, Fwd.METHOD if key else Fwd.BYPASS)
         case = _Case(request, key, policy, origin, self._rooms.entries.find(key))
@@ -296,11 +302,7 @@ class Edge:
         except Unavailable as error:
             if case is not None:
                 return await self._failed(case, why, error)
-            proxy = proxy_status(error)
-            sentence = "The origin of this page does not answer."
-            status = CacheStatus(fwd=why)
-            own = self._rooms.answers.own(proxy.error.status, sentence, status=status, proxy=proxy)
-            return own, Served.FAILED
+            return self._unreachable(error, why), Served.FAILED
         reading = admitted.request.method in ("GET", "HEAD")
         if (
             admitted.request.method == "HEAD"
@@ -318,9 +320,24 @@ class Edge:
         status = CacheStatus(fwd=why, fwd_status=exchange.status)
         return self._signed(answer, status), Served.PASS if reading else Served.WRITTEN
 
+    async def _switch(self, admitted: Admitted, origin: Origin, protocols: str) -> _Outcome:
+        """Another protocol than HTTP, or what the origin says instead; never stored."""
+        try:
+            answer = await self._rooms.tunnels.open(admitted, origin, protocols)
+        except Unavailable as error:
+            return self._unreachable(error, Fwd.BYPASS), Served.FAILED
+        status = CacheStatus(fwd=Fwd.BYPASS, fwd_status=answer.status)
+        return self._signed(answer, status), Served.PASS
+
+    def _unreachable(self, error: Unavailable, why: Fwd) -> Answer:
+        proxy = proxy_status(error)
+        sentence = "The origin of this page does not answer."
+        status = CacheStatus(fwd=why)
+        return self._rooms.answers.own(proxy.error.status, sentence, status=status, proxy=proxy)
+
     def _signed(self, answer: Answer, status: CacheStatus) -> Answer:
         signed = self._rooms.answers.signed(answer.headers, status)
-        return Answer(answer.status, signed, answer.body)
+        return replace(answer, headers=signed)
 
     def _not_here(self) -> Answer:
         proxy = ProxyStatus(ProxyError.PROXY_INTERNAL_RESPONSE)
@@ -379,12 +396,3 @@ def _far(request: Request, held: Held) -> bool:
     if held.fill is None or match is None:
         return False
     return int(match[1]) > held.fill.received_bytes + FAR_BYTES
-
-
-def _size_of(answer: Answer) -> int:
-    if isinstance(answer.body, bytes):
-        return len(answer.body)
-    length = answer.headers.get("Content-Length")
-    if length is not None and length.isdigit():
-        return int(length)
-    return 0 if isinstance(answer.body, AsyncIterator) else answer.body.size_bytes

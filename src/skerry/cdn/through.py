@@ -20,7 +20,7 @@ from skerry.cdn.core.reuse import select
 from skerry.cdn.core.route import Matched, RouteTable
 from skerry.cdn.core.update import Answered, after_head
 from skerry.cdn.entries import Entries, Held
-from skerry.cdn.passing import has_body, passed
+from skerry.cdn.passing import has_body, hints, passed
 from skerry.cdn.ports import DataClass, Origin
 from skerry.cdn.purges import Mark, Purges
 from skerry.upstream.ports import Exchange
@@ -44,7 +44,7 @@ class Through:
         headers = forwarded_request(request.headers, self._hop).without("Expect")
         body = request.body if has_body(request.headers) else None
         mark, asked_at = self._purges.mark(), self._clock.now()
-        exchange = await origin.send(request.method, admitted.target, headers, body)
+        exchange = await origin.send(request.method, admitted.target, headers, body, hints(request))
         try:
             if request.method == "HEAD":
                 answered = Answered(exchange.headers, asked_at, self._clock.now())

@@ -54,7 +54,7 @@ class Metered:
         return _Chunks(self, self._gate, self._lease, self._clock, self._exchange.chunks())
 
     def switched(self) -> Duplex | None:
-        """See `Exchange`. The lease goes when this is closed, not with the connection."""
+        """See `Exchange`. Closing this gives back the lease and leaves the connection open."""
         return self._exchange.switched()
 
     async def fail(self, trouble: Trouble, what: str) -> None:

@@ -168,10 +168,12 @@ class OriginClient:
         lease = await gate.admit(patience_seconds=dial.connect_seconds + dial.first_byte_seconds)
         try:
             asked_at = self._clock.monotonic()
-            # The transport can neither wait for 100 nor switch protocols; it frames bodies itself.
-            sent = headers.without("Expect", "Upgrade", "Transfer-Encoding")
+            # The transport cannot wait for 100, and frames bodies itself.
+            switches = _asks_to_switch(headers)
+            unsent = () if switches else ("Upgrade",)
+            sent = headers.without("Expect", "Transfer-Encoding", *unsent)
             exchange = await self._transport.send(method, url, sent, dial, body or b"", interim)
-            if exchange.status == 101:
+            if exchange.status == 101 and not switches:
                 await exchange.close()
                 raise TransportError(Trouble.PROTOCOL, "switched protocols unasked")
         except TransportError as error:
@@ -200,7 +202,7 @@ class OriginClient:
             else:
                 # One broken page must not close a site that has nowhere else to go.
                 lease.passed(Trouble.SERVER_ERROR)
-        elif method == "HEAD" or status in (204, 304):
+        elif method == "HEAD" or status in (101, 204, 304):
             lease.succeeded()  # there is no body whose end could say so
 
 
@@ -233,6 +235,10 @@ def _may_go_on(method: str, trouble: Trouble, body: _Outgoing | None) -> bool:
     if body is not None and body.begun:
         return False
     return method in IDEMPOTENT or trouble in NOT_SENT
+
+
+def _asks_to_switch(headers: Headers) -> bool:
+    return "Upgrade" in headers and "upgrade" in headers.joined("Connection").lower()
 
 
 def _wants_events(headers: Headers) -> bool:

@@ -131,7 +131,10 @@ class Exchange(Protocol):
         """The body as sent (no content coding undone). Raises TransportError (STALL, CUT)."""
 
     def switched(self) -> Duplex | None:
-        """The connection after a 101; None for every other answer. Closing is its user's."""
+        """The connection after a 101; None for every other answer.
+
+        Closing it is its user's: closing the exchange behind this call leaves it open.
+        """
 
     async def close(self) -> None:
         """Lets the connection go; may be called twice."""

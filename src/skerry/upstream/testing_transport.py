@@ -27,6 +27,8 @@ class Scripted:
         cut_after: the body breaks off after so many bytes.
         stall_after: the body falls silent after so many bytes.
         chunk_bytes: how the body is cut up.
+        interim: 1xx answers, given before the head.
+        duplex: what a 101 switches to.
         before_chunk: called before each chunk; the place to move a clock on.
     """
 
@@ -38,6 +40,8 @@ class Scripted:
     cut_after: int | None = None
     stall_after: int | None = None
     chunk_bytes: int = 65536
+    interim: tuple[tuple[int, tuple[tuple[str, str], ...]], ...] = ()
+    duplex: Duplex | None = None
     before_chunk: Callable[[], None] | None = None
 
 
@@ -122,6 +126,11 @@ class MemoryTransport:
             await asyncio.get_running_loop().create_future()
         if script.trouble is not None:
             raise TransportError(script.trouble, f"{origin} failed: {script.trouble.value}")
+        if script.status == 101 and not _asks_to_switch(headers):
+            raise TransportError(Trouble.PROTOCOL, f"{origin} switched protocols unasked")
+        if interim is not None:
+            for status, fields in script.interim:
+                interim(status, Headers(fields))
         self.open_exchanges += 1
         return MemoryExchange(self, script, method, str(origin))
 
@@ -148,9 +157,9 @@ class MemoryExchange:
         self._named = named
         self._open = True
         self._sent = 0
-        bare = method == "HEAD" or script.status in (204, 304)
+        bare = method == "HEAD" or script.status in (101, 204, 304)
         self._body = b"" if bare else script.body
-        sized = "content-length" in Headers(script.headers) or script.status in (204, 304)
+        sized = "content-length" in Headers(script.headers) or script.status in (101, 204, 304)
         length = () if sized else (("Content-Length", str(len(script.body))),)
         self.headers = Headers((*script.headers, *length))
 
@@ -162,7 +171,7 @@ class MemoryExchange:
         return self
 
     def switched(self) -> Duplex | None:
-        return None
+        return self._script.duplex if self._script.status == 101 else None
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -187,6 +196,10 @@ class MemoryExchange:
         if self._open:
             self._open = False
             self._transport.open_exchanges -= 1
+
+
+def _asks_to_switch(headers: Headers) -> bool:
+    return "Upgrade" in headers and "upgrade" in headers.joined("Connection").lower()
 
 
 def challenge(realm: str, *, service: str = "registry", scope: str = "") -> Scripted:

@@ -160,7 +160,9 @@ class Duplex(Protocol):
 
 
 Tunnel = Callable[[Duplex], Awaitable[None]]
-"""Speaks the other protocol with the client until it returns; then the connection closes."""
+"""Speaks the other protocol with the client until it returns; then the connection closes.
+
+Called in every case, also when the client has left by then: it lets go of what it holds."""
 
 
 @dataclass(frozen=True, slots=True)

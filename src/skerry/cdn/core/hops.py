@@ -1,6 +1,6 @@
 """What one hop keeps from the next: connection fields, Via, loops, Max-Forwards, Expect.
 
-Owns RFC 9110 sections 7.6 and 10.1.1 and RFC 8586. Never decides what is stored.
+Owns RFC 9110 sections 7.6, 7.8 and 10.1.1 and RFC 8586. Never decides what is stored.
 """
 
 from __future__ import annotations
@@ -48,6 +48,17 @@ def connection_options(headers: Headers) -> frozenset[str]:
     """Lower-case names that Connection lists."""
     listed = headers.joined("Connection").split(",")
     return frozenset(name.strip(" \t").lower() for name in listed) - {""}
+
+
+def wanted_protocols(headers: Headers, allowed: frozenset[str]) -> str:
+    """The protocols that Upgrade offers and the route allows, as they go on; "" for none.
+
+    Without its option in Connection the field is not meant for us (RFC 9110 section 7.8).
+    """
+    if not allowed or "upgrade" not in connection_options(headers):
+        return ""
+    offered, _ = split_list(headers.joined("Upgrade"))
+    return ", ".join(name for name in offered if name.lower() in allowed)
 
 
 def end_to_end(headers: Headers) -> Headers:

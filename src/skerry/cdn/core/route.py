@@ -19,6 +19,7 @@ from skerry.cdn.core.slices import SLICE_BYTES_DEFAULT, SLICE_BYTES_MAX, SLICE_B
 from skerry.cdn.core.strict import Limits
 from skerry.cdn.ports import RoutePolicy
 
+UPGRADE_IDLE_SECONDS = 600.0
 READING = frozenset({"GET", "HEAD"})
 _SLASHES = re.compile(r"/{2,}")
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}\Z")
@@ -36,6 +37,8 @@ class Route:
         request_bytes_max: of a request's body.
         vaulted: what is public here gets a copy in the vault, if there is one.
         vault_seconds: how long such a copy is kept; None as long as the vault's settings say.
+        upgrades: protocols that a client may switch to, in lower case.
+        upgrade_idle_seconds: a switched connection without a byte for so long is ended.
     """
 
     prefix: str
@@ -46,6 +49,8 @@ class Route:
     request_bytes_max: int = 1 << 20
     vaulted: bool = True
     vault_seconds: float | None = None
+    upgrades: frozenset[str] = frozenset()
+    upgrade_idle_seconds: float = UPGRADE_IDLE_SECONDS
     limits: Limits = field(default_factory=Limits)
 
 
