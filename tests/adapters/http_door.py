@@ -6,15 +6,17 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from relayed import relayed
+
 from skerry.adapters.http_server import Door
 from skerry.adapters.http_server_state import DoorLimits
 from skerry.base.clock import Clock, ManualClock, SystemClock
-from skerry.wire.message import Answer, BodyAborted, Headers, Hot, Request
+from skerry.wire.message import Answer, BodyAborted, Handler, Headers, Hot, Request
 
 GUARD_SECONDS = 20.0
 Route = Callable[[Request], Awaitable[Answer]]
@@ -173,6 +175,23 @@ def request(path: str, *fields: str, method: str = "GET", version: str = "1.1") 
 
 
 @asynccontextmanager
+async def straight(front: Front) -> AsyncIterator[Handler]:
+    """A door whose front is in its own process."""
+    yield front
+
+
+@asynccontextmanager
+async def through_a_relay(front: Front) -> AsyncIterator[Handler]:
+    """A door of a worker: its front is in another process."""
+    async with relayed(front) as made:
+        yield made.relay
+
+
+way: Callable[[Front], AbstractAsyncContextManager[Handler]] = straight
+"""How `opened` gets from its door to a front; a module of tests may put another here."""
+
+
+@asynccontextmanager
 async def opened(
     front: Front,
     *,
@@ -182,24 +201,25 @@ async def opened(
     key_file: str | None = None,
 ) -> AsyncIterator[Door]:
     """A door on a free port; asserts that nothing is left when it has closed."""
-    door = Door(
-        front,
-        name="registry",
-        host="127.0.0.1",
-        port=0,
-        clock=clock or SystemClock(),
-        limits=limits,
-        cert_file=cert_file,
-        key_file=key_file,
-    )
-    await door.open()
-    try:
-        yield door
-    finally:
-        await guarded(door.close(0.0))
-        await until(lambda: door.statistics().connections == 0)
-        statistics = door.statistics()
-        assert (statistics.sending, statistics.running) == (0, 0)
+    async with way(front) as handler:
+        door = Door(
+            handler,
+            name="registry",
+            host="127.0.0.1",
+            port=0,
+            clock=clock or SystemClock(),
+            limits=limits,
+            cert_file=cert_file,
+            key_file=key_file,
+        )
+        await door.open()
+        try:
+            yield door
+        finally:
+            await guarded(door.close(0.0))
+            await until(lambda: door.statistics().connections == 0)
+            statistics = door.statistics()
+            assert (statistics.sending, statistics.running) == (0, 0)
 
 
 async def connect(door: Door, *, receive_buffer_bytes: int | None = None) -> Client:

@@ -9,24 +9,25 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import socket
 import ssl
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
 from email.utils import formatdate
+from functools import partial
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from skerry.adapters.http_asgi import FullWay
-from skerry.adapters.http_hot import HotStatistics, HotTable
+from skerry.adapters.http_hot import HotTable
 from skerry.adapters.http_hot_way import HotFields
 from skerry.adapters.http_server_connection import DoorConnection
+from skerry.adapters.http_server_metrics import DoorMetrics, DoorStatistics
 from skerry.adapters.http_server_silence import sweep
 from skerry.adapters.http_server_state import DoorLimits, DoorState
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
 from skerry.base.errors import Party, SkerryError
-from skerry.telemetry.metrics import Labels, Registry
 from skerry.wire.message import Handler
 
 BEAT_SECONDS = 1.0
@@ -37,6 +38,9 @@ CLOCK_STEP_SECONDS = 1.0
 
 TLS_HANDSHAKE_SECONDS = 10.0
 
+BACKLOG = 2048
+"""Connections the kernel keeps for us until they are taken."""
+
 _log = logging.getLogger("skerry.http")
 
 
@@ -44,76 +48,6 @@ class DoorError(SkerryError):
     """A door cannot be opened."""
 
     party = Party.OPERATOR
-
-
-@dataclass(frozen=True, slots=True)
-class DoorStatistics:
-    """A snapshot.
-
-    Attributes:
-        running: requests on the full way now, queued ones not counted.
-        sending: bodies on their way out now.
-        tunnels: connections that speak another protocol now.
-        full, hot: requests answered on each way since start.
-        failed: handlers that broke (500).
-        refused: requests refused unread (limits, syntax, no connection to spare).
-        aborted: bodies that broke, their connections reset.
-        left: clients that left before their answer's end.
-        sent_bytes: body bytes of the full way.
-    """
-
-    name: str
-    connections: int
-    running: int
-    sending: int
-    tunnels: int
-    full: int
-    failed: int
-    refused: int
-    aborted: int
-    left: int
-    sent_bytes: int
-    hot: HotStatistics
-
-
-class DoorMetrics:
-    """What all doors of a node expose; made once, each door adds itself when it opens."""
-
-    def __init__(self, registry: Registry) -> None:
-        self._doors: list[Door] = []
-        registry.before_exposing(self._settle)
-        registry.gauge("skerry_http_connections", "Open client connections", self._connections,
-                       ["door"])  # fmt: skip
-        registry.gauge("skerry_http_tunnels", "Connections that speak another protocol",
-                       self._tunnels, ["door"])  # fmt: skip
-        registry.gauge("skerry_http_sending", "Bodies on their way to clients", self._sending,
-                       ["door"])  # fmt: skip
-        self.requests = registry.counter(
-            "skerry_http_requests", "Requests, by the way they took", ["door", "way"]
-        )
-        self.refused = registry.counter(
-            "skerry_http_refused", "Requests refused unread, by reason", ["door", "reason"]
-        )
-        self.body_bytes = registry.counter(
-            "skerry_http_body_bytes", "Body bytes sent on the full way", ["door"]
-        )
-
-    def add(self, door: Door) -> None:
-        """Includes a door in the gauges."""
-        self._doors.append(door)
-
-    def _settle(self) -> None:
-        for door in self._doors:
-            door.settle()
-
-    def _connections(self) -> dict[Labels, float]:
-        return {(door.name,): door.statistics().connections for door in self._doors}
-
-    def _tunnels(self) -> dict[Labels, float]:
-        return {(door.name,): door.statistics().tunnels for door in self._doors}
-
-    def _sending(self) -> dict[Labels, float]:
-        return {(door.name,): door.statistics().sending for door in self._doors}
 
 
 class Door:
@@ -137,10 +71,14 @@ class Door:
         cert_file: str | None = None,
         key_file: str | None = None,
         plain_refusals: bool = False,
+        sockets: Sequence[socket.socket] = (),
+        hot: HotTable | None = None,
     ) -> None:
+        """`sockets` listen already and are used instead of an address; the door owns them."""
         self.name = name
         limits = limits or DoorLimits()
-        self.hot = HotTable(files_max=limits.hot_files_max)
+        self.hot = HotTable(files_max=limits.hot_files_max) if hot is None else hot
+        self._sockets = sockets
         self._host, self._port = host, port
         self._clock = clock
         self._metrics = metrics
@@ -170,9 +108,9 @@ class Door:
             ssl_certfile=cert_file or None,
             ssl_keyfile=key_file or None,
         )
-        self._server: asyncio.Server | None = None
-        self._counted = (0, 0, 0)
-        self._refused: Counter[str] = Counter()
+        self._server_state = ServerState()
+        self._servers: list[asyncio.Server] = []
+        self._counted: DoorStatistics | None = None
         self._clock_gap = clock.now() - clock.monotonic()
 
     @property
@@ -187,7 +125,6 @@ class Door:
 
     async def open(self) -> None:
         """Listens. Raises DoorError when the address or the certificate cannot be used."""
-        server_state = ServerState()
         try:
             self._config.load()
         except (OSError, ssl.SSLError) as error:
@@ -196,30 +133,47 @@ class Door:
                 f" {self._key_file!r} cannot be used: {error}",
                 next_step="check [doors] cert_file and key_file",
             ) from error
-        try:
-            self._server = await asyncio.get_running_loop().create_server(
-                lambda: DoorConnection(
-                    config=self._config, server_state=server_state, state=self._state
-                ),
-                self._host,
-                self._port,
-                ssl=self._config.ssl,
-                ssl_handshake_timeout=TLS_HANDSHAKE_SECONDS if self._config.ssl else None,
-                backlog=2048,
-            )
-        except OSError as error:
-            raise self._cannot_listen(error) from error
-        self._port = self._server.sockets[0].getsockname()[1]
+        if self._sockets:
+            for listening in self._sockets:
+                await self.serve(listening)
+        else:
+            try:
+                await self.serve(None)
+            except OSError as error:
+                raise cannot_listen(error, self.name, f"{self._host}:{self._port}") from error
+        self._port = self._servers[0].sockets[0].getsockname()[1]
         if self._metrics is not None:
             self._metrics.add(self)
         self._nursery.start(self._beat(), name=f"door.{self.name}.beat")
+
+    async def serve(self, listening: socket.socket | None) -> asyncio.Server:
+        """Takes connections from one more socket, None for the door's own address.
+
+        The server that is returned owns the socket, and may be closed before the door is.
+        """
+        context = self._config.ssl
+        create = partial(
+            asyncio.get_running_loop().create_server,
+            lambda: DoorConnection(
+                config=self._config, server_state=self._server_state, state=self._state
+            ),
+            ssl=context,
+            ssl_handshake_timeout=TLS_HANDSHAKE_SECONDS if context else None,
+            backlog=BACKLOG,
+        )
+        if listening is None:
+            server = await create(host=self._host, port=self._port)
+        else:
+            server = await create(sock=listening)
+        self._servers.append(server)
+        return server
 
     async def close(self, drain_seconds: float = 0.0) -> None:
         """Takes no new connection, lets answers under way end, then resets what is left."""
         state = self._state
         state.closing = True
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for connection in list(state.connections):
             connection.shutdown()
         if state.connections and drain_seconds > 0:
@@ -248,6 +202,7 @@ class Door:
             full=traffic.full_count,
             failed=traffic.failed_count,
             refused=traffic.refused.total(),
+            refused_for=dict(traffic.refused),
             aborted=traffic.aborted_count,
             left=traffic.left_count,
             sent_bytes=traffic.sent_bytes,
@@ -262,28 +217,9 @@ class Door:
         self.hot.tell()
         if self._metrics is None:
             return
-        traffic = self._state.traffic
-        hits = self.hot.statistics().hits
-        full, hot, sent_bytes = self._counted
-        self._counted = (traffic.full_count, hits, traffic.sent_bytes)
-        self._metrics.requests.add(traffic.full_count - full, self.name, "full")
-        self._metrics.requests.add(hits - hot, self.name, "hot")
-        for reason, count in (traffic.refused - self._refused).items():
-            self._metrics.refused.add(count, self.name, reason)
-        self._refused = traffic.refused.copy()
-        self._metrics.body_bytes.add(traffic.sent_bytes - sent_bytes, self.name)
-
-    def _cannot_listen(self, error: OSError) -> DoorError:
-        where = f"{self._host}:{self._port}"
-        if error.errno == errno.EADDRINUSE:
-            return DoorError(
-                f"door {self.name}: {where} is taken by another program",
-                next_step=f"stop it (`ss -ltnp` names it) or set [doors] {self.name}",
-            )
-        return DoorError(
-            f"door {self.name}: cannot listen on {where}: {error.strerror or error}",
-            next_step=f"set [doors] {self.name} to an address of this machine",
-        )
+        now = self.statistics()
+        self._metrics.count(now, self._counted)
+        self._counted = now
 
     async def _beat(self) -> None:
         while True:
@@ -308,6 +244,19 @@ class Door:
     async def _deadline(self, seconds: float) -> None:
         await self._clock.sleep(seconds)
         self._state.emptied.set()
+
+
+def cannot_listen(error: OSError, name: str, where: str) -> DoorError:
+    """What to tell of an address that cannot be had."""
+    if error.errno == errno.EADDRINUSE:
+        return DoorError(
+            f"door {name}: {where} is taken by another program",
+            next_step=f"stop it (`ss -ltnp` names it) or set [doors] {name}",
+        )
+    return DoorError(
+        f"door {name}: cannot listen on {where}: {error.strerror or error}",
+        next_step=f"set [doors] {name} to an address of this machine",
+    )
 
 
 def _date(clock: Clock) -> bytes:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from skerry import __version__
 from skerry.adapters.disk_store import DiskStore
 from skerry.adapters.http_client import HttpTransport
-from skerry.adapters.http_server import Door, DoorMetrics
+from skerry.adapters.http_server import Door
+from skerry.adapters.http_server_metrics import DoorMetrics
 from skerry.adapters.resolver import NameResolver
 from skerry.adapters.sqlite_catalog import SqliteCatalog
 from skerry.aio.tasks import Nursery
@@ -26,6 +27,7 @@ from skerry.app.admin_access import Access, ensure_token
 from skerry.app.descriptors import admin_limits, door_limits, raise_limit
 from skerry.app.hot_tables import HotTables
 from skerry.app.outside import Outside
+from skerry.app.public_doors import PublicDoors
 from skerry.app.settings import Settings, split_address
 from skerry.app.upkeep import Upkeep
 from skerry.app.wiring import name_table, own_platform, siblings_of, tag_windows, upstream_of
@@ -69,6 +71,7 @@ class Node:
         self._chance = random.SystemRandom()
         # Host names repeat (a default Debian is "debian"): two nodes of one name are no loop.
         self._loop_id = f"{settings.node.name}-{secrets.token_hex(4)}"
+        self.public: PublicDoors | None = None
         self._ends = AsyncExitStack()
         self._housekeeper: Housekeeper
 
@@ -233,7 +236,10 @@ class Node:
         self, front: Front, desk: Desk, edge: OpenEdge | None, not_ready: Callable[[], str]
     ) -> None:
         doors, metrics = self.settings.doors, DoorMetrics(self.metrics)
-        limits = door_limits(raise_limit() // (2 if edge else 1))
+        processes = self.settings.node.workers
+        limits = door_limits(raise_limit() // ((2 if edge else 1) * processes))
+        public = PublicDoors(processes, limits=limits, clock=self.clock, metrics=metrics)
+        self.public = public
         token = ensure_token(self.settings.node.data_path)
         admin = AdminDoor(
             desk,
@@ -242,29 +248,16 @@ class Node:
             not_ready=not_ready,
             edge=edge.desk if edge else None,
         )
-        host, port = split_address(doors.registry)
-        self.registry_door = Door(
+        self.registry_door = public.make(
             front,
             name="registry",
-            host=host,
-            port=port,
-            clock=self.clock,
-            metrics=metrics,
-            limits=limits,
+            address=doors.registry,
             cert_file=doors.cert_file,
             key_file=doors.key_file,
         )
         if edge is not None:
-            host, port = split_address(doors.edge)
-            self.edge_door = Door(
-                edge.rooms.front,
-                name="edge",
-                host=host,
-                port=port,
-                clock=self.clock,
-                metrics=metrics,
-                plain_refusals=True,
-                limits=limits,
+            self.edge_door = public.make(
+                edge.rooms.front, name="edge", address=doors.edge, plain_refusals=True
             )
         host, port = split_address(doors.admin)
         self.admin_door = Door(
@@ -276,11 +269,12 @@ class Node:
             metrics=metrics,
             limits=admin_limits(),
         )
-        opening = (self.edge_door, self.registry_door, self.admin_door)
-        for door in filter(None, opening):
-            self.hot.add(door.hot)
-            await door.open()
-            self._ends.push_async_callback(door.close, DRAIN_SECONDS)
+        self.hot.add(public)
+        self.hot.add(self.admin_door.hot)
+        self._ends.push_async_callback(self.admin_door.close, DRAIN_SECONDS)
+        self._ends.push_async_callback(public.close, DRAIN_SECONDS)
+        await public.open(events=self.events, metrics=self.metrics, on_crash=self._crashed)
+        await self.admin_door.open()
 
     def _gauges(self, store: DiskStore) -> None:
         self.metrics.gauge(

@@ -30,6 +30,7 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     name: str = ""
     data_dir: FilePath = ""
+    workers: Count = 1
 
     @property
     def data_path(self) -> Path:

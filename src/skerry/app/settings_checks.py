@@ -35,6 +35,7 @@ _TAG_PATTERN = re.compile(r"[A-Za-z0-9_.\-*?\[\]!]+\Z")
 _NAMESPACE_PATTERN = re.compile(r"[a-z0-9_./\-*?\[\]!]+\Z")
 _REDIRECT_HOST = re.compile(r"[A-Za-z0-9.-]+(?::\d{1,5})?\Z|\[[0-9a-fA-F:]+\](?::\d+)?\Z")
 PASSWORD_BYTES_MAX = 64 * 1024
+WORKERS_MAX = 64
 
 
 def check(settings: Settings) -> list[Problem]:
@@ -137,6 +138,9 @@ def _node(settings: Settings) -> Iterator[Problem]:
     if not _NODE_NAME.match(settings.node.name):
         step = "use letters, digits, dots, dashes and underscores, 64 at most"
         yield refused("node.name", settings.node.name, "cannot be a node's name", step)
+    if not 1 <= settings.node.workers <= WORKERS_MAX:
+        step = f"write how many processes serve, 1 to {WORKERS_MAX}; one for each core is plenty"
+        yield refused("node.workers", settings.node.workers, "is no number of workers", step)
     path = settings.node.data_path
     if path.exists() and not path.is_dir():
         yield refused("node.data_dir", str(path), "is not a folder", "name a folder of its own")

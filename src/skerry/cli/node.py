@@ -26,11 +26,11 @@ from skerry.app.settings_load import load, settings_file
 from skerry.app.settings_render import to_plain, to_toml
 from skerry.base.errors import Party, SkerryError
 from skerry.base.units import format_bytes, format_seconds, parse_seconds
-from skerry.cli.logs import log_to_stderr
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, Overrides, connect, overrides_of
 from skerry.cli.screen import Exit, ago, err, out, plain, print_json
 from skerry.registry.operations import SourceStatus, Status
 from skerry.telemetry.events import Event
+from skerry.telemetry.log_lines import log_to_stderr
 
 _log = logging.getLogger("skerry.node")
 

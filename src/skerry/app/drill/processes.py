@@ -140,7 +140,10 @@ class NodeProcess:
             "admin": self.admin,
         }
         node: dict[str, Setting] = {"name": name, "data_dir": str(folder / "data")}
-        self.config.write_text(toml_text({"node": node, "doors": doors, **settings}))
+        more = settings.get("node", {})
+        if isinstance(more, Mapping):
+            node |= more
+        self.config.write_text(toml_text({"doors": doors, **settings, "node": node}))
 
     @property
     def child(self) -> Child:

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 
-from skerry.cli.logs import EVENTS_LOGGER, JsonLines
+from skerry.telemetry.log_lines import EVENTS_LOGGER, JsonLines
 
 
 def record(name: str, message: str, *, broken: bool = False) -> logging.LogRecord:

@@ -1,0 +1,146 @@
+"""The doors that clients come to, in one process or in several.
+
+Owns how they are made, and the workers that open them too, where there are any. Without workers
+it is two doors and nothing else: no socket of its own, no process, nothing loaded.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from skerry.adapters.http_hot_way import HotFields
+from skerry.adapters.http_server import Door
+from skerry.adapters.http_server_metrics import DoorMetrics
+from skerry.adapters.http_server_state import DoorLimits
+from skerry.aio.each import each
+from skerry.aio.tasks import Crash
+from skerry.app.settings import split_address
+from skerry.base.clock import Clock
+from skerry.telemetry.events import Events
+from skerry.telemetry.metrics import Registry
+from skerry.wire.message import Handler
+
+if TYPE_CHECKING:
+    from skerry.app.workers import Workers, WorkersStatistics
+
+Listening = tuple[socket.socket, ...]
+"""One socket for every address that a name stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicDoor:
+    """A public door: what answers at it, and the sockets of each worker that opens it too."""
+
+    front: Handler
+    door: Door
+    hot_fields: HotFields
+    plain_refusals: bool
+    cert_file: str
+    key_file: str
+    sockets: Sequence[Listening]
+
+
+class PublicDoors:
+    """The public doors of one node."""
+
+    def __init__(
+        self, processes: int, *, limits: DoorLimits, clock: Clock, metrics: DoorMetrics
+    ) -> None:
+        """`processes` is `[node] workers`, this one included; `limits` are of one door in one."""
+        self._processes = processes
+        self._limits = limits
+        self._clock = clock
+        self._metrics = metrics
+        self._doors: list[PublicDoor] = []
+        self._workers: Workers | None = None
+
+    def make(
+        self,
+        front: Handler,
+        *,
+        name: str,
+        address: str,
+        hot_fields: HotFields | None = None,
+        plain_refusals: bool = False,
+        cert_file: str = "",
+        key_file: str = "",
+    ) -> Door:
+        """One more door, before `open`. Raises DoorError."""
+        host, port = split_address(address)
+        hot_fields = hot_fields or HotFields()
+        mine: Listening = ()
+        sockets: list[Listening] = []
+        if self._processes > 1:
+            from skerry.adapters.worker_sockets import listen
+
+            mine, *sockets = listen(name, host, port, count=self._processes)
+        door = Door(
+            front,
+            name=name,
+            host=host,
+            port=port,
+            clock=self._clock,
+            metrics=self._metrics,
+            limits=self._limits,
+            hot_fields=hot_fields,
+            plain_refusals=plain_refusals,
+            cert_file=cert_file,
+            key_file=key_file,
+            sockets=mine,
+        )
+        made = PublicDoor(front, door, hot_fields, plain_refusals, cert_file, key_file, sockets)
+        self._doors.append(made)
+        return door
+
+    async def open(self, *, events: Events, metrics: Registry, on_crash: Crash) -> None:
+        """Opens them all, in all processes. Raises DoorError, WorkerError; `close` then, too."""
+        for public in self._doors:
+            await public.door.open()
+        if self._processes == 1:
+            return
+        from skerry.app.workers import Workers
+
+        self._workers = Workers(
+            self._doors,
+            count=self._processes - 1,
+            limits=self._limits,
+            clock=self._clock,
+            events=events,
+            metrics=metrics,
+            door_metrics=self._metrics,
+            on_crash=on_crash,
+        )
+        await self._workers.start()
+
+    async def close(self, drain_seconds: float) -> None:
+        """Takes no new connection, lets answers under way end, and ends the workers."""
+        for sockets in (sockets for public in self._doors for sockets in public.sockets):
+            for listening in sockets:
+                listening.close()
+        closings: list[Callable[[float], Awaitable[None]]]
+        closings = [public.door.close for public in self._doors]
+        if self._workers is not None:
+            closings.append(self._workers.close)
+        # All at once: a supervisor waits for one drain, not for one after the other.
+        await each(closings, lambda close: close(drain_seconds), at_once=len(closings))
+
+    def forget(self, about: str) -> None:
+        """No door in any process gives a ready answer made of this, from this call on."""
+        if self._workers is not None:
+            self._workers.forget(about)
+        for public in self._doors:
+            public.door.hot.forget(about)
+
+    def forget_all(self) -> None:
+        """No door in any process gives a ready answer from before this call."""
+        if self._workers is not None:
+            self._workers.forget_all()
+        for public in self._doors:
+            public.door.hot.forget_all()
+
+    def workers(self) -> WorkersStatistics | None:
+        """A snapshot; None where there are none."""
+        return None if self._workers is None else self._workers.statistics()
