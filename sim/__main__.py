@@ -1,4 +1,7 @@
-"""`python -m sim --seeds 2000`: worlds, one per seed, and the first that broke a promise."""
+"""`python -m sim --seeds 2000`: worlds, one per seed, and the first that broke a promise.
+
+With `--edge` they are worlds of the edge's cache, without of the fill engine and the store.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import sys
 import time
 
 from sim.checkers import complaints
+from sim.edge.command import worlds as edge_worlds
 from sim.scenario import Mood, draw
 from sim.world import run
 
@@ -18,8 +22,11 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=2000, help="how many worlds")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--seed", type=int, help="only this one, with its transcript")
+    parser.add_argument("--edge", action="store_true", help="worlds of the edge")
     asked = parser.parse_args()
     logging.disable()  # thousands of nodes have nothing to say to one terminal
+    if asked.edge:
+        return edge_worlds(asked.first, asked.seeds, asked.seed)
     if asked.seed is not None:
         return _replay(asked.seed)
     began = time.perf_counter()

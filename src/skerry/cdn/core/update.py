@@ -135,7 +135,8 @@ def after_head(stored: Stored, request: Request, status: int, answer: Answered) 
     """A stored GET response after a HEAD for it was forwarded (section 4.3.5).
 
     Updated when every validator received and Content-Length agree, otherwise marked as in need of
-    validation. Statuses other than 200 say nothing.
+    validation. Statuses other than 200 say nothing. Nor does one without any validator whose
+    length agrees: by the letter all of none match, but two pages of one length are not one page.
     """
     if status != 200 or stored.status != 200:
         return stored
@@ -148,7 +149,10 @@ def after_head(stored: Stored, request: Request, status: int, answer: Answered) 
         size = stored.size_bytes
         known = stored.headers.get("Content-Length") or ("" if size is None else str(size))
         agree = agree and known.strip(" \t") == length.strip(" \t")
-    return freshened(stored, request, answer) if agree else replace(stored, invalidated=True)
+    if not agree:
+        return replace(stored, invalidated=True)
+    told = new.etag is not None or new.modified is not None
+    return freshened(stored, request, answer) if told else stored
 
 
 def _recency(stored: Stored) -> tuple[float, float]:
