@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from skerry.adapters.http_hot import VARIANTS_MAX, HotFile, HotKey, HotRequest, HotTable
@@ -289,6 +289,7 @@ def test_a_head_is_the_same_until_it_says_that_it_changes(
     assert made is not None
     until = made.changes_at(elapsed)
     assert elapsed <= until <= elapsed + 1
+    assume(until - elapsed > 1e-6)  # nearer to each other, floats of this size round away
     before = elapsed + (until - elapsed) * 0.99
     assert made.render(elapsed, DATE) == made.render(before, DATE)
 
