@@ -34,6 +34,7 @@ CREATE TABLE content (
     header BLOB NOT NULL, sent_parts INTEGER NOT NULL, there INTEGER NOT NULL,
     checked_at REAL NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX content_by_proof ON content (checked_at) WHERE there;
 CREATE TRIGGER copy_leaves AFTER DELETE ON entry BEGIN
     UPDATE copy SET state = 'leaving', revision = revision + 1, attempts = 0, due_at = 0
     WHERE key = OLD.key AND variant = OLD.variant AND state != 'leaving';
@@ -171,9 +172,34 @@ class SqliteCopies:
         row = (at, str(digest), str(digest))
         await self._file.write(lambda db: db.execute(sql, row), synced=True)
 
+    async def send_record_again(self, entry: Entry, at: float) -> None:
+        sql = (
+            "UPDATE copy SET state = 'wanted', revision = revision + 1, attempts = 0, due_at = ? "
+            "WHERE state != 'leaving' AND key = ? AND variant = ?"
+        )
+        row = (at, *place_of(entry))
+        await self._file.write(lambda db: db.execute(sql, row), synced=True)
+
     def contents(self, after: str = "", *, count_max: int = 256) -> list[Content]:
         sql = f"SELECT {_CONTENT} FROM content WHERE there AND digest > ? ORDER BY digest LIMIT ?"
         return [_content(row) for row in self._file.read(sql, (after, count_max))]
+
+    def unproven(self, before: float, *, count_max: int) -> list[Content]:
+        sql = (
+            f"SELECT {_CONTENT} FROM content WHERE there AND checked_at < ? "
+            "ORDER BY checked_at LIMIT ?"
+        )
+        return [_content(row) for row in self._file.read(sql, (before, count_max))]
+
+    def entries(self, after: str = "", *, count_max: int = 256) -> list[Entry]:
+        found: list[Entry] = []
+        for row in self._file.read(
+            "SELECT DISTINCT key, scheme, host, port, path, query FROM copy WHERE key > ? "
+            "AND state != 'leaving' ORDER BY key LIMIT ?",
+            (after, count_max),
+        ):
+            found += self._variants.find(CacheKey(*row[1:]))
+        return found
 
     def orphans(self, *, count_max: int) -> list[Content]:
         sql = f"SELECT {_CONTENT} FROM content WHERE {_UNHELD} LIMIT ?"

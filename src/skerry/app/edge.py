@@ -17,6 +17,8 @@ from skerry.app.edge_desk import EdgeDesk
 from skerry.app.node_key import ensure_key
 from skerry.app.outside import Outside
 from skerry.app.settings import Settings, SiteSettings
+from skerry.app.vault_desk import VaultDesk
+from skerry.app.vault_files import key_path
 from skerry.app.wiring import servers_of, sites_of
 from skerry.cdn.assembly import EdgeParts, EdgeRooms, assemble_edge
 from skerry.cdn.backed import BackedVariants
@@ -29,6 +31,7 @@ from skerry.upstream.sources import Upstream
 from skerry.wire.message import Headers, Interim
 
 if TYPE_CHECKING:
+    from skerry.app.vault import VaultCare
     from skerry.cdn.vault.assembly import VaultRooms
 
 EDGE_FILE = "edge.sqlite"
@@ -40,7 +43,8 @@ class OpenEdge:
 
     rooms: EdgeRooms
     desk: EdgeDesk
-    vault: VaultRooms | None = None
+    vault: VaultCare | None = None
+    vault_desk: VaultDesk | None = None
 
 
 def open_edge(
@@ -99,9 +103,16 @@ def open_edge(
         key=key,
         changed=parts.changed,
     )
+    care: VaultCare | None = None
+    vault_desk: VaultDesk | None = None
     if vault is not None:
-        vault.start(parts.nursery)
-    return OpenEdge(rooms, desk, vault)
+        from skerry.app.vault import EdgeSide, open_care
+
+        side = EdgeSide(variants, rooms.entries, rooms.purges)
+        care = open_care(parts, settings, vault, side)
+        key_file = key_path(settings.vault.key_file, settings.node.data_path)
+        vault_desk = VaultDesk(care, url=settings.vault.url, key_file=key_file)
+    return OpenEdge(rooms, desk, care, vault_desk)
 
 
 class OwnHost:

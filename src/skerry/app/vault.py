@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
 
 from skerry.adapters.obstore_vault import Place, open_vault
 from skerry.adapters.sqlite_vault import SqliteCopies, open_vault_file
@@ -15,11 +16,30 @@ from skerry.app.settings import Settings
 from skerry.app.vault_files import ensure_vault_key, key_path, read_credentials
 from skerry.base.digest import Digest
 from skerry.base.errors import SkerryError
+from skerry.cdn.core.purge import Names
+from skerry.cdn.core.purge_log import Verdict
 from skerry.cdn.core.route import RouteTable
-from skerry.cdn.vault.assembly import VaultParts, VaultRooms, assemble_vault
+from skerry.cdn.entries import Entries
+from skerry.cdn.ports import Entry, Variants
+from skerry.cdn.purges import Mark, Purges
+from skerry.cdn.vault.assembly import VaultParts, VaultRooms, assemble_vault, rule_of
+from skerry.cdn.vault.care import Care
+from skerry.cdn.vault.restoring import Restoring
 from skerry.cdn.vault.sealing import VaultKey
+from skerry.cdn.vault.told import CareParts
+from skerry.cdn.vault.upkeep import VaultUpkeep
 from skerry.cdn.vault.writeback import Limits
 from skerry.registry.assembly import Parts
+
+
+@dataclass(frozen=True, slots=True)
+class VaultCare:
+    """The vault of a running node, for its operator."""
+
+    rooms: VaultRooms
+    care: Care
+    restoring: Restoring
+
 
 VAULT_FILE = "vault.sqlite"
 
@@ -69,6 +89,61 @@ def open_vault_rooms(
             rotten=lambda digest: _check(parts, digest),
         )
     )
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeSide:
+    """What looking after the copies needs of the edge."""
+
+    variants: Variants
+    entries: Entries
+    purges: Purges
+
+
+def open_care(parts: Parts, settings: Settings, vault: VaultRooms, edge: EdgeSide) -> VaultCare:
+    """Verify, repair and restore, and the loops, which are begun in the node's nursery."""
+    given, purges = settings.vault, edge.purges
+
+    def mark_of(entry: Entry) -> Mark:
+        return replace(purges.mark(), purges=entry.as_of)
+
+    def purged(entry: Entry) -> bool:
+        stored = entry.stored
+        names = Names(entry.key, stored.groups, stored.surrogate_keys)
+        return purges.verdict(names, mark_of(entry)) is Verdict.HARD
+
+    made = CareParts(
+        vault=vault.parts.vault,
+        copies=vault.copies,
+        bodies=vault.bodies,
+        tier=vault.tier,
+        writeback=vault.writeback,
+        store=parts.store,
+        variants=edge.variants,
+        fills=parts.fills,
+        key=vault.parts.key,
+        rules=lambda key: rule_of(vault.parts.table(), key),
+        check=parts.check or parts.store.verify,
+        node=purges.node,
+        position=lambda: purges.mark().purges,
+        purged=purged,
+        keep=lambda entry: edge.entries.keep(entry, mark_of(entry)),
+        clock=parts.clock,
+        chance=parts.chance,
+        events=parts.events,
+        lifetime_seconds=given.lifetime.public_seconds,
+        read_micros_per_gib=given.read_micros_per_gib,
+    )
+    care = Care(made)
+    VaultUpkeep(
+        writeback=vault.writeback,
+        care=care,
+        copies=vault.copies,
+        clock=parts.clock,
+        events=parts.events,
+        verify_seconds=given.verify_period_seconds,
+    ).start(parts.nursery)
+    return VaultCare(vault, care, Restoring(made, care.heal))
 
 
 def _check(parts: Parts, digest: Digest) -> None:

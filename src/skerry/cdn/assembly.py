@@ -70,6 +70,7 @@ class EdgeRooms:
     """The edge of one node. `front.use(sites)` is a reload."""
 
     front: Edge
+    entries: Entries
     purges: Purges
     inventory: EdgeInventory
 
@@ -122,6 +123,7 @@ def assemble_edge(parts: EdgeParts, sites: Sequence[Site]) -> EdgeRooms:
             loop_id=parts.loop_id,
             clock=parts.clock,
         ),
+        entries=entries,
         purges=purges,
         inventory=EdgeInventory(
             variants=parts.variants,

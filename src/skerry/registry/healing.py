@@ -6,6 +6,8 @@ has it. Never on a client's time.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from skerry.aio.single import SingleFlight
 from skerry.aio.tasks import Nursery
 from skerry.base.digest import Digest
@@ -15,8 +17,18 @@ from skerry.registry.ports import Catalog, Link
 from skerry.telemetry.events import Events, Level
 
 
+class Elsewhere(Protocol):
+    """Another owner of contents on this disk, with a way of its own to have them again."""
+
+    def holds(self, digest: Digest) -> bool:
+        """Whether a content of its own is here."""
+
+    async def heal(self, digest: Digest) -> bool:
+        """Fetches a content again, if it can; whether it is here and proven."""
+
+
 class Healing:
-    """Fetches contents again."""
+    """Fetches contents again; `elsewhere` is asked first, if there is one."""
 
     def __init__(
         self, *, contents: Contents, catalog: Catalog, events: Events, nursery: Nursery
@@ -24,6 +36,7 @@ class Healing:
         self._contents = contents
         self._catalog = catalog
         self._events = events
+        self.elsewhere: Elsewhere | None = None
         self._flights: SingleFlight[Digest, bool] = SingleFlight(nursery, name="heal")
 
     def start(self, digest: Digest) -> None:
@@ -34,11 +47,16 @@ class Healing:
         """Waits for the heal of a content, if one is under way; whether it is whole and here."""
         if digest in self._flights:
             return await self._flights.run(digest, lambda: self._heal(digest))
+        if self.elsewhere is not None and self.elsewhere.holds(digest):
+            return True
         holders = self._catalog.repositories_of(digest)
         return any(self._contents.size_here(each, digest) is not None for each in holders)
 
     async def _heal(self, digest: Digest) -> bool:
         why = "no repository holds it"
+        if self.elsewhere is not None and await self.elsewhere.heal(digest):
+            self._events.emit("blob.healed", str(digest), cause="fetched again from the vault")
+            return True
         for repository in self._catalog.repositories_of(digest):
             if repository.local:
                 why = f"{repository} was pushed here and has no other source"

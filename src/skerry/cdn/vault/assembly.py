@@ -5,14 +5,12 @@ Owns the order in which they need each other, and when the outbox is worked on.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
 from skerry.base.digest import Digest
-from skerry.base.errors import SkerryError
 from skerry.cdn.core.key import CacheKey
 from skerry.cdn.core.route import Matched, RouteTable
 from skerry.cdn.ports import DataClass
@@ -22,12 +20,9 @@ from skerry.cdn.vault.sealing import PART_CHUNKS, Draw, VaultKey
 from skerry.cdn.vault.tier import VaultTier
 from skerry.cdn.vault.writeback import Limits, Rule, WriteBack
 from skerry.store.ports import Store
-from skerry.telemetry.events import Events, Level
+from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
 from skerry.upstream.core.limits import Pace, pay
-
-TICK_SECONDS = 1.0
-SWEEP_SECONDS = 600.0
 
 UNKNOWN = Rule(DataClass.SENSITIVE, copied=False)
 
@@ -70,38 +65,6 @@ class VaultRooms:
     copies: Copies
     parts: VaultParts
 
-    def start(self, nursery: Nursery) -> None:
-        """Begins to work on the outbox."""
-        nursery.start(self._tick(), name="vault.tick")
-        nursery.start(self._work(), name="vault.outbox")
-
-    async def _tick(self) -> None:
-        sweep_at = 0.0
-        while True:
-            self.writeback.nudged.set()
-            await self.parts.clock.sleep(TICK_SECONDS)
-            if self.parts.clock.monotonic() >= sweep_at:
-                sweep_at = self.parts.clock.monotonic() + SWEEP_SECONDS
-                await self._survived(self.writeback.expire)
-
-    async def _work(self) -> None:
-        while True:
-            await self.writeback.nudged.wait()
-            self.writeback.nudged.clear()
-            await self._survived(self.writeback.step)
-
-    async def _survived(self, work: Callable[[], Awaitable[object]]) -> None:
-        try:
-            await work()
-        except SkerryError as error:
-            self.parts.events.emit(
-                "vault.stopped",
-                "vault",
-                cause=error.what,
-                next_step=error.next_step,
-                level=Level.ERROR,
-            )
-
 
 class Pacer:
     """Waits so long that what is sent keeps to a rate."""
@@ -134,6 +97,7 @@ def assemble_vault(parts: VaultParts) -> VaultRooms:
         store=parts.store,
         key=parts.key,
         draw=parts.draw,
+        now=parts.clock.now,
         pace=Pacer(parts.bytes_per_second, parts.clock),
         part_chunks=parts.part_chunks,
     )

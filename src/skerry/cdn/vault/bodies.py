@@ -50,6 +50,7 @@ class Bodies:
     Args:
         pace: waits until so many bytes may be sent.
         draw: random bytes.
+        now: seconds since the epoch.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Bodies:
         store: Store,
         key: VaultKey,
         draw: Draw,
+        now: Callable[[], float],
         pace: Callable[[int], Awaitable[None]],
         part_chunks: int = PART_CHUNKS,
     ) -> None:
@@ -68,6 +70,7 @@ class Bodies:
         self._store = store
         self._key = key
         self._draw = draw
+        self._now = now
         self._pace = pace
         self._part_chunks = part_chunks
         self.sent_bytes = self.read_bytes = 0
@@ -142,7 +145,9 @@ class Bodies:
             await self._put(content.name, data, classify, replaces=True)
         if not await self.complete(header):
             raise ObjectMissing("the vault has not kept what was sent to it", next_step="")
-        await self._copies.put_content(replace(content, sent_parts=header.parts, there=True))
+        now = self._now()
+        done = replace(content, sent_parts=header.parts, there=True, checked_at=now)
+        await self._copies.put_content(done)
 
     async def complete(self, header: Header) -> bool:
         """Whether the store says of every object of a body that it is there, whole."""

@@ -205,8 +205,17 @@ class Copies(Protocol):
     async def send_again(self, digest: Digest, at: float) -> None:
         """Every copy that needs this body is wanted anew."""
 
+    async def send_record_again(self, entry: Entry, at: float) -> None:
+        """One copy is wanted anew."""
+
     def contents(self, after: str = "", *, count_max: int = 256) -> list[Content]:
         """Bodies that are there, by digest as text, behind a cursor."""
+
+    def unproven(self, before: float, *, count_max: int) -> list[Content]:
+        """Bodies that are there and were proven before a time, the longest ago first."""
+
+    def entries(self, after: str = "", *, count_max: int = 256) -> list[Entry]:
+        """What the copies are of, by their keys' digests, behind a cursor; whole keys only."""
 
     def orphans(self, *, count_max: int) -> list[Content]:
         """Bodies that no copy needs any more."""
