@@ -14,6 +14,8 @@ import typer
 from skerry.app.admin import AdminDoor
 from skerry.app.admin_access import Access
 from skerry.app.settings_load import load
+from skerry.app.vault_desk import VaultStatus, vault_routes
+from skerry.cdn.vault.told import Told
 from skerry.cli.main import make_app
 from skerry.registry.operations import ImageRow, ScrubEvent, Status, WarmEvent
 from skerry.telemetry.metrics import Registry
@@ -62,6 +64,7 @@ def test_every_route_and_field_of_the_api_is_in_its_page() -> None:
         metrics=Registry(),
         access=Access("x" * 20),
         not_ready=lambda: "",
+        more=(vault_routes(None),),
     )
     routes = {
         f"{method} {path}"
@@ -70,7 +73,7 @@ def test_every_route_and_field_of_the_api_is_in_its_page() -> None:
         for method in methods
     }
     assert routes == set(re.findall(r"^\| `((?:GET|POST|DELETE) /[a-z0-9/]+)`", page, re.MULTILINE))
-    for kind in (ImageRow, WarmEvent, ScrubEvent, Status):
+    for kind in (ImageRow, WarmEvent, ScrubEvent, Status, VaultStatus, Told):
         for field in msgspec.inspect.type_info(kind).fields:  # type: ignore[union-attr]
             assert f"`{field.name}`" in page, f"{kind.__name__}.{field.name}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -86,10 +87,15 @@ class Pages(Visitor):
         return [words for words in map(str.split, lines) if words[1] == path]
 
 
-def build(rig: Rig, *routes: dict[str, Setting], **more: Setting) -> Pages:
+def build(
+    rig: Rig,
+    *routes: dict[str, Setting],
+    whole: Mapping[str, Setting] | None = None,
+    **more: Setting,
+) -> Pages:
     """A site with these routes; one public route over everything if there are none.
 
-    `more` goes into the site.
+    `more` goes into the site, `whole` beside it into the file.
     """
     root = rig.place("site") / "www"
     root.mkdir()
@@ -105,7 +111,8 @@ def build(rig: Rig, *routes: dict[str, Setting], **more: Setting) -> Pages:
                 "route": list(routes) or [{"data_class": "public"}],
                 **more,
             }
-        ]
+        ],
+        **(whole or {}),
     }
     return Pages(rig, rig.node(settings, name="rock"), root, origin)
 

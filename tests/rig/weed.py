@@ -79,7 +79,7 @@ class Weed:
     def _stores(self) -> bool:
         async def ask() -> bool:
             try:
-                await self.open("ready").put(offer("probe"), replace=True)
+                await self.open(prefix="ready").put(offer("probe"), replace=True)
             except SkerryError:
                 return False
             return True

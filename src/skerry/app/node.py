@@ -30,6 +30,7 @@ from skerry.app.outside import Outside
 from skerry.app.public_doors import PublicDoors
 from skerry.app.settings import Settings, split_address
 from skerry.app.upkeep import Upkeep
+from skerry.app.vault_desk import vault_routes
 from skerry.app.wiring import name_table, own_platform, siblings_of, tag_windows, upstream_of
 from skerry.base.clock import Clock, SystemClock
 from skerry.registry.assembly import Parts, Rules, assemble
@@ -248,7 +249,7 @@ class Node:
             access=Access(token, hosts=(*doors.admin_hosts, self.settings.node.name)),
             not_ready=not_ready,
             edge=edge.desk if edge else None,
-            vault=edge.vault_desk if edge else None,
+            more=(vault_routes(edge.vault_desk if edge else None),),
         )
         self.registry_door = public.make(
             front,

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from skerry.base.errors import BadInput
+from skerry.app.admin_replies import Routes, json_answer, read_body, stream_answer
+from skerry.base.errors import BadInput, Party, SkerryError
+from skerry.wire.message import Answer, Request
 
 if TYPE_CHECKING:
     from skerry.app.vault import VaultCare
@@ -104,6 +106,41 @@ class VaultDesk:
             raise BadInput("a part of a vault cannot be restored", next_step="leave percent out")
         wanted = _wanted(asked)
         return _thinned(self._vault.restoring.restore(wanted, bodies=asked.bodies))
+
+
+def vault_routes(desk: VaultDesk | None) -> Routes:
+    """The routes of the admin door that are about the vault."""
+
+    def here() -> VaultDesk:
+        if desk is None:
+            raise SkerryError(
+                "this node has no vault",
+                next_step="describe one: [vault] in docs/reference/settings.md",
+                party=Party.OPERATOR,
+            )
+        return desk
+
+    async def status(request: Request) -> Answer:
+        return json_answer(here().status())
+
+    async def verify(request: Request) -> Answer:
+        asked = await read_body(request, CareRequest)
+        return await stream_answer(here().verify(asked, heal=False))
+
+    async def repair(request: Request) -> Answer:
+        asked = await read_body(request, CareRequest)
+        return await stream_answer(here().verify(asked, heal=True))
+
+    async def restore(request: Request) -> Answer:
+        asked = await read_body(request, CareRequest)
+        return await stream_answer(here().restore(asked))
+
+    return {
+        "/api/v1/vault": {"GET": status},
+        "/api/v1/vault/verify": {"POST": verify},
+        "/api/v1/vault/repair": {"POST": repair},
+        "/api/v1/vault/restore": {"POST": restore},
+    }
 
 
 def _wanted(asked: CareRequest) -> Wanted:
