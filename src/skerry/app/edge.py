@@ -5,7 +5,7 @@ Owns that part of the composition, for `node`. Holds no policy.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,13 +17,11 @@ from skerry.app.edge_desk import EdgeDesk
 from skerry.app.node_key import ensure_key
 from skerry.app.outside import Outside
 from skerry.app.settings import Settings, SiteSettings
-from skerry.app.vault_desk import VaultDesk
-from skerry.app.vault_files import key_path
 from skerry.app.wiring import servers_of, sites_of
 from skerry.cdn.assembly import EdgeParts, EdgeRooms, assemble_edge
 from skerry.cdn.backed import BackedVariants
 from skerry.cdn.core.route import build
-from skerry.cdn.ports import Variants
+from skerry.cdn.ports import Origin, Variants
 from skerry.registry.assembly import Parts
 from skerry.upstream.origin import OriginClient
 from skerry.upstream.ports import Exchange
@@ -31,7 +29,7 @@ from skerry.upstream.sources import Upstream
 from skerry.wire.message import Headers, Interim
 
 if TYPE_CHECKING:
-    from skerry.app.vault import VaultCare
+    from skerry.app.vault_desk import VaultDesk
     from skerry.cdn.vault.assembly import VaultRooms
 
 EDGE_FILE = "edge.sqlite"
@@ -43,8 +41,7 @@ class OpenEdge:
 
     rooms: EdgeRooms
     desk: EdgeDesk
-    vault: VaultCare | None = None
-    vault_desk: VaultDesk | None = None
+    vault: VaultDesk | None = None
 
 
 def open_edge(
@@ -76,10 +73,7 @@ def open_edge(
             variants=variants,
             book=book,
             fills=parts.fills,
-            origins={
-                site.name: clients[site.name] if site.preserve_host else OwnHost(clients[site.name])
-                for site in settings.sites
-            },
+            origins=_origins(settings, clients),
             clock=parts.clock,
             events=parts.events,
             metrics=parts.metrics,
@@ -103,16 +97,19 @@ def open_edge(
         key=key,
         changed=parts.changed,
     )
-    care: VaultCare | None = None
-    vault_desk: VaultDesk | None = None
-    if vault is not None:
-        from skerry.app.vault import EdgeSide, open_care
+    if vault is None:
+        return OpenEdge(rooms, desk)
+    from skerry.app.vault import EdgeSide, open_care
 
-        side = EdgeSide(variants, rooms.entries, rooms.purges)
-        care = open_care(parts, settings, vault, side)
-        key_file = key_path(settings.vault.key_file, settings.node.data_path)
-        vault_desk = VaultDesk(care, url=settings.vault.url, key_file=key_file)
-    return OpenEdge(rooms, desk, care, vault_desk)
+    side = EdgeSide(variants, rooms.entries, rooms.purges)
+    return OpenEdge(rooms, desk, open_care(parts, settings, vault, side))
+
+
+def _origins(settings: Settings, clients: Mapping[str, OriginClient]) -> dict[str, Origin]:
+    return {
+        site.name: clients[site.name] if site.preserve_host else OwnHost(clients[site.name])
+        for site in settings.sites
+    }
 
 
 class OwnHost:

@@ -121,7 +121,7 @@ class Node:
 
             edge = open_edge(parts, outside, settings, ends=self._ends)
             owners["edge"] = edge.rooms.inventory
-            rooms.healing.elsewhere = edge.vault.care if edge.vault else None
+            rooms.healing.elsewhere = edge.vault.healer if edge.vault else None
         end(nursery.close)
         self._housekeeper = Housekeeper(
             store=store,
@@ -249,7 +249,7 @@ class Node:
             access=Access(token, hosts=(*doors.admin_hosts, self.settings.node.name)),
             not_ready=not_ready,
             edge=edge.desk if edge else None,
-            more=(vault_routes(edge.vault_desk if edge else None),),
+            more=(vault_routes(edge.vault if edge else None),),
         )
         self.registry_door = public.make(
             front,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from skerry.adapters.obstore_vault import Place, open_vault
 from skerry.adapters.sqlite_vault import SqliteCopies, open_vault_file
 from skerry.app.settings import Settings
+from skerry.app.vault_desk import VaultDesk
 from skerry.app.vault_files import ensure_vault_key, key_path, read_credentials
 from skerry.base.digest import Digest
 from skerry.base.errors import SkerryError
@@ -30,16 +31,6 @@ from skerry.cdn.vault.told import CareParts
 from skerry.cdn.vault.upkeep import VaultUpkeep
 from skerry.cdn.vault.writeback import Limits
 from skerry.registry.assembly import Parts
-
-
-@dataclass(frozen=True, slots=True)
-class VaultCare:
-    """The vault of a running node, for its operator."""
-
-    rooms: VaultRooms
-    care: Care
-    restoring: Restoring
-
 
 VAULT_FILE = "vault.sqlite"
 
@@ -100,8 +91,8 @@ class EdgeSide:
     purges: Purges
 
 
-def open_care(parts: Parts, settings: Settings, vault: VaultRooms, edge: EdgeSide) -> VaultCare:
-    """Verify, repair and restore, and the loops, which are begun in the node's nursery."""
+def open_care(parts: Parts, settings: Settings, vault: VaultRooms, edge: EdgeSide) -> VaultDesk:
+    """Verify, repair and restore for the operator, and the loops, begun in the node's nursery."""
     given, purges = settings.vault, edge.purges
 
     def mark_of(entry: Entry) -> Mark:
@@ -143,7 +134,8 @@ def open_care(parts: Parts, settings: Settings, vault: VaultRooms, edge: EdgeSid
         events=parts.events,
         verify_seconds=given.verify_period_seconds,
     ).start(parts.nursery)
-    return VaultCare(vault, care, Restoring(made, care.heal))
+    path = key_path(given.key_file, settings.node.data_path)
+    return VaultDesk(vault, care, Restoring(made, care.heal), url=given.url, key_file=path)
 
 
 def _check(parts: Parts, digest: Digest) -> None:

@@ -18,7 +18,9 @@ from skerry.base.errors import BadInput, Party, SkerryError
 from skerry.wire.message import Answer, Request
 
 if TYPE_CHECKING:
-    from skerry.app.vault import VaultCare
+    from skerry.cdn.vault.assembly import VaultRooms
+    from skerry.cdn.vault.care import Care
+    from skerry.cdn.vault.restoring import Restoring
     from skerry.cdn.vault.told import Told, Wanted
 
 BEAT_COUNT = 20
@@ -69,14 +71,29 @@ class VaultStatus:
 class VaultDesk:
     """The vault of one node, to its operator."""
 
-    def __init__(self, vault: VaultCare, *, url: str, key_file: Path) -> None:
-        self._vault = vault
+    def __init__(
+        self,
+        rooms: VaultRooms,
+        care: Care,
+        restoring: Restoring,
+        *,
+        url: str,
+        key_file: Path,
+    ) -> None:
+        self._rooms = rooms
+        self._care = care
+        self._restoring = restoring
         self._url = url
         self._key_file = key_file
 
+    @property
+    def healer(self) -> Care:
+        """Fetches a body again that this disk has lost."""
+        return self._care
+
     def status(self) -> VaultStatus:
         """Counts, and what is wrong."""
-        rooms = self._vault.rooms
+        rooms = self._rooms
         copies, work = rooms.copies.statistics(), rooms.writeback.statistics()
         return VaultStatus(
             url=self._url,
@@ -98,14 +115,14 @@ class VaultDesk:
 
     def verify(self, asked: CareRequest, *, heal: bool) -> AsyncIterator[Told]:
         """What is being compared, line by line. Raises BadInput, VaultUnavailable, VaultRefused."""
-        return _thinned(self._vault.care.verify(_wanted(asked), heal=heal))
+        return _thinned(self._care.verify(_wanted(asked), heal=heal))
 
     def restore(self, asked: CareRequest) -> AsyncIterator[Told]:
         """What is being taken back, line by line. Raises as `verify`."""
         if asked.percent != 100.0:
             raise BadInput("a part of a vault cannot be restored", next_step="leave percent out")
         wanted = _wanted(asked)
-        return _thinned(self._vault.restoring.restore(wanted, bodies=asked.bodies))
+        return _thinned(self._restoring.restore(wanted, bodies=asked.bodies))
 
 
 def vault_routes(desk: VaultDesk | None) -> Routes:
