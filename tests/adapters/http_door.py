@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from relayed import relayed
-
 from skerry.adapters.http_server import Door
 from skerry.adapters.http_server_state import DoorLimits
+from skerry.adapters.http_server_tls import Pair, TlsNames
 from skerry.base.clock import Clock, ManualClock, SystemClock
 from skerry.wire.message import Answer, BodyAborted, Handler, Headers, Hot, Request
+from tests.adapters.relayed import relayed
 
 GUARD_SECONDS = 20.0
 Route = Callable[[Request], Awaitable[Answer]]
@@ -209,8 +209,7 @@ async def opened(
             port=0,
             clock=clock or SystemClock(),
             limits=limits,
-            cert_file=cert_file,
-            key_file=key_file,
+            tls=TlsNames((Pair(cert_file, key_file or ""),)) if cert_file else None,
         )
         await door.open()
         try:

@@ -24,8 +24,9 @@ from http_door import (
     until,
 )
 
-from skerry.adapters.http_server import Door, DoorError
+from skerry.adapters.http_server import Door
 from skerry.adapters.http_server_state import DoorLimits
+from skerry.adapters.http_server_tls import CertificateError, Pair, TlsNames
 from skerry.base.clock import ManualClock, SystemClock
 from skerry.wire.message import Answer, BodyAborted, Request
 
@@ -355,10 +356,9 @@ async def test_a_certificate_that_cannot_be_read_is_named(tmp_path: Path) -> Non
         host="127.0.0.1",
         port=0,
         clock=SystemClock(),
-        cert_file=missing,
-        key_file=missing,
+        tls=TlsNames((Pair(missing, missing),)),
     )
-    with pytest.raises(DoorError, match=r"none.pem.*check"):
+    with pytest.raises(CertificateError, match=r"none.pem.*no such file"):
         await door.open()
 
 

@@ -95,7 +95,7 @@ class Twin:
         self.purges = RememberingPurges(key)
         self.changes = 0
         self.desk = EdgeDesk(
-            table=build(SITES),
+            table=lambda: build(SITES),
             purges=self.purges,
             book=self.purges,
             servers=lambda: {HOST: (DEAD,)},

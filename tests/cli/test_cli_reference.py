@@ -13,11 +13,14 @@ import typer
 
 from skerry.app.admin import AdminDoor
 from skerry.app.admin_access import Access
+from skerry.app.reload import Reloading
+from skerry.app.settings import Settings
 from skerry.app.settings_load import load
 from skerry.app.vault_desk import VaultStatus, vault_routes
 from skerry.cdn.vault.told import Told
 from skerry.cli.main import make_app
 from skerry.registry.operations import ImageRow, ScrubEvent, Status, WarmEvent
+from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
 from tests.app.operations_twin import RememberingOperations
 
@@ -59,12 +62,19 @@ def test_every_command_and_option_is_in_the_reference_and_no_other() -> None:
 
 def test_every_route_and_field_of_the_api_is_in_its_page() -> None:
     page = (ROOT / "docs/reference/admin-api.md").read_text()
+    reloading = Reloading(
+        Settings(),
+        reread=None,
+        edge=None,
+        certificates=lambda settings: None,
+        events=Events(lambda: 0.0),
+    )
     door = AdminDoor(
         RememberingOperations(),
         metrics=Registry(),
         access=Access("x" * 20),
         not_ready=lambda: "",
-        more=(vault_routes(None),),
+        more=(vault_routes(None), reloading.routes),
     )
     routes = {
         f"{method} {path}"

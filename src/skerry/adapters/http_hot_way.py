@@ -67,6 +67,8 @@ class HotWay:
             return False
         state, table = self._state, self._table
         entry = table.repeat(data, now=state.monotonic(), date=state.date)
+        if entry is not None and not self._connection.vouched(entry.key[1]):
+            return False
         if entry is not None:
             self._send(entry)
             return True
@@ -78,7 +80,9 @@ class HotWay:
             return False
         without = data[: line.start()] + data[line.end() :]
         entry = table.repeat(without, now=state.monotonic(), date=state.date)
-        return entry is not None and self._send_part(entry, line[1])
+        if entry is None or not self._connection.vouched(entry.key[1]):
+            return False
+        return self._send_part(entry, line[1])
 
     def request(self) -> HotRequest | None:
         """The request just parsed; None when it must go the full way."""
@@ -109,7 +113,12 @@ class HotWay:
                 return None
             elif name in rules.moot:
                 beside = rules.moot[name]
-        if not host or len(fields) > FIELDS_MAX or size > FIELDS_BYTES_MAX:
+        if (
+            not host
+            or not connection.vouched(host)
+            or len(fields) > FIELDS_MAX
+            or size > FIELDS_BYTES_MAX
+        ):
             return None
         if beside is not None and all(name != beside for name, _ in fields):
             return None

@@ -10,8 +10,7 @@ import asyncio
 import errno
 import logging
 import socket
-import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from functools import partial
 
@@ -25,6 +24,7 @@ from skerry.adapters.http_server_connection import DoorConnection
 from skerry.adapters.http_server_metrics import DoorMetrics, DoorStatistics
 from skerry.adapters.http_server_silence import sweep
 from skerry.adapters.http_server_state import DoorLimits, DoorState
+from skerry.adapters.http_server_tls import CertificateNews, Certificates, TlsNames
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
 from skerry.base.errors import Party, SkerryError
@@ -68,13 +68,17 @@ class Door:
         metrics: DoorMetrics | None = None,
         limits: DoorLimits | None = None,
         hot_fields: HotFields | None = None,
-        cert_file: str | None = None,
-        key_file: str | None = None,
+        tls: TlsNames | None = None,
         plain_refusals: bool = False,
         sockets: Sequence[socket.socket] = (),
         hot: HotTable | None = None,
+        tell_certificates: Callable[[CertificateNews], None] = lambda news: None,
     ) -> None:
-        """`sockets` listen already and are used instead of an address; the door owns them."""
+        """`sockets` listen already and are used instead of an address; the door owns them.
+
+        A door with `tls` speaks TLS alone; what is to be known of its certificates goes to
+        `tell_certificates`.
+        """
         self.name = name
         limits = limits or DoorLimits()
         self.hot = HotTable(files_max=limits.hot_files_max) if hot is None else hot
@@ -82,7 +86,8 @@ class Door:
         self._host, self._port = host, port
         self._clock = clock
         self._metrics = metrics
-        self._cert_file, self._key_file = cert_file, key_file
+        self.tls = tls
+        self._tell_certificates = tell_certificates
         self._nursery = Nursery(on_crash=_crashed)
         self._state = DoorState(
             limits=limits,
@@ -105,8 +110,6 @@ class Door:
             proxy_headers=False,
             server_header=False,
             date_header=False,
-            ssl_certfile=cert_file or None,
-            ssl_keyfile=key_file or None,
         )
         self._server_state = ServerState()
         self._servers: list[asyncio.Server] = []
@@ -121,18 +124,15 @@ class Door:
     @property
     def scheme(self) -> str:
         """http or https."""
-        return "https" if self._config.is_ssl else "http"
+        return "https" if self.tls else "http"
 
     async def open(self) -> None:
-        """Listens. Raises DoorError when the address or the certificate cannot be used."""
-        try:
-            self._config.load()
-        except (OSError, ssl.SSLError) as error:
-            raise DoorError(
-                f"door {self.name}: the certificate {self._cert_file!r} with key"
-                f" {self._key_file!r} cannot be used: {error}",
-                next_step="check [doors] cert_file and key_file",
-            ) from error
+        """Listens. Raises DoorError, and CertificateError when a certificate cannot be used."""
+        self._config.load()
+        if self.tls is not None:
+            self._state.certificates = Certificates(
+                self.tls, clock=self._clock, tell=self._tell_certificates
+            )
         if self._sockets:
             for listening in self._sockets:
                 await self.serve(listening)
@@ -151,7 +151,8 @@ class Door:
 
         The server that is returned owns the socket, and may be closed before the door is.
         """
-        context = self._config.ssl
+        certificates = self._state.certificates
+        context = certificates.context if certificates else None
         create = partial(
             asyncio.get_running_loop().create_server,
             lambda: DoorConnection(
@@ -167,6 +168,15 @@ class Door:
             server = await create(sock=listening)
         self._servers.append(server)
         return server
+
+    def use_certificates(self, names: TlsNames) -> None:
+        """Shows others in handshakes from now on. Raises CertificateError, changing nothing.
+
+        Connections go on as they are; ready answers are judged by the new names as well.
+        """
+        if self._state.certificates is not None:
+            self._state.certificates.use(names)
+            self.tls = names
 
     async def close(self, drain_seconds: float = 0.0) -> None:
         """Takes no new connection, lets answers under way end, then resets what is left."""
@@ -228,6 +238,8 @@ class Door:
             if date != self._state.date:
                 self._state.date = date
             self._watch_clock()
+            if self._state.certificates is not None:
+                self._state.certificates.check()
             for connection in list(self._state.connections):
                 sweep(connection)
             self.settle()

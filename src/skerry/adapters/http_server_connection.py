@@ -24,6 +24,7 @@ from skerry.adapters.http_server_crowd import enter, leave
 from skerry.adapters.http_server_speech import encode_refusal
 from skerry.adapters.http_server_state import Carried, DoorState, Stage
 from skerry.adapters.http_server_strict import (
+    MISDIRECTED,
     Refusal,
     announces_body,
     judge_head,
@@ -220,6 +221,14 @@ class DoorConnection(HttpToolsProtocol):
         cycle = self.cycle
         return (cycle is None or cycle.response_complete) and not self.flow.write_paused
 
+    def vouched(self, host: bytes) -> bool:
+        """Whether the certificate that this connection was shown is that of a host."""
+        certificates = self.state.certificates
+        if certificates is None:
+            return True
+        shown = self.transport.get_extra_info("ssl_object")
+        return certificates.vouches(shown, host.decode("latin-1"))
+
     def within_limits(self) -> bool:
         """Refuses a head that is too large or ambiguous."""
         parser = self.parser
@@ -232,6 +241,10 @@ class DoorConnection(HttpToolsProtocol):
         )
         if refusal is not None:
             self.refuse(refusal)
+        elif not self.vouched(
+            next((value for name, value in self.headers if name == b"host"), b"")
+        ):
+            self.refuse(MISDIRECTED)
         elif len(self.pipeline) >= PIPELINE_MAX:
             self.outlet.abort()
         else:

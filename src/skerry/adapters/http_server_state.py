@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from skerry.adapters.http_hot import HotRequest, HotTable
 from skerry.adapters.http_send import Outlet, Traffic
+from skerry.adapters.http_server_tls import Certificates
 from skerry.aio.tasks import Nursery
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class DoorState:
         monotonic: for the hot answers' end, exact.
         tick: monotonic seconds of the last beat; coarse, for silence.
         date: value of the `Date` field, a new object whenever it changes.
+        certificates: what a door with TLS shows.
         plain_refusals: whether refusals are a line of text, else the registry's JSON.
     """
 
@@ -83,6 +85,7 @@ class DoorState:
     opened_count: int = 0
     closing: bool = False
     plain_refusals: bool = False
+    certificates: Certificates | None = None
     emptied: asyncio.Event = field(default_factory=asyncio.Event)
 
 

@@ -36,6 +36,7 @@ class Reason(StrEnum):
     FIELD = "field"
     FIELDS_LARGE = "fields_large"
     HOST = "host"
+    MISDIRECTED = "misdirected"
     LENGTH = "length"
     LENGTH_AND_CODING = "length_and_coding"
     CODING = "coding"
@@ -61,6 +62,9 @@ NO_TARGET = Refusal(400, Reason.TARGET, "the request target is neither a path no
 ONE_HOST = Refusal(400, Reason.HOST, "a request carries exactly one Host field")
 OTHER_HOST = Refusal(
     400, Reason.TARGET_HOST, "the request target names another host than the Host field"
+)
+MISDIRECTED = Refusal(
+    421, Reason.MISDIRECTED, "this connection was made for a host with another certificate"
 )
 CHUNKED_ONLY = Refusal(400, Reason.CODING, "the only transfer coding here is chunked, in HTTP/1.1")
 

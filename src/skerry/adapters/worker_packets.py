@@ -27,6 +27,7 @@ import msgspec
 from skerry.adapters.http_hot_way import HotFields
 from skerry.adapters.http_server_metrics import DoorStatistics
 from skerry.adapters.http_server_state import DoorLimits
+from skerry.adapters.http_server_tls import TlsNames
 from skerry.wire.message import Aging, Hot, HotUses
 
 Fields = tuple[tuple[str, str], ...]
@@ -51,6 +52,7 @@ class Kind(IntEnum):
     REPORT = 23
     FORGET = 24
     STOP = 25
+    CERTIFICATES = 26
 
 
 class Shape(IntEnum):
@@ -154,8 +156,7 @@ class DoorSetup(Packed, frozen=True, array_like=True, gc=False):
     name: str
     hot_fields: HotFields
     plain_refusals: bool
-    cert_file: str
-    key_file: str
+    tls: TlsNames | None
     sockets: int
 
 
@@ -189,6 +190,13 @@ class Stop(Packed, frozen=True, array_like=True, gc=False):
     """Close the doors; what is under way has so long."""
 
     drain_seconds: float
+
+
+class Shown(Packed, frozen=True, array_like=True, gc=False):
+    """Show other certificates at a door from now on."""
+
+    door: int
+    names: TlsNames
 
 
 P = TypeVar("P", bound=Packed)

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 import msgspec
 
 from skerry.adapters.http_server_metrics import DoorMetrics, DoorStatistics
+from skerry.adapters.http_server_tls import TlsNames
 from skerry.adapters.worker_host import HostStatistics, RelayHost
 from skerry.adapters.worker_line import Line, LineEnded, pair
 from skerry.adapters.worker_orders import OrderPage, UseBook
-from skerry.adapters.worker_packets import Forget, Kind, Report, Setup, Stop, pack, unpack
+from skerry.adapters.worker_packets import Forget, Kind, Report, Setup, Shown, Stop, pack, unpack
 from skerry.aio.tasks import Nursery
 from skerry.wire.message import Handler
 
@@ -166,6 +167,14 @@ class WorkerProcess:
         if self._control is not None:
             try:
                 self._control.send_now(pack(Kind.STOP, Stop(drain_seconds)))
+            except LineEnded:
+                pass  # it has ended already
+
+    def use_certificates(self, door: int, names: TlsNames) -> None:
+        """Has it show other certificates at a door."""
+        if self._control is not None:
+            try:
+                self._control.send_now(pack(Kind.CERTIFICATES, Shown(door, names)))
             except LineEnded:
                 pass  # it has ended already
 

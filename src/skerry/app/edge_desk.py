@@ -65,7 +65,7 @@ class EdgeDesk:
     def __init__(
         self,
         *,
-        table: RouteTable,
+        table: Callable[[], RouteTable],
         purges: Purging,
         book: PurgeBook,
         servers: Servers,
@@ -86,7 +86,7 @@ class EdgeDesk:
 
     async def purge(self, wanted: PurgeRequest) -> Receipt:
         """Purges; in force when this returns. Raises BadInput, EdgeUnusable."""
-        target = target_of(wanted, self._table)
+        target = target_of(wanted, self._table())
         try:
             mode = Mode.SOFT if wanted.soft else Mode.HARD
             return (await self._purges.purge(target, mode)).receipt

@@ -19,6 +19,7 @@ from skerry.adapters.disk_store import DiskStore
 from skerry.adapters.http_client import HttpTransport
 from skerry.adapters.http_server import Door
 from skerry.adapters.http_server_metrics import DoorMetrics
+from skerry.adapters.http_server_tls import CertificateNews
 from skerry.adapters.resolver import NameResolver
 from skerry.adapters.sqlite_catalog import SqliteCatalog
 from skerry.aio.tasks import Nursery
@@ -28,11 +29,21 @@ from skerry.app.descriptors import admin_limits, door_limits, raise_limit
 from skerry.app.hot_tables import HotTables
 from skerry.app.outside import Outside
 from skerry.app.public_doors import PublicDoors
+from skerry.app.reload import Reloading, Reread
 from skerry.app.settings import Settings, split_address
 from skerry.app.upkeep import Upkeep
 from skerry.app.vault_desk import vault_routes
-from skerry.app.wiring import name_table, own_platform, siblings_of, tag_windows, upstream_of
+from skerry.app.wiring import (
+    edge_tls,
+    name_table,
+    own_platform,
+    registry_tls,
+    siblings_of,
+    tag_windows,
+    upstream_of,
+)
 from skerry.base.clock import Clock, SystemClock
+from skerry.base.errors import SkerryError
 from skerry.registry.assembly import Parts, Rules, assemble
 from skerry.registry.core.users import Users, parse_htpasswd
 from skerry.registry.desk import Desk
@@ -47,6 +58,7 @@ from skerry.telemetry.metrics import Registry
 from skerry.upstream.client import UpstreamClient
 from skerry.upstream.fills import Fills
 from skerry.upstream.measures import UpstreamMetrics
+from skerry.wire.message import Handler
 
 if TYPE_CHECKING:
     from skerry.app.edge import OpenEdge
@@ -59,7 +71,10 @@ _log = logging.getLogger("skerry.node")
 class Node:
     """A running node. `start` opens its doors, `stop` closes them and loses nothing."""
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, clock: Clock | None = None, reread: Reread | None = None
+    ) -> None:
+        """`reread` reads the settings again for `reload`."""
         self.settings = settings
         self.clock = clock or SystemClock()
         self.metrics = Registry()
@@ -67,12 +82,16 @@ class Node:
         self.events = Events(self.clock.now, count=lambda kind: counter.add(1, kind))
         self.registry_door: Door | None = None
         self.edge_door: Door | None = None
+        self.edge_tls_door: Door | None = None
         self.admin_door: Door | None = None
         self.hot = HotTables()
         self._chance = random.SystemRandom()
         # Host names repeat (a default Debian is "debian"): two nodes of one name are no loop.
         self._loop_id = f"{settings.node.name}-{secrets.token_hex(4)}"
         self.public: PublicDoors | None = None
+        self._reread = reread
+        self._reloading: Reloading
+        self._nursery = Nursery(on_crash=self._crashed)
         self._ends = AsyncExitStack()
         self._housekeeper: Housekeeper
 
@@ -85,6 +104,11 @@ class Node:
     def edge_port(self) -> int:
         """Where the edge door listens; 0 while it is closed, as on a node without sites."""
         return self.edge_door.port if self.edge_door else 0
+
+    @property
+    def edge_tls_port(self) -> int:
+        """Where the edge's TLS door listens; 0 while it is closed."""
+        return self.edge_tls_door.port if self.edge_tls_door else 0
 
     @property
     def admin_port(self) -> int:
@@ -105,7 +129,7 @@ class Node:
 
     async def _start(self) -> None:
         settings, end = self.settings, self._ends.push_async_callback
-        nursery = Nursery(on_crash=self._crashed)
+        nursery = self._nursery
         store = self._store()
         catalog = SqliteCatalog.open(settings.node.data_path / "catalog.sqlite")
         end(catalog.close)
@@ -234,14 +258,59 @@ class Node:
             users=users,
         )
 
+    def _make_edge_doors(self, public: PublicDoors, front: Handler) -> None:
+        doors, tls = self.settings.doors, edge_tls(self.settings)
+        if doors.edge:
+            self.edge_door = public.make(
+                front, name="edge", address=doors.edge, plain_refusals=True
+            )
+        if doors.edge_tls and tls is not None:
+            self.edge_tls_door = public.make(
+                front, name="edge_tls", address=doors.edge_tls, plain_refusals=True, tls=tls
+            )
+
+    def reload_soon(self) -> None:
+        """Takes what is written in the settings now; how it went is an event."""
+        self._nursery.start(self._reload(), name="reload")
+
+    async def _reload(self) -> None:
+        try:
+            await self._reloading.reload()
+        except SkerryError as error:
+            _log.error("the settings are not taken: %s", error)
+
+    def _use_certificates(self, settings: Settings) -> None:
+        names = {"registry": registry_tls(settings), "edge_tls": edge_tls(settings)}
+        if self.public is not None:
+            self.public.use_certificates({n: each for n, each in names.items() if each})
+
+    def _tell_certificates(self, news: CertificateNews) -> None:
+        level = Level.WARNING if news.trouble else Level.INFO
+        self.events.emit(
+            news.kind, news.subject, cause=news.cause, next_step=news.next_step, level=level
+        )
+
     async def _open_doors(
         self, front: Front, desk: Desk, edge: OpenEdge | None, not_ready: Callable[[], str]
     ) -> None:
         doors, metrics = self.settings.doors, DoorMetrics(self.metrics)
         processes = self.settings.node.workers
         limits = door_limits(raise_limit() // ((2 if edge else 1) * processes))
-        public = PublicDoors(processes, limits=limits, clock=self.clock, metrics=metrics)
+        public = PublicDoors(
+            processes,
+            limits=limits,
+            clock=self.clock,
+            metrics=metrics,
+            tell_certificates=self._tell_certificates,
+        )
         self.public = public
+        self._reloading = Reloading(
+            self.settings,
+            reread=self._reread,
+            edge=edge.reload if edge else None,
+            certificates=self._use_certificates,
+            events=self.events,
+        )
         token = ensure_token(self.settings.node.data_path)
         admin = AdminDoor(
             desk,
@@ -249,19 +318,16 @@ class Node:
             access=Access(token, hosts=(*doors.admin_hosts, self.settings.node.name)),
             not_ready=not_ready,
             edge=edge.desk if edge else None,
-            more=(vault_routes(edge.vault if edge else None),),
+            more=(vault_routes(edge.vault if edge else None), self._reloading.routes),
         )
         self.registry_door = public.make(
             front,
             name="registry",
             address=doors.registry,
-            cert_file=doors.cert_file,
-            key_file=doors.key_file,
+            tls=registry_tls(self.settings),
         )
         if edge is not None:
-            self.edge_door = public.make(
-                edge.rooms.front, name="edge", address=doors.edge, plain_refusals=True
-            )
+            self._make_edge_doors(public, edge.rooms.front)
         host, port = split_address(doors.admin)
         self.admin_door = Door(
             admin,

@@ -7,7 +7,7 @@ it is two doors and nothing else: no socket of its own, no process, nothing load
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from skerry.adapters.http_hot_way import HotFields
 from skerry.adapters.http_server import Door
 from skerry.adapters.http_server_metrics import DoorMetrics
 from skerry.adapters.http_server_state import DoorLimits
+from skerry.adapters.http_server_tls import CertificateNews, TlsNames
 from skerry.aio.each import each
 from skerry.aio.tasks import Crash
 from skerry.app.settings import split_address
@@ -38,8 +39,6 @@ class PublicDoor:
     door: Door
     hot_fields: HotFields
     plain_refusals: bool
-    cert_file: str
-    key_file: str
     sockets: Sequence[Listening]
 
 
@@ -47,13 +46,20 @@ class PublicDoors:
     """The public doors of one node."""
 
     def __init__(
-        self, processes: int, *, limits: DoorLimits, clock: Clock, metrics: DoorMetrics
+        self,
+        processes: int,
+        *,
+        limits: DoorLimits,
+        clock: Clock,
+        metrics: DoorMetrics,
+        tell_certificates: Callable[[CertificateNews], None] = lambda news: None,
     ) -> None:
         """`processes` is `[node] workers`, this one included; `limits` are of one door in one."""
         self._processes = processes
         self._limits = limits
         self._clock = clock
         self._metrics = metrics
+        self._tell_certificates = tell_certificates
         self._doors: list[PublicDoor] = []
         self._workers: Workers | None = None
 
@@ -65,8 +71,7 @@ class PublicDoors:
         address: str,
         hot_fields: HotFields | None = None,
         plain_refusals: bool = False,
-        cert_file: str = "",
-        key_file: str = "",
+        tls: TlsNames | None = None,
     ) -> Door:
         """One more door, before `open`. Raises DoorError."""
         host, port = split_address(address)
@@ -87,11 +92,11 @@ class PublicDoors:
             limits=self._limits,
             hot_fields=hot_fields,
             plain_refusals=plain_refusals,
-            cert_file=cert_file,
-            key_file=key_file,
+            tls=tls,
             sockets=mine,
+            tell_certificates=self._tell_certificates,
         )
-        made = PublicDoor(front, door, hot_fields, plain_refusals, cert_file, key_file, sockets)
+        made = PublicDoor(front, door, hot_fields, plain_refusals, sockets)
         self._doors.append(made)
         return door
 
@@ -126,6 +131,16 @@ class PublicDoors:
             closings.append(self._workers.close)
         # All at once: a supervisor waits for one drain, not for one after the other.
         await each(closings, lambda close: close(drain_seconds), at_once=len(closings))
+
+    def use_certificates(self, names: Mapping[str, TlsNames]) -> None:
+        """Shows others at doors with TLS, by the door's name. Raises CertificateError."""
+        for number, public in enumerate(self._doors):
+            wanted = names.get(public.door.name)
+            if wanted is None or public.door.tls is None or public.door.tls == wanted:
+                continue
+            public.door.use_certificates(wanted)
+            if self._workers is not None:
+                self._workers.use_certificates(number, wanted)
 
     def forget(self, about: str) -> None:
         """No door in any process gives a ready answer made of this, from this call on."""

@@ -43,6 +43,7 @@ class DoorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     registry: Address = "127.0.0.1:5000"
     edge: Address = "127.0.0.1:8080"
+    edge_tls: Address = ""
     admin: Address = "127.0.0.1:9090"
     admin_hosts: tuple[str, ...] = ()
     cert_file: FilePath = ""
@@ -158,6 +159,8 @@ class SiteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     plain_http: bool = False
     ca_file: FilePath = ""
     preserve_host: bool = True
+    cert_file: FilePath = ""
+    key_file: FilePath = ""
     connect_seconds: Seconds = msgspec.field(default=1.0, name="connect")
     first_byte_seconds: Seconds = msgspec.field(default=3.0, name="first_byte")
     stall_seconds: Seconds = msgspec.field(default=5.0, name="stall")

@@ -27,7 +27,13 @@ from skerry.app.settings import (
 from skerry.app.settings_checks_sites import check_sites, site_warnings
 from skerry.app.settings_checks_vault import check_vault, vault_warnings
 from skerry.app.settings_errors import Problem, SettingsError
-from skerry.app.settings_rules import READ_STEP, file_trouble, refused, url_trouble
+from skerry.app.settings_rules import (
+    READ_STEP,
+    certificate_trouble,
+    file_trouble,
+    refused,
+    url_trouble,
+)
 from skerry.base.reference import is_name, looks_like_host
 
 _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -47,7 +53,7 @@ def check(settings: Settings) -> list[Problem]:
         *_registry(settings),
         *_upstreams(settings.upstreams),
         *_siblings(settings),
-        *check_sites(settings.sites),
+        *check_sites(settings.sites, edge_tls=bool(settings.doors.edge_tls)),
         *check_vault(settings),
         *_dns(settings),
     ]
@@ -70,7 +76,7 @@ def warnings(settings: Settings) -> tuple[str, ...]:
                 found.append(f"{source.password_file} can be read by others: chmod 600 it")
             if source.password_file and source.plain_http:
                 found.append(f"{source.name} is sent its password in the clear (plain_http)")
-    return (*found, *site_warnings(settings.sites), *vault_warnings(settings))
+    return (*found, *site_warnings(settings.sites, settings.doors), *vault_warnings(settings))
 
 
 def read_password(source: SourceSettings) -> str:
@@ -111,18 +117,6 @@ def bundle_trouble(field: str, path: str) -> Iterator[Problem]:
             yield refused(field, path, "holds no certificate", step)
 
 
-def _pair(field: str, cert_file: str, key_file: str) -> Iterator[Problem]:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
-            cert_file, key_file, password=lambda: ""
-        )
-    except (OSError, ssl.SSLError) as error:
-        mismatch = getattr(error, "reason", "") == "KEY_VALUES_MISMATCH"
-        reason = f"does not belong to {key_file}" if mismatch else f"and {key_file} are no pair"
-        step = "name PEM files, the chain with the node's own certificate first, the key unlocked"
-        yield refused(field, cert_file, reason, step)
-
-
 def _mode(path: str) -> int:
     return stat.S_IMODE(os.stat(path).st_mode)
 
@@ -149,7 +143,11 @@ def _node(settings: Settings) -> Iterator[Problem]:
 def _doors(doors: DoorSettings, *, edge: bool) -> Iterator[Problem]:
     bound: list[tuple[str, int]] = []
     opened = [("registry", doors.registry), ("admin", doors.admin)]
-    opened += [("edge", doors.edge)] if edge else []
+    if edge:
+        opened += [(n, a) for n, a in (("edge", doors.edge), ("edge_tls", doors.edge_tls)) if a]
+        if not doors.edge and not doors.edge_tls:
+            step = "write where visitors come, or take the sites out"
+            yield refused("doors.edge", "", "leaves the sites without a door", step)
     for name, address in opened:
         try:
             host, port = split_address(address)
@@ -168,17 +166,7 @@ def _doors(doors: DoorSettings, *, edge: bool) -> Iterator[Problem]:
             yield refused(
                 "doors.admin_hosts", host, "is not a host name", "leave out scheme and port"
             )
-    if bool(doors.cert_file) != bool(doors.key_file):
-        missing = "key_file" if doors.cert_file else "cert_file"
-        reason = "a certificate and its key are needed together"
-        yield refused(f"doors.{missing}", "", reason, "set both or none")
-    problems = [
-        *file_trouble("doors.cert_file", doors.cert_file),
-        *file_trouble("doors.key_file", doors.key_file),
-    ]
-    yield from problems
-    if doors.cert_file and doors.key_file and not problems:
-        yield from _pair("doors.cert_file", doors.cert_file, doors.key_file)
+    yield from certificate_trouble("doors", doors.cert_file, doors.key_file)
 
 
 def _store(store: StoreSettings) -> Iterator[Problem]:

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from skerry.app.settings import RouteSettings, SiteSettings
+from skerry.app.settings import DoorSettings, RouteSettings, SiteSettings
 from skerry.app.settings_errors import Problem
-from skerry.app.settings_rules import file_trouble, refused, url_trouble
+from skerry.app.settings_rules import certificate_trouble, file_trouble, refused, url_trouble
 from skerry.cdn.core.key import NoKey, normal_authority, normal_path
 from skerry.cdn.core.slices import SLICE_BYTES_MAX, SLICE_BYTES_MIN
 from skerry.cdn.ports import DataClass
@@ -22,8 +22,11 @@ _PROTOCOL = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}(/[0-9A-Za-z.]{1,16})?\
 _PARAMETER = re.compile(r"[^&=#?\s\x00-\x1f]{1,256}\Z")
 
 
-def check_sites(sites: tuple[SiteSettings, ...]) -> Iterator[Problem]:
+def check_sites(sites: tuple[SiteSettings, ...], *, edge_tls: bool = False) -> Iterator[Problem]:
     """Every rule that a site breaks, in the order of the file."""
+    if edge_tls and sites and not any(site.cert_file for site in sites):
+        step = "give a site cert_file and key_file, or leave edge_tls out"
+        yield refused("doors.edge_tls", "", "needs the certificate of a site", step)
     owners: dict[str, str] = {}
     for index, site in enumerate(sites):
         at = f"site[{index}]"
@@ -33,13 +36,18 @@ def check_sites(sites: tuple[SiteSettings, ...]) -> Iterator[Problem]:
         for number, host in enumerate(site.hosts):
             yield from _host(f"{at}.hosts[{number}]", host, site.name, owners)
         yield from _origins(at, site)
+        yield from certificate_trouble(at, site.cert_file, site.key_file)
         yield from _waits(at, site)
         yield from _routes(at, site.routes)
 
 
-def site_warnings(sites: tuple[SiteSettings, ...]) -> Iterator[str]:
+def site_warnings(sites: tuple[SiteSettings, ...], doors: DoorSettings) -> Iterator[str]:
     """What is allowed but should be known, one sentence each."""
     for site in sites:
+        if site.cert_file and not doors.edge_tls:
+            yield f"site {site.name} has a certificate that no door shows: set doors.edge_tls"
+        if doors.edge_tls and not site.cert_file:
+            yield f"site {site.name} has no certificate, so it is not served over TLS"
         public = [route for route in site.routes if route.data_class == DataClass.PUBLIC]
         if not public:
             yield (

@@ -6,6 +6,7 @@ Owns single values only: what must hold between settings is in `settings_checks`
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -47,3 +48,30 @@ def url_trouble(field: str, url: str, *, plain_http: bool, path: bool = False) -
     if parts.scheme == "http" and not plain_http:
         better = "use https, or set plain_http = true if that network may be trusted"
         yield refused(field, url, "is not encrypted", better)
+
+
+def certificate_trouble(at: str, cert_file: str, key_file: str) -> Iterator[Problem]:
+    """Why a certificate and its key cannot be used; nothing when neither is named."""
+    if bool(cert_file) != bool(key_file):
+        missing = "key_file" if cert_file else "cert_file"
+        reason = "a certificate and its key are needed together"
+        yield refused(f"{at}.{missing}", "", reason, "set both or none")
+    problems = [
+        *file_trouble(f"{at}.cert_file", cert_file),
+        *file_trouble(f"{at}.key_file", key_file),
+    ]
+    yield from problems
+    if cert_file and key_file and not problems:
+        yield from _pair(f"{at}.cert_file", cert_file, key_file)
+
+
+def _pair(field: str, cert_file: str, key_file: str) -> Iterator[Problem]:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            cert_file, key_file, password=lambda: ""
+        )
+    except (OSError, ssl.SSLError) as error:
+        mismatch = getattr(error, "reason", "") == "KEY_VALUES_MISMATCH"
+        reason = f"does not belong to {key_file}" if mismatch else f"and {key_file} are no pair"
+        step = "name PEM files, the chain with the node's own certificate first, the key unlocked"
+        yield refused(field, cert_file, reason, step)

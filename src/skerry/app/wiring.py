@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from skerry.adapters.http_server_tls import Pair, TlsNames
 from skerry.app.settings import (
     RouteSettings,
     Settings,
@@ -73,6 +74,25 @@ def sites_of(settings: Settings) -> tuple[Site, ...]:
         Site(site.name, site.hosts, tuple(_route(site, route) for route in site.routes))
         for site in settings.sites
     )
+
+
+def registry_tls(settings: Settings) -> TlsNames | None:
+    """What the registry's door shows; None when it speaks http."""
+    doors = settings.doors
+    return TlsNames((Pair(doors.cert_file, doors.key_file),)) if doors.cert_file else None
+
+
+def edge_tls(settings: Settings) -> TlsNames | None:
+    """What the edge's TLS door shows; the first site's that has one is for unknown names."""
+    pairs: list[Pair] = []
+    hosts: list[tuple[str, int]] = []
+    for site in settings.sites:
+        if site.cert_file:
+            pair = Pair(site.cert_file, site.key_file)
+            if pair not in pairs:
+                pairs.append(pair)
+            hosts += [(host.lower().rstrip("."), pairs.index(pair)) for host in site.hosts]
+    return TlsNames(tuple(pairs), tuple(hosts)) if pairs else None
 
 
 def servers_of(site: SiteSettings) -> tuple[Source, ...]:

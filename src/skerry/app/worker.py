@@ -16,9 +16,20 @@ from contextlib import suppress
 import uvloop
 
 from skerry.adapters.http_server import Door
+from skerry.adapters.http_server_tls import CertificateError
 from skerry.adapters.worker_line import PACKET_BYTES_MAX, Line, LineEnded, pair
 from skerry.adapters.worker_orders import FollowingTable, Orders, UseTally
-from skerry.adapters.worker_packets import Forget, Kind, Packed, Report, Setup, Stop, pack, unpack
+from skerry.adapters.worker_packets import (
+    Forget,
+    Kind,
+    Packed,
+    Report,
+    Setup,
+    Shown,
+    Stop,
+    pack,
+    unpack,
+)
 from skerry.adapters.worker_relay import Lines, Relay
 from skerry.aio.each import each
 from skerry.aio.tasks import Nursery
@@ -56,6 +67,8 @@ class Worker:
             match packet[0][0]:
                 case Kind.FORGET:
                     self._forget(unpack(packet[0], Forget))
+                case Kind.CERTIFICATES:
+                    self._show(unpack(packet[0], Shown))
                 case Kind.STOP:
                     stop = unpack(packet[0], Stop)
                     self._nursery.start(self._stop(stop.drain_seconds), name="worker.stop")
@@ -76,8 +89,7 @@ class Worker:
                 limits=setup.limits,
                 hot_fields=each_door.hot_fields,
                 plain_refusals=each_door.plain_refusals,
-                cert_file=each_door.cert_file,
-                key_file=each_door.key_file,
+                tls=each_door.tls,
                 sockets=[socket.socket(fileno=one) for one in mine],
                 hot=FollowingTable(self._orders, files_max=setup.limits.hot_files_max),
             )
@@ -93,6 +105,12 @@ class Worker:
                 line.close()
                 raise LineEnded("the main process is too busy for one more line")
         return line
+
+    def _show(self, shown: Shown) -> None:
+        try:
+            self._doors[shown.door].use_certificates(shown.names)
+        except CertificateError as error:  # the main process could read them a moment ago
+            _log.warning("certificates are not taken: %s", error)
 
     def _forget(self, what: Forget) -> None:
         for table in (door.hot for door in self._doors):

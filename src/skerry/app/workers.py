@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from skerry.adapters.http_server_metrics import DoorMetrics
 from skerry.adapters.http_server_state import DoorLimits
+from skerry.adapters.http_server_tls import TlsNames
 from skerry.adapters.worker_line import PACKET_BYTES_MAX
 from skerry.adapters.worker_orders import OrderPage
 from skerry.adapters.worker_packets import DoorSetup, Setup
@@ -142,6 +143,11 @@ class Workers:
         found = tuple(each.statistics() for each in self._living())
         return WorkersStatistics(found, int(self._restarts.total()))
 
+    def use_certificates(self, door: int, names: TlsNames) -> None:
+        """Has every worker show others at a door, soon; one that is born later has them anyway."""
+        for each in self._living():
+            each.use_certificates(door, names)
+
     def _order(self, about: str | None) -> None:
         self._page.rise()
         for each in self._living():
@@ -191,8 +197,7 @@ class Workers:
                 each.door.name,
                 each.hot_fields,
                 each.plain_refusals,
-                each.cert_file,
-                each.key_file,
+                each.door.tls,
                 len(each.sockets[place.number - 1]),
             )
             for each in self._doors

@@ -23,6 +23,7 @@ from skerry.cdn.nearer import Nearer
 from skerry.cdn.ports import Backing, Origin, PurgeBook, Tier, Variants
 from skerry.cdn.purges import Purges
 from skerry.cdn.ranged import Ranged
+from skerry.cdn.reclassing import may_be_stored
 from skerry.cdn.service import Edge, Rooms
 from skerry.cdn.slicing import Slicing
 from skerry.cdn.through import Through
@@ -114,15 +115,17 @@ def assemble_edge(parts: EdgeParts, sites: Sequence[Site]) -> EdgeRooms:
         ),
         through=Through(entries=entries, purges=purges, clock=parts.clock, hop=parts.loop_id),
     )
+    front = Edge(
+        rooms=rooms,
+        origins=parts.origins,
+        sites=sites,
+        meters=EdgeMeters(parts.metrics),
+        loop_id=parts.loop_id,
+        clock=parts.clock,
+    )
+    entries.allows = lambda key: may_be_stored(front.table, key)
     return EdgeRooms(
-        front=Edge(
-            rooms=rooms,
-            origins=parts.origins,
-            sites=sites,
-            meters=EdgeMeters(parts.metrics),
-            loop_id=parts.loop_id,
-            clock=parts.clock,
-        ),
+        front=front,
         entries=entries,
         purges=purges,
         inventory=EdgeInventory(

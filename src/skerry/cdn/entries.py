@@ -70,6 +70,8 @@ class Entries:
         self._growing: dict[CacheKey, list[Held]] = {}
         self._uses: OrderedDict[CacheKey, float] = OrderedDict()
         self._kept = self._lost = 0
+        self.allows: Callable[[CacheKey], bool] = lambda key: True
+        """Whether what has this key may be stored now: its route may have changed on the way."""
         purges.work.under_way = self._named
 
     def find(self, key: CacheKey) -> tuple[Held, ...]:
@@ -143,7 +145,7 @@ class Entries:
     async def keep(self, entry: Entry, mark: Mark) -> Held:
         """A response whose body is in the store, or that has none."""
         held = self.judged(Held(entry, mark))
-        if held is None:
+        if held is None or not self.allows(entry.key):
             return Held(entry, mark)
         written = replace(held.entry, as_of=self._purges.mark().purges)
         try:

@@ -16,6 +16,7 @@ NODE_COMMANDS: Mapping[str, Callable[..., None]] = {
     "up": node.up,
     "drill": node.drill,
     "status": node.status,
+    "reload": node.reload,
     "events": node.events,
     "version": node.version,
 }

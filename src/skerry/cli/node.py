@@ -11,7 +11,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -45,6 +46,16 @@ class CannotStart(SkerryError):
     party = Party.NODE
 
 
+class Reloaded(msgspec.Struct, frozen=True):
+    """The answer of POST /api/v1/reload: sites by name, and settings that wait for a restart."""
+
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    certificates: bool = False
+    restart: tuple[str, ...] = ()
+
+
 class EventList(msgspec.Struct, frozen=True):
     """The answer of GET /api/v1/events."""
 
@@ -68,7 +79,8 @@ def up(
     named = {"node.data_dir": data_dir, "doors.registry": registry}
     named |= {"doors.edge": edge, "doors.admin": admin}
     chosen |= {name: str(value) for name, value in named.items() if value is not None}
-    settings = load(config, os.environ, chosen)
+    reread = partial(load, config, os.environ, chosen)
+    settings = reread()
     for warning in warnings(settings):
         err().print(f"[yellow]note:[/] {plain(warning)}")
     import uvloop
@@ -76,27 +88,33 @@ def up(
     log_to_stderr()
     try:
         check_doors_free(settings)
-        uvloop.run(_serve(settings))
+        uvloop.run(_serve(settings, reread))
     except SettingsError:
         raise
     except SkerryError as error:
         raise CannotStart(error.what, next_step=error.next_step) from error
 
 
-async def _serve(settings: Settings) -> None:
-    """Runs the node until SIGTERM or SIGINT."""
+async def _serve(settings: Settings, reread: Callable[[], Settings]) -> None:
+    """Runs the node until SIGTERM or SIGINT; SIGHUP has it read its settings again."""
     # The node's rooms take longer to load than all the rest: other commands need not wait.
     from skerry.app.node import DRAIN_SECONDS, Node
 
     stopping = asyncio.Event()
     # Whoever started us may have held them back, and we inherit that.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    node = Node(settings)
+    node = Node(settings, reread=reread)
     await node.start()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, node.reload_soon)
     try:
-        ports = {"registry": node.registry_port, "edge": node.edge_port, "admin": node.admin_port}
+        ports = {
+            "registry": node.registry_port,
+            "edge": node.edge_port,
+            "edge_tls": node.edge_tls_port,
+            "admin": node.admin_port,
+        }
         greet(settings, ports)
         await stopping.wait()
         sending = node.registry_door.statistics().sending if node.registry_door else 0
@@ -109,8 +127,11 @@ async def _serve(settings: Settings) -> None:
 def check_doors_free(settings: Settings) -> None:
     """Raises CannotStart when a door cannot be opened here and now."""
     problems: list[str] = []
-    for name in ("registry", "edge", "admin") if settings.sites else ("registry", "admin"):
+    names = ("registry", "edge", "edge_tls", "admin") if settings.sites else ("registry", "admin")
+    for name in names:
         address: str = getattr(settings.doors, name)
+        if not address:
+            continue
         host, port = split_address(address)
         try:
             family, kind, _, _, place = socket.getaddrinfo(
@@ -144,7 +165,9 @@ def greet(settings: Settings, ports: Mapping[str, int]) -> None:
     say(f"  registry  {scheme}://{registry}")
     if settings.sites:
         names = plain(", ".join(site.name for site in settings.sites))
-        say(f"  edge      http://{_door(settings.doors.edge, ports['edge'])}  ({names})")
+        for scheme, door in (("http", "edge"), ("https", "edge_tls")):
+            if address := getattr(settings.doors, door):
+                say(f"  edge      {scheme}://{_door(address, ports[door])}  ({names})")
     admin = _door(settings.doors.admin, ports["admin"])
     say(f"  admin     http://{admin}  (health, metrics, API)")
     say(f"  data      {plain(settings.node.data_dir)}")
@@ -162,6 +185,25 @@ def _door(address: str, port: int) -> str:
     host, _ = split_address(address)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def reload(
+    node: NodeUrl = None, config: Config = None, data_dir: DataDir = None, as_json: AsJson = False
+) -> None:
+    """Have a node read its settings again; ends no connection."""
+    done = connect(node, config, data_dir).post("/api/v1/reload", {}, Reloaded)
+    if as_json:
+        print_json(done)
+        return
+    for what in ("added", "changed", "removed"):
+        for name in getattr(done, what):
+            out().print(f"{what}: site {plain(name)}")
+    if done.certificates:
+        out().print("changed: certificates")
+    if done == Reloaded(restart=done.restart):
+        out().print("nothing has changed that a running node takes")
+    for name in done.restart:
+        err().print(f"[yellow]note:[/] {plain(name)} waits for a restart")
 
 
 def config_check(

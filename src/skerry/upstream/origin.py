@@ -81,12 +81,16 @@ class OriginClient:
         events: Events,
         metrics: UpstreamMetrics,
         rng: Random,
+        before: OriginClient | None = None,
     ) -> None:
+        """`before` is the site as it was: servers that stay as they were keep what is known."""
         self.site = site
         self._transport = transport
         self._clock = clock
-        self._gates = tuple(
-            Gate(
+        kept = {gate.source: gate for gate in before.gates} if before else {}
+        self.gates: tuple[Gate, ...] = tuple(
+            kept.get(source)
+            or Gate(
                 source,
                 upstream=site.name,
                 clock=clock,
@@ -121,7 +125,7 @@ class OriginClient:
         causes: list[Cause] = []
         # The gate of a server that is left alone refuses at once; one whose time has come is asked
         # in its turn, or nobody would ever learn that it is back.
-        for gate in self._gates:
+        for gate in self.gates:
             url, _ = gate.source.locate(Fetch(method, target))
             if not target.startswith("/") or origin_of(url) is None:
                 # Before the gate: what a client makes up must not speak against a server.
@@ -138,11 +142,11 @@ class OriginClient:
 
     def reachable(self) -> bool:
         """Whether some server would be asked now."""
-        return any(gate.refusal() is None for gate in self._gates)
+        return any(gate.refusal() is None for gate in self.gates)
 
     def retry_after_seconds(self) -> int:
         """When trying again may help: the first moment a server will be asked."""
-        soonest = min((gate.refused_seconds() for gate in self._gates), default=0.0)
+        soonest = min((gate.refused_seconds() for gate in self.gates), default=0.0)
         return max(1, math.ceil(soonest)) if soonest > 0 else RETRY_AFTER_SECONDS
 
     def statistics(self) -> OriginStatistics:
@@ -151,7 +155,7 @@ class OriginClient:
             self.site.name,
             self.reachable(),
             self.retry_after_seconds(),
-            tuple(gate.statistics() for gate in self._gates),
+            tuple(gate.statistics() for gate in self.gates),
         )
 
     async def _send(
@@ -197,7 +201,7 @@ class OriginClient:
         """What a head says about its server. Cut and stalled bodies speak for themselves later."""
         status = exchange.status
         if status >= 500 and status not in OF_THE_REQUEST:
-            if len(self._gates) > 1:
+            if len(self.gates) > 1:
                 lease.failed(Trouble.SERVER_ERROR, f"answered {status}")
             else:
                 # One broken page must not close a site that has nowhere else to go.

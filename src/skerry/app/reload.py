@@ -1,0 +1,152 @@
+"""New settings for a node that runs.
+
+Owns what may change while it does (sites, routes, origins, certificates) and the telling of what
+may not. Reads the same file, environment and flags as at the start; settings that are wrong change
+nothing. Ends no connection: requests under way finish as they began.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from skerry.app.admin_replies import Routes, json_answer
+from skerry.app.settings import Settings
+from skerry.app.wiring import edge_tls, registry_tls
+from skerry.base.errors import Party, SkerryError
+from skerry.telemetry.events import Events, Level
+from skerry.wire.message import Answer, Request
+
+if TYPE_CHECKING:  # a node without sites does not load the edge
+    from skerry.app.edge_sites import EdgeReload
+
+Reread = Callable[[], Settings]
+"""The settings as they are written now. Raises SettingsError."""
+
+
+class ReloadRefused(SkerryError):
+    """The settings are not taken, and nothing has changed."""
+
+    party = Party.OPERATOR
+
+
+class Reloaded(msgspec.Struct, frozen=True):
+    """What a reload did.
+
+    Attributes:
+        restart: settings that were changed in the file and wait for a restart, dotted.
+    """
+
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    certificates: bool = False
+    restart: tuple[str, ...] = ()
+
+
+class Reloading:
+    """Reads the settings again when told to."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        reread: Reread | None,
+        edge: EdgeReload | None,
+        certificates: Callable[[Settings], None],
+        events: Events,
+    ) -> None:
+        """`certificates` takes those of other settings, or raises and changes nothing."""
+        self._settings = settings
+        self._started = settings
+        self._reread = reread
+        self._edge = edge
+        self._certificates = certificates
+        self._events = events
+        self._turn = asyncio.Lock()
+
+    @property
+    def routes(self) -> Routes:
+        """What the admin door answers here."""
+        return {"/api/v1/reload": {"POST": self._post}}
+
+    async def reload(self) -> Reloaded:
+        """Takes what is written now. Raises SettingsError, ReloadRefused, CertificateError."""
+        async with self._turn:
+            try:
+                return await self._reload()
+            except SkerryError as error:
+                self._events.emit(
+                    "settings.refused", "reload", cause=error.what,
+                    next_step=error.next_step or "correct it and reload; the old settings hold",
+                    level=Level.WARNING,
+                )  # fmt: skip
+                raise
+
+    async def _reload(self) -> Reloaded:
+        if self._reread is None:
+            raise ReloadRefused("this node was started without a settings file to read again")
+        new = await asyncio.to_thread(self._reread)
+        old = self._settings
+        restart: tuple[str, ...] = ()
+        if new.sites and self._edge is None:
+            # The edge's door was not opened at the start.
+            done, restart = Reloaded(), ("site",)
+        else:
+            # First what may still be refused.
+            renewed = (registry_tls(old), edge_tls(old)) != (registry_tls(new), edge_tls(new))
+            if self._edge is not None:
+                self._edge.check(new)
+            self._certificates(new)
+            done = Reloaded(certificates=renewed)
+            if self._edge is not None:
+                told = self._edge.use(old, new)
+                done = Reloaded(told.added, told.changed, told.removed, renewed)
+        self._settings = new
+        waiting = (*restart, *waits_for_restart(self._started, new))
+        self._events.emit(
+            "settings.reloaded",
+            "reload",
+            cause=_told(done),
+            next_step=f"restart for {', '.join(waiting)}" if waiting else "",
+        )
+        return msgspec.structs.replace(done, restart=waiting)
+
+    async def _post(self, request: Request) -> Answer:
+        return json_answer(await self.reload())
+
+
+def waits_for_restart(started: Settings, new: Settings) -> tuple[str, ...]:
+    """Dotted names of settings that differ from those the node runs with, and cannot follow."""
+    found: list[str] = []
+    for section in msgspec.structs.fields(Settings):
+        before, after = getattr(started, section.name), getattr(new, section.name)
+        if section.name == "sites" or before == after:
+            continue
+        if not isinstance(before, msgspec.Struct):
+            found.append(section.encode_name)
+            continue
+        for field in msgspec.structs.fields(type(before)):
+            named = f"{section.encode_name}.{field.encode_name}"
+            values = getattr(before, field.name), getattr(after, field.name)
+            # Another certificate is taken; to have one or none is another kind of door.
+            follows = named == "doors.key_file" or (named == "doors.cert_file" and all(values))
+            if values[0] != values[1] and not follows:
+                found.append(named)
+    return tuple(found)
+
+
+def _told(done: Reloaded) -> str:
+    parts = [
+        f"{what} {', '.join(names)}"
+        for what, names in (
+            ("added", done.added),
+            ("changed", done.changed),
+            ("removed", done.removed),
+        )
+        if names
+    ]
+    return "; ".join(parts) or "nothing has changed"
