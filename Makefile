@@ -1,6 +1,6 @@
 # What people type here. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help env run test lint format docs docs-check lock peers bench bench-outage drill
+.PHONY: help env run test fuzz lint format docs docs-check lock peers bench bench-outage drill
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 
@@ -30,6 +30,9 @@ test: env peers lint ## install what the tests need and run all of them
 
 peers: ## install the real programs the tests talk to (as root, on Debian)
 	@tools/peers.sh
+
+fuzz: env ## look for a breaking input: TARGET=core, origin or door, SECONDS=600
+	@$(BIN)/python -m tests.fuzz $(or $(TARGET),door) --seconds $(or $(SECONDS),600)
 
 lint: env ## ruff, mypy --strict, the layers
 	@$(BIN)/ruff check $(CODE)
