@@ -202,21 +202,22 @@ class World:
         self.file = file or EdgeFile(None)
         self.variants = SqliteVariants(self.file)
         self.origin = make_origin(self.clock)
-        vault = make_vault(self) if make_vault else None
+        self.fills = Fills(
+            self.store,
+            self.nursery,
+            clock=self.clock,
+            events=self.events,
+            metrics=self.metrics,
+        )
         self.book = SqlitePurgeBook(self.file)
+        vault = make_vault(self) if make_vault else None
         route = Route("/", "site", policy, slice_bytes, ANY_METHOD, upgrades=upgrades)
         self.rooms = assemble_edge(
             EdgeParts(
                 store=self.store,
                 variants=BackedVariants(self.variants, vault.writeback) if vault else self.variants,
                 book=self.book,
-                fills=Fills(
-                    self.store,
-                    self.nursery,
-                    clock=self.clock,
-                    events=self.events,
-                    metrics=self.metrics,
-                ),
+                fills=self.fills,
                 origins={"site": self.origin},
                 clock=self.clock,
                 events=self.events,

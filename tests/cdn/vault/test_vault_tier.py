@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from skerry.base.digest import digest_of
+from skerry.cdn.core.outbox import Standing, State
 from skerry.cdn.core.purge import Mode
 from skerry.cdn.vault.sealing import CHUNK_BYTES
 from skerry.upstream.ports import Trouble
@@ -200,3 +201,22 @@ async def test_one_body_of_many_entries_is_sent_once_and_leaves_with_the_last(
     assert bodies[0] in node.memory.objects
     await node.purge("/b")
     await node.wait_for(lambda: not node.memory.objects)
+
+
+async def test_a_record_older_than_a_purge_is_judged_by_the_purge_log(node: Vaulted) -> None:
+    """As after a crash between the log and the record: the record has not heard of the purge."""
+    await node.fill("/old/film", BODY)
+    [entry] = node.rooms.copies.entries()
+    content = node.rooms.copies.contents()[0]
+    objects = dict(node.memory.objects)
+    await node.evict("/old/film", BODY)
+    await node.purge("/old")
+    await node.wait_for(lambda: not node.memory.objects)
+    node.memory.objects.update(objects)
+    await node.rooms.copies.put_content(content)
+    there = Standing(State.THERE, sent_at=1.0)
+    await node.rooms.copies.put("r/ab/old", entry, there, 1e18)
+    node.world.origin.pages.clear()
+    assert (await node.world.get("/old/film"))[0] == 404
+    await node.care.look_over()
+    await node.wait_for(lambda: node.rooms.copies.content(content.digest) is None)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from random import Random
 
 from skerry.adapters.sqlite_edge_file import EdgeFile
 from skerry.adapters.sqlite_vault import SqliteCopies, open_vault_file
-from skerry.base.digest import digest_of
-from skerry.cdn.core.purge import Mode, by_prefix
+from skerry.base.digest import Digest, digest_of
+from skerry.cdn.core.purge import Mode, Names, by_prefix
+from skerry.cdn.core.purge_log import Verdict
 from skerry.cdn.core.route import Route
-from skerry.cdn.vault.assembly import VaultParts, VaultRooms, assemble_vault
+from skerry.cdn.ports import Entry
+from skerry.cdn.purges import Mark
+from skerry.cdn.vault.assembly import VaultParts, VaultRooms, assemble_vault, rule_of
+from skerry.cdn.vault.care import Care
 from skerry.cdn.vault.ports import Vault
+from skerry.cdn.vault.restoring import Restoring
 from skerry.cdn.vault.sealing import VaultKey
 from skerry.cdn.vault.testing import MemoryVault
+from skerry.cdn.vault.told import CareParts, Told
 from skerry.cdn.vault.writeback import Limits
 from skerry.store.testing import MemoryStore
 from tests.cdn.world import World
@@ -67,7 +74,7 @@ class Vaulted:
                 key=KEY,
                 draw=self.chance.randbytes,
                 table=lambda: world.rooms.front.table,
-                node="book",
+                node=world.book.node,
                 clock=world.clock,
                 chance=self.chance,
                 events=world.events,
@@ -77,6 +84,54 @@ class Vaulted:
             )
         )
         return self.rooms
+
+    @property
+    def care(self) -> Care:
+        return Care(self.care_parts())
+
+    @property
+    def restoring(self) -> Restoring:
+        return Restoring(self.care_parts(), self.care.heal)
+
+    def care_parts(self) -> CareParts:
+        world, rooms = self.world, self.rooms
+        purges = world.rooms.purges
+
+        def mark_of(entry: Entry) -> Mark:
+            return replace(purges.mark(), purges=entry.as_of)
+
+        def purged(entry: Entry) -> bool:
+            names = Names(entry.key, entry.stored.groups, entry.stored.surrogate_keys)
+            return purges.verdict(names, mark_of(entry)) is Verdict.HARD
+
+        async def check(digest: Digest) -> bool:
+            return await world.store.verify(digest)
+
+        return CareParts(
+            vault=self.vault,
+            copies=rooms.copies,
+            bodies=rooms.bodies,
+            tier=rooms.tier,
+            writeback=rooms.writeback,
+            store=world.store,
+            variants=world.variants,
+            fills=world.fills,
+            key=KEY,
+            rules=lambda key: rule_of(world.rooms.front.table, key),
+            check=check,
+            node=purges.node,
+            position=lambda: purges.mark().purges,
+            purged=purged,
+            keep=lambda entry: world.rooms.entries.keep(entry, mark_of(entry)),
+            clock=world.clock,
+            chance=self.chance,
+            events=world.events,
+            read_micros_per_gib=90_000,
+        )
+
+    async def told(self, lines: AsyncIterator[Told]) -> list[Told]:
+        """Every line of what care tells."""
+        return [line async for line in lines]
 
     async def fill(self, target: str, body: bytes, *fields: str) -> None:
         """Has the node store a page and send its copy."""

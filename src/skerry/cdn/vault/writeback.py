@@ -130,7 +130,7 @@ class WriteBack:
 
     def want(self, entry: Entry) -> None:
         """Told of every response that is stored here; at most `PENDING_MAX` wait to be noted."""
-        if not (self._rules(entry.key).enters or self._known(entry)):
+        if entry.slice_bytes or not (self._rules(entry.key).enters or self._known(entry)):
             return
         name = record_name(self._key, entry)
         self._pending[name] = entry
@@ -161,7 +161,7 @@ class WriteBack:
 
     def safe(self, entry: Entry) -> bool | None:
         """Whether the entry's body is safely in the vault; None when it does not go there."""
-        if not self._rules(entry.key).enters:
+        if entry.slice_bytes or not self._rules(entry.key).enters:
             return None
         try:
             return self._copies.is_safe(entry)
