@@ -229,6 +229,7 @@ class World:
                 sign=lambda message: b"signed",
                 admits=admits,
                 backing=vault.writeback if vault else None,
+                deeper=vault.tier if vault else None,
                 tiers=lambda entries, purges: (*tiers, vault.tier) if vault else tiers,
             ),
             [Site("site", ("www.example.org",), routes or (route,))],

@@ -7,6 +7,7 @@ transaction. Never talks to a vault.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,6 +47,9 @@ WHEN NEW.invalidated AND NOT OLD.invalidated BEGIN
 END
 """
 VAULT = Form(0x534B5654, 1, f"{EDGE.schema};{_SCHEMA}")  # "SKVT"
+
+RESEND_SECONDS = 30.0
+"""An object that grows while its record is sent is not sent again at once."""
 
 _CONTENT = "digest, name, size_bytes, header, sent_parts, there, checked_at"
 _STANDING = "state, revision, attempts, due_at, sent_at"
@@ -103,7 +107,18 @@ class SqliteCopies:
             "UPDATE copy SET state = ?, revision = ?, attempts = ?, due_at = ?, sent_at = ? "
             "WHERE record = ? AND revision = ?"
         )
-        await self._file.write(lambda db: db.execute(sql, row))
+        # Of a newer wish this much is true all the same, and it is soon enough in a moment.
+        sent = (standing.sent_at, standing.sent_at + RESEND_SECONDS, record, standing.revision)
+        newer = (
+            "UPDATE copy SET sent_at = ?, attempts = 0, due_at = max(due_at, ?) "
+            "WHERE record = ? AND revision > ? AND state = 'wanted'"
+        )
+
+        def change(db: sqlite3.Connection) -> None:
+            if not db.execute(sql, row).rowcount and standing.state is State.THERE:
+                db.execute(newer, sent)
+
+        await self._file.write(change)
 
     async def forget(self, record: str) -> None:
         sql = "DELETE FROM copy WHERE record = ? AND state = 'leaving'"

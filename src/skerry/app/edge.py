@@ -5,6 +5,7 @@ Owns that part of the composition, for `node`. Holds no policy.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,12 +21,14 @@ from skerry.app.settings import Settings
 from skerry.app.wiring import sites_of
 from skerry.cdn.assembly import EdgeParts, EdgeRooms, assemble_edge
 from skerry.cdn.backed import BackedVariants
-from skerry.cdn.ports import Variants
+from skerry.cdn.core.route import RouteTable
+from skerry.cdn.ports import Entry, Variants
 from skerry.registry.assembly import Parts
 
 if TYPE_CHECKING:
     from skerry.app.vault_desk import VaultDesk
     from skerry.cdn.vault.assembly import VaultRooms
+    from skerry.cdn.vault.records import Slices
 
 EDGE_FILE = "edge.sqlite"
 
@@ -54,14 +57,11 @@ def open_edge(
     origins = SiteOrigins(parts, outside, settings.sites)
     sites = sites_of(settings)
     variants: Variants = SqliteVariants(file)
-    vault: VaultRooms | None = None
-    if settings.vault.used:
-        # Late: a node without a vault saves the time and the memory.
-        from skerry.app.vault import open_vault_rooms
-
-        vault = open_vault_rooms(
-            parts, settings, node=book.node, table=lambda: rooms.front.table, ends=ends
-        )
+    vault = _vault(
+        parts, settings, book.node, table=lambda: rooms.front.table, slices=variants.slices,
+        ends=ends,
+    )  # fmt: skip
+    if vault is not None:
         variants = BackedVariants(variants, vault.writeback)
     rooms = assemble_edge(
         EdgeParts(
@@ -80,6 +80,7 @@ def open_edge(
             sign=key.sign,
             admits=parts.admits,
             backing=vault.writeback if vault else None,
+            deeper=vault.tier if vault else None,
             tiers=lambda entries, purges: (vault.tier,) if vault else (),
         ),
         sites,
@@ -100,3 +101,20 @@ def open_edge(
 
     side = EdgeSide(variants, rooms.entries, rooms.purges)
     return OpenEdge(rooms, desk, reload, open_care(parts, settings, vault, side))
+
+
+def _vault(
+    parts: Parts,
+    settings: Settings,
+    node: str,
+    *,
+    table: Callable[[], RouteTable],
+    slices: Callable[[Entry], Slices],
+    ends: AsyncExitStack,
+) -> VaultRooms | None:
+    """Late: a node without a vault saves the time and the memory."""
+    if not settings.vault.used:
+        return None
+    from skerry.app.vault import open_vault_rooms
+
+    return open_vault_rooms(parts, settings, node=node, table=table, slices=slices, ends=ends)

@@ -25,6 +25,7 @@ from skerry.cdn.ports import Entry, Variants
 from skerry.cdn.purges import Mark, Purges
 from skerry.cdn.vault.assembly import VaultParts, VaultRooms, assemble_vault, rule_of
 from skerry.cdn.vault.care import Care
+from skerry.cdn.vault.records import Slices
 from skerry.cdn.vault.restoring import Restoring
 from skerry.cdn.vault.sealing import VaultKey
 from skerry.cdn.vault.told import CareParts
@@ -41,6 +42,7 @@ def open_vault_rooms(
     *,
     node: str,
     table: Callable[[], RouteTable],
+    slices: Callable[[Entry], Slices],
     ends: AsyncExitStack,
 ) -> VaultRooms:
     """Opens the record and makes the rooms; dials nothing yet. `node` is the purge book's name.
@@ -77,6 +79,7 @@ def open_vault_rooms(
             metrics=parts.metrics,
             limits=Limits(given.copies_waiting_max, given.lifetime.public_seconds),
             bytes_per_second=given.bytes_per_second,
+            slices=slices,
             rotten=lambda digest: _check(parts, digest),
         )
     )

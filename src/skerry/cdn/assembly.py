@@ -20,11 +20,12 @@ from skerry.cdn.fetches import Fetches
 from skerry.cdn.inventory import EdgeInventory
 from skerry.cdn.measures import EdgeMeters
 from skerry.cdn.nearer import Nearer
-from skerry.cdn.ports import Backing, Origin, PurgeBook, Tier, Variants
+from skerry.cdn.ports import Backing, Deeper, Origin, PurgeBook, Tier, Variants
 from skerry.cdn.purges import Purges
 from skerry.cdn.ranged import Ranged
 from skerry.cdn.reclassing import may_be_stored
 from skerry.cdn.service import Edge, Rooms
+from skerry.cdn.slice_recall import SliceRecall
 from skerry.cdn.slicing import Slicing
 from skerry.cdn.through import Through
 from skerry.cdn.tunnels import Tunnels
@@ -45,6 +46,7 @@ class EdgeParts:
         sign: signs purge receipts with the node's key.
         admits: whether a body of a length should be kept.
         backing: what keeps copies elsewhere of all that `variants` is told of.
+        deeper: what may hold objects in slices that this disk has not.
         tiers: made of the rooms they stand on; asked before the origin, nearest first.
     """
 
@@ -63,6 +65,7 @@ class EdgeParts:
     sign: Sign
     admits: Callable[[str, int], bool] = lambda key, size_bytes: True
     backing: Backing | None = None
+    deeper: Deeper | None = None
     tiers: Callable[[Entries, Purges], Sequence[Tier]] = lambda entries, purges: ()
 
 
@@ -104,6 +107,7 @@ def assemble_edge(parts: EdgeParts, sites: Sequence[Site]) -> EdgeRooms:
         clock=parts.clock,
         nursery=parts.nursery,
         hop=parts.loop_id,
+        deep=SliceRecall(parts.deeper, parts.fills) if parts.deeper else None,
     )
     rooms = Rooms(
         answers=answers,

@@ -210,6 +210,19 @@ class Tier(Protocol):
         """
 
 
+class Deeper(Protocol):
+    """A place nearer than the origin that may hold objects in slices."""
+
+    def sliced(
+        self, key: CacheKey, headers: Headers
+    ) -> tuple[Entry, dict[int, tuple[Digest, int]]] | None:
+        """An object in slices that these request fields select, as it was stored, and the slices
+        that can be had: number -> digest and length in bytes."""
+
+    def place(self, digest: Digest) -> Place | None:
+        """Where a slice is read from; None when it cannot be had there now."""
+
+
 class Backing(Protocol):
     """Keeps a second copy of what is stored here, behind everybody's back."""
 

@@ -58,6 +58,8 @@ class Ranged:
 
     async def _try(self, ask: Ask, slice_bytes: int, why: Fwd) -> Outcome | None:
         here = [held for held in ask.found if held.entry.slice_bytes == slice_bytes]
+        if not here and (recalled := await self._slicing.recalled(ask)) is not None:
+            here = [recalled] if recalled.entry.slice_bytes == slice_bytes else []
         wholes = {id(whole): (held, whole) for held in here for whole in [_as_whole(held)]}
         stored = [whole.stored for _, whole in wholes.values()]
         now = self._clock.now()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from skerry.aio.single import SingleFlight
@@ -34,9 +35,10 @@ from skerry.cdn.core.slices import (
 from skerry.cdn.core.storing import refusal, stored_response
 from skerry.cdn.entries import Entries, Held
 from skerry.cdn.fetches import ATTEMPTS, Ask
-from skerry.cdn.ports import Entry, Variants
+from skerry.cdn.ports import DataClass, EdgeUnusable, Entry, Variants
 from skerry.cdn.purges import Mark, Purges
 from skerry.cdn.slice_intake import SliceIntake
+from skerry.cdn.slice_recall import SliceRecall
 from skerry.cdn.sliceable import Sliceable
 from skerry.store.ports import Store
 from skerry.upstream.ports import Cause, TransportError, Trouble, Unavailable
@@ -75,7 +77,9 @@ class Slicing:
         clock: Clock,
         nursery: Nursery,
         hop: str,
+        deep: SliceRecall | None = None,
     ) -> None:
+        self._deep = deep
         self._store = store
         self._variants = variants
         self._entries = entries
@@ -104,6 +108,23 @@ class Slicing:
         known.held = held
         self._remember(place, known)
         return known
+
+    async def recalled(self, ask: Ask) -> Held | None:
+        """An object in slices that is not here, from the record of a deeper tier."""
+        if self._deep is None or ask.policy.data_class is not DataClass.PUBLIC:
+            return None
+        found = self._deep.find(ask.key, ask.request.headers)
+        if found is None or self._purges.written(ask.key):
+            return None
+        entry, slices = found
+        mark = replace(self._purges.mark(), purges=entry.as_of)
+        if self._entries.judged(Held(entry, mark)) is None:
+            return None
+        held = await self._entries.keep(entry, mark)
+        with suppress(EdgeUnusable):
+            for number, (digest, size) in slices.items():
+                await self._variants.put_slice(held.entry, number, digest, size)
+        return held
 
     async def begin(self, ask: Ask, wanted: Span | None, slice_bytes: int) -> Sliceable | None:
         """Asks the origin for the first slices of an object; None when it cannot be had so.
@@ -273,12 +294,25 @@ class Slicing:
             return digest
         if digest is not None:
             known.evicted(number)
+        if (recalled := await self._from_deeper(known, number)) is not None:
+            return recalled
         for _ in range(ATTEMPTS - 1):
             try:
                 return await asyncio.shield(self._coming(ask, known, number, span))
             except TransportError:
                 continue  # cut: what came before is kept, and the rest is asked for again
         return await asyncio.shield(self._coming(ask, known, number, span))
+
+    async def _from_deeper(self, known: Sliceable, number: int) -> Digest | None:
+        """A slice that the index still knows and a deeper tier has."""
+        if self._deep is None or number in known.coming:
+            return None
+        noted = self._variants.slices(known.held.entry).get(number)
+        if noted is None or not await self._deep.fetch(*noted):
+            return None
+        if not known.over:
+            known.arrived(number, noted[0])
+        return noted[0]
 
     def _coming(
         self, ask: Ask, known: Sliceable, number: int, span: Span

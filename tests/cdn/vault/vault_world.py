@@ -80,6 +80,7 @@ class Vaulted:
                 events=world.events,
                 metrics=world.metrics,
                 limits=self.limits,
+                slices=world.variants.slices,
                 part_chunks=self.part_chunks,
             )
         )

@@ -13,12 +13,14 @@ from skerry.base.clock import Clock
 from skerry.base.digest import Digest
 from skerry.cdn.core.key import CacheKey
 from skerry.cdn.core.route import Matched, RouteTable
-from skerry.cdn.ports import DataClass
+from skerry.cdn.ports import DataClass, Entry
 from skerry.cdn.vault.bodies import Bodies
 from skerry.cdn.vault.ports import Copies, Vault
+from skerry.cdn.vault.records import Slices
 from skerry.cdn.vault.sealing import PART_CHUNKS, Draw, VaultKey
+from skerry.cdn.vault.sending import Rule, Sending
 from skerry.cdn.vault.tier import VaultTier
-from skerry.cdn.vault.writeback import Limits, Rule, WriteBack
+from skerry.cdn.vault.writeback import Limits, WriteBack
 from skerry.store.ports import Store
 from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
@@ -34,6 +36,7 @@ class VaultParts:
     Attributes:
         table: the routes that hold now.
         node: whose purge log positions are: the book's name.
+        slices: those of an entry that are on this disk.
         rotten: told a digest that this disk no longer holds as it was.
         bytes_per_second: what may be sent; 0 for no limit.
     """
@@ -52,6 +55,7 @@ class VaultParts:
     limits: Limits
     bytes_per_second: int = 0
     part_chunks: int = PART_CHUNKS
+    slices: Callable[[Entry], Slices] = lambda entry: {}
     rotten: Callable[[Digest], None] = lambda digest: None
 
 
@@ -101,26 +105,37 @@ def assemble_vault(parts: VaultParts) -> VaultRooms:
         pace=Pacer(parts.bytes_per_second, parts.clock),
         part_chunks=parts.part_chunks,
     )
-    writeback = WriteBack(
+
+    def rules(key: CacheKey) -> Rule:
+        return rule_of(parts.table(), key)
+
+    sending = Sending(
         vault=parts.vault,
         copies=parts.copies,
         bodies=bodies,
         key=parts.key,
         draw=parts.draw,
-        rules=lambda key: rule_of(parts.table(), key),
+        rules=rules,
         node=parts.node,
+        rotten=parts.rotten,
+    )
+    writeback = WriteBack(
+        sending=sending,
+        copies=parts.copies,
+        key=parts.key,
+        rules=rules,
+        slices=parts.slices,
         clock=parts.clock,
         chance=parts.chance,
         events=parts.events,
         limits=parts.limits,
-        rotten=parts.rotten,
     )
     tier = VaultTier(
         copies=parts.copies,
         bodies=bodies,
         key=parts.key,
         clock=parts.clock,
-        classify=lambda key: _class_of(rule_of(parts.table(), key)),
+        classify=lambda key: _class_of(rules(key)),
         damaged=writeback.damaged,
     )
     _gauges(parts, writeback)

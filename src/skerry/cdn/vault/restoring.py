@@ -15,8 +15,9 @@ from skerry.cdn.ports import DataClass
 from skerry.cdn.vault.ports import Content, ObjectMissing
 from skerry.cdn.vault.records import RECORDS, Record, content_name, read, record_name
 from skerry.cdn.vault.sealing import Unsealable
+from skerry.cdn.vault.sending import Rule
 from skerry.cdn.vault.told import PAGE, CareParts, Step, Told, Wanted
-from skerry.cdn.vault.writeback import FOR_EVER, Rule
+from skerry.cdn.vault.writeback import FOR_EVER
 
 
 class Restoring:

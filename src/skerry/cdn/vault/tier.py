@@ -77,9 +77,7 @@ class VaultTier:
 
     async def find(self, key: CacheKey, headers: Headers) -> Copy | None:
         """See `Tier`: the newest copy that these request fields select."""
-        if self._clock.monotonic() < self._rests_until:
-            return None
-        if self._classify(key) is not DataClass.PUBLIC:
+        if self._resting() or self._classify(key) is not DataClass.PUBLIC:
             return None
         try:
             found = [each for each in self._copies.find(key) if _answers(each, headers)]
@@ -94,7 +92,7 @@ class VaultTier:
     def place(self, digest: Digest) -> Place | None:
         """Where a body can be filled from; None when the vault has not got it whole."""
         content = self._copies.content(digest)
-        if content is None or not content.there:
+        if content is None or not content.there or self._resting():
             return None
         if self._suspects.get(digest) == content.header:
             return None  # found damaged, and not yet sent again
@@ -104,9 +102,24 @@ class VaultTier:
             return None
         return VaultPlace(self, content, header)
 
+    def sliced(
+        self, key: CacheKey, headers: Headers
+    ) -> tuple[Entry, dict[int, tuple[Digest, int]]] | None:
+        """See `Deeper`."""
+        if self._resting() or self._classify(key) is not DataClass.PUBLIC:
+            return None
+        try:
+            for entry in self._copies.find(key):
+                if entry.slice_bytes and _answers(entry, headers):
+                    slices = self._copies.slices(entry)
+                    there = {n: each for n, each in slices.items() if self.place(each[0])}
+                    return (entry, there) if there else None
+        except EdgeUnusable:
+            pass
+        return None
+
     def statistics(self) -> TierStatistics:
-        resting = self._clock.monotonic() < self._rests_until
-        return TierStatistics(self._given, self._failed, resting)
+        return TierStatistics(self._given, self._failed, self._resting())
 
     def _copy(self, entry: Entry) -> Copy | None:
         stored, digest = entry.stored, entry.digest
@@ -125,6 +138,9 @@ class VaultTier:
             as_of=entry.as_of,
             invalidated=stored.invalidated,
         )
+
+    def _resting(self) -> bool:
+        return self._clock.monotonic() < self._rests_until
 
     async def open(self, content: Content, header: Header, offset_bytes: int) -> Opened:
         """The body from an offset, its first bytes proven. Raises TransportError, Absent."""

@@ -17,8 +17,9 @@ from skerry.cdn.ports import Entry, Variants
 from skerry.cdn.vault.bodies import Bodies
 from skerry.cdn.vault.ports import Copies, Vault
 from skerry.cdn.vault.sealing import VaultKey
+from skerry.cdn.vault.sending import Rule
 from skerry.cdn.vault.tier import VaultTier
-from skerry.cdn.vault.writeback import Rule, WriteBack
+from skerry.cdn.vault.writeback import WriteBack
 from skerry.store.ports import Store
 from skerry.telemetry.events import Events
 from skerry.upstream.fills import Fills

@@ -20,22 +20,19 @@ from skerry.base.errors import SkerryError
 from skerry.cdn.core import outbox
 from skerry.cdn.core.key import CacheKey
 from skerry.cdn.core.outbox import Changed, Confirmed, Failed, Removed, Standing, State
+from skerry.cdn.core.parts import strong_validator
 from skerry.cdn.core.purge import Mode, Target
-from skerry.cdn.ports import DataClass, EdgeUnusable, Entry
-from skerry.cdn.vault.bodies import Bodies
+from skerry.cdn.ports import EdgeUnusable, Entry
 from skerry.cdn.vault.ports import (
     Content,
     Copies,
     Due,
-    NotPublic,
-    Offer,
-    Vault,
     VaultRefused,
     VaultUnavailable,
 )
-from skerry.cdn.vault.records import Record, record_name, write
-from skerry.cdn.vault.sealing import META_BYTES_MAX, Draw, VaultKey, seal_header
-from skerry.store.ports import BlobMissing, DigestMismatch
+from skerry.cdn.vault.records import Slices, record_name
+from skerry.cdn.vault.sealing import VaultKey
+from skerry.cdn.vault.sending import Rule, Sending
 from skerry.telemetry.events import Events, Level
 
 PENDING_MAX = 10_000
@@ -43,20 +40,6 @@ BATCH = 64
 WORKERS = 2
 """Each holds a part and its sealed form: some 16 MiB while it sends."""
 FOR_EVER = 1e18
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What the settings say of a key: its class, whether it may be copied, and for how long."""
-
-    data_class: DataClass
-    copied: bool
-    lifetime_seconds: float | None = None
-
-    @property
-    def enters(self) -> bool:
-        """Whether a copy may be in the vault: unknown class means sensitive."""
-        return self.copied and self.data_class is DataClass.PUBLIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,41 +68,33 @@ class WriteBack:
 
     Args:
         rules: what holds for a key now.
-        node: whose purge log positions are.
-        rotten: told a digest that this disk no longer holds as it was; must not block.
+        slices: those of an entry that are on this disk.
     """
 
     def __init__(
         self,
         *,
-        vault: Vault,
+        sending: Sending,
         copies: Copies,
-        bodies: Bodies,
         key: VaultKey,
-        draw: Draw,
         rules: Callable[[CacheKey], Rule],
-        node: str,
+        slices: Callable[[Entry], Slices],
         clock: Clock,
         chance: Random,
         events: Events,
-        limits: Limits | None = None,
-        rotten: Callable[[Digest], None] = lambda digest: None,
+        limits: Limits,
     ) -> None:
-        self._vault = vault
+        self._sending = sending
         self._copies = copies
-        self._bodies = bodies
         self._key = key
-        self._draw = draw
         self._rules = rules
-        self._node = node
+        self._slices = slices
         self._clock = clock
         self._chance = chance
         self._events = events
-        self._limits = limits or Limits()
-        self._rotten = rotten
+        self._limits = limits
         self._pending: OrderedDict[str, Entry] = OrderedDict()
         self._damage: dict[Digest, Content] = {}
-        self._bodies_busy: dict[Digest, asyncio.Lock] = {}
         self._stepping = asyncio.Lock()
         self._trouble = ""
         self._failures = 0
@@ -130,7 +105,7 @@ class WriteBack:
 
     def want(self, entry: Entry) -> None:
         """Told of every response that is stored here; at most `PENDING_MAX` wait to be noted."""
-        if entry.slice_bytes or not (self._rules(entry.key).enters or self._known(entry)):
+        if not (self._rules(entry.key).enters or self._known(entry)):
             return
         name = record_name(self._key, entry)
         self._pending[name] = entry
@@ -161,10 +136,12 @@ class WriteBack:
 
     def safe(self, entry: Entry) -> bool | None:
         """Whether the entry's body is safely in the vault; None when it does not go there."""
-        if entry.slice_bytes or not self._rules(entry.key).enters:
+        if not self._rules(entry.key).enters:
             return None
         try:
-            return self._copies.is_safe(entry)
+            slices = self._slices(entry) if entry.slice_bytes else {}
+            here = all(self._sending.is_there(digest) for digest, _ in slices.values())
+            return here and self._copies.is_safe(entry)
         except EdgeUnusable:
             return False
 
@@ -199,7 +176,7 @@ class WriteBack:
         return WriteBackStatistics(
             len(self._pending),
             self._sent,
-            self._bodies.sent_bytes,
+            self._sending.sent_bytes,
             self._removed,
             self._failed,
             self._dropped,
@@ -216,6 +193,13 @@ class WriteBack:
         self._pending.pop(name, None)
         rule, now = self._rules(entry.key), self._clock.now()
         found = self._copies.standing_of(entry)
+        slices = self._slices(entry) if entry.slice_bytes else {}
+        if found is not None and slices:
+            if _another(found[1], entry):
+                await self._copies.withdraw([found[1]])  # with its slices: they never mix
+            else:
+                known_slices = self._copies.slices(found[1])
+                slices = {n: each for n, each in slices.items() if known_slices.get(n) != each}
         if not rule.enters:
             if found is not None:
                 await self._copies.withdraw([found[1]])
@@ -226,7 +210,7 @@ class WriteBack:
             standing = Standing(due_at=now)
         else:
             standing, known = found
-            if standing.state is not State.LEAVING and _alike(known, entry):
+            if standing.state is not State.LEAVING and _alike(known, entry) and not slices:
                 return
             urgent = (known.digest, known.stored.invalidated) != (
                 entry.digest, entry.stored.invalidated
@@ -234,6 +218,8 @@ class WriteBack:
             standing = outbox.step(standing, Changed(now, urgent))
         lifetime = rule.lifetime_seconds or self._limits.lifetime_seconds
         await self._copies.put(name, entry, standing, now + lifetime if lifetime else FOR_EVER)
+        for number, (digest, size) in slices.items():
+            await self._copies.put_slice(entry, number, digest, size)
 
     def _is_full(self) -> bool:
         full = self._copies.statistics().waiting_count >= self._limits.waiting_max
@@ -257,8 +243,7 @@ class WriteBack:
             known = self._copies.content(digest)
             if known is not None and known.header == content.header:
                 try:
-                    async with self._body(digest):
-                        await self._bodies.remove(content)
+                    await self._sending.remove(content)
                 except (VaultUnavailable, VaultRefused) as error:
                     self._rest(error)
                     return
@@ -278,10 +263,10 @@ class WriteBack:
         standing = due.standing
         try:
             if due.entry is None or standing.state is State.LEAVING:
-                await self._vault.delete(due.record)
+                await self._sending.delete(due.record)
                 event: outbox.Event = Removed(self._clock.now(), standing.revision)
                 self._removed += 1
-            elif not await self._send(due.record, due.entry):
+            elif not await self._sending.send(due.record, due.entry):
                 return
             else:
                 event = Confirmed(self._clock.now(), standing.revision)
@@ -300,59 +285,18 @@ class WriteBack:
         else:
             await self._copies.move(due.record, after)
 
-    async def _send(self, name: str, entry: Entry) -> bool:
-        """The body, then the record; whether both are there. One that may not go is withdrawn."""
-        if not self._rules(entry.key).enters:
-            await self._copies.withdraw([entry])
-            return False
-        try:
-            if entry.digest is not None:
-                async with self._body(entry.digest):
-                    await self._bodies.send(entry.digest, lambda: self._class_of(entry.key))
-            await self._send_record(name, entry)
-        except DigestMismatch:
-            self._rotten(entry.digest)  # type: ignore[arg-type]
-            await self._copies.withdraw([entry])
-            return False
-        except (BlobMissing, NotPublic):
-            await self._copies.withdraw([entry])
-            return False
-        return True
-
-    async def _send_record(self, name: str, entry: Entry) -> None:
-        data_class = self._class_of(entry.key)
-        record = Record(entry, data_class, self._node, self._copies.slices(entry))
-        meta = write(record)
-        if len(meta) > META_BYTES_MAX:
-            raise BlobMissing("an entry is too long for the vault")
-        sealed = seal_header(self._key, name, meta, draw=self._draw)
-        await self._vault.put(Offer(name, sealed.sealed, data_class), replace=True)
-
     async def _clear(self) -> None:
         """Deletes bodies that no copy needs any more."""
         while not self._trouble_now():
             orphans = self._copies.orphans(count_max=BATCH)
             for content in orphans:
-                async with self._body(content.digest):
-                    if self._copies.holds(content.digest):
-                        continue
-                    try:
-                        await self._bodies.remove(content)
-                    except (VaultUnavailable, VaultRefused) as error:
-                        self._rest(error)
-                        return
+                try:
+                    await self._sending.remove(content, unless_held=True)
+                except (VaultUnavailable, VaultRefused) as error:
+                    self._rest(error)
+                    return
             if len(orphans) < BATCH:
                 return
-
-    def _class_of(self, key: CacheKey) -> DataClass:
-        rule = self._rules(key)
-        return rule.data_class if rule.copied else DataClass.SENSITIVE
-
-    def _body(self, digest: Digest) -> asyncio.Lock:
-        """One at a time for each body; a lock nobody waits for is forgotten."""
-        for other in [d for d, lock in self._bodies_busy.items() if not lock.locked()]:
-            del self._bodies_busy[other]
-        return self._bodies_busy.setdefault(digest, asyncio.Lock())
 
     def _trouble_now(self) -> bool:
         return self._clock.monotonic() < self._rests_until
@@ -389,6 +333,14 @@ class WriteBack:
             next_step=error.next_step,
             level=Level.WARNING,
         )
+
+
+def _another(known: Entry, entry: Entry) -> bool:
+    """Whether two objects in slices are not the same representation."""
+    mine, other = known.stored, entry.stored
+    return (strong_validator(mine.headers), mine.size_bytes, known.slice_bytes) != (
+        strong_validator(other.headers), other.size_bytes, entry.slice_bytes,
+    )  # fmt: skip
 
 
 def _alike(known: Entry, entry: Entry) -> bool:
