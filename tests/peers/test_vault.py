@@ -261,3 +261,62 @@ def test_a_vault_that_refuses_is_told_of_and_costs_nothing(
     assert "vault.unavailable" in told
     assert "WRONG" not in told + pages.node.log.read_text()
     assert said in str(status(pages)["trouble"])
+
+
+def test_a_seek_into_what_was_evicted_is_served_slice_by_slice_from_the_vault(
+    rig: Rig, weed: Weed
+) -> None:
+    pages = vaulted(rig, weed, "slices", {"data_class": "public"})
+    film = pages.random("/film", 24 * MIB)
+    start, end = 11 * MIB + 5, 13 * MIB + 77
+    assert pages.curl("/film", "-r", f"{start}-{end}").body == film[start : end + 1]
+    pages.node.wait_until_stored()
+    wait_for(pages, there_count=1, waiting_count=0, content_count=3)
+    skerry(pages, "evict", "--bytes", "1GiB")
+    pages.node.restart()
+    pages.origin.child.kill()
+    seen = pages.curl("/film", "-r", f"{start}-{end}")
+    assert (seen.status, seen.body) == (206, film[start : end + 1])
+
+
+def test_a_directory_is_a_vault_too(rig: Rig) -> None:
+    cold = rig.place("cold")
+    route: dict[str, Setting] = {"data_class": "public", "slice": ""}
+    pages = build(rig, route, whole={"vault": {"url": f"file://{cold}/north"}})
+    data = pages.random("/page", 9 * MIB)
+    stored(pages, "/page", data)
+    wait_for(pages, there_count=1, waiting_count=0)
+    parts = [path for path in cold.rglob("*") if path.is_file()]
+    assert len(parts) == 5
+    assert not any(data[:64] in path.read_bytes() for path in parts)
+    skerry(pages, "evict", "--bytes", "1GiB")
+    pages.origin.child.kill()
+    assert pages.curl("/page").body == data
+    part = max(parts, key=lambda path: path.stat().st_size)
+    flip(part)
+    skerry(pages, "vault", "verify", code=1)
+    assert "1 damaged, 1 healed, 0 lost" in skerry(pages, "vault", "repair")
+
+
+def test_a_vault_that_is_down_for_long_holds_nothing_up_and_the_outbox_stays_bounded(
+    rig: Rig, weed: Weed
+) -> None:
+    wan = rig.wan(weed.authority)
+    rig.run(wan.switch(REFUSE))
+    pages = vaulted(
+        rig, weed, "long", {"data_class": "public"},
+        endpoint=f"http://{wan.host}:{wan.port}", copies_waiting_max=3,
+    )  # fmt: skip
+    kept = {f"/p{n}": pages.random(f"/p{n}", 2000 + n, seed=n) for n in range(8)}
+    for path, data in kept.items():
+        stored(pages, path, data)
+    pages.node.child.wait_until(lambda: status(pages)["dropped_count"] == 5)
+    assert status(pages)["waiting_count"] == 3
+    for path, data in kept.items():
+        seen = pages.curl(path)
+        assert (seen.body, "hit" in seen.cache) == (data, True)
+    told = skerry(pages, "events")
+    assert "vault.outbox_full" in told
+    assert told.count("vault.unavailable") == 1
+    rig.run(wan.switch(PASS))
+    wait_for(pages, there_count=3, waiting_count=0)

@@ -99,16 +99,7 @@ def assemble_edge(parts: EdgeParts, sites: Sequence[Site]) -> EdgeRooms:
     fetches = _fetches(parts, entries, purges)
     names = Names(node=parts.node_name, hop=parts.loop_id)
     answers = Answers(store=parts.store, names=names, chance=parts.chance)
-    slicing = Slicing(
-        store=parts.store,
-        variants=parts.variants,
-        entries=entries,
-        purges=purges,
-        clock=parts.clock,
-        nursery=parts.nursery,
-        hop=parts.loop_id,
-        deep=SliceRecall(parts.deeper, parts.fills) if parts.deeper else None,
-    )
+    slicing = _slicing(parts, entries, purges)
     rooms = Rooms(
         answers=answers,
         ranged=Ranged(slicing=slicing, answers=answers, clock=parts.clock),
@@ -139,6 +130,19 @@ def assemble_edge(parts: EdgeParts, sites: Sequence[Site]) -> EdgeRooms:
             origins=parts.origins,
             backing=parts.backing,
         ),
+    )
+
+
+def _slicing(parts: EdgeParts, entries: Entries, purges: Purges) -> Slicing:
+    return Slicing(
+        store=parts.store,
+        variants=parts.variants,
+        entries=entries,
+        purges=purges,
+        clock=parts.clock,
+        nursery=parts.nursery,
+        hop=parts.loop_id,
+        deep=SliceRecall(parts.deeper, parts.fills) if parts.deeper else None,
     )
 
 

@@ -37,6 +37,7 @@ from skerry.telemetry.events import Events, Level
 
 PENDING_MAX = 10_000
 BATCH = 64
+GATHER_SECONDS = 5.0
 WORKERS = 2
 """Each holds a part and its sealed form: some 16 MiB while it sends."""
 FOR_EVER = 1e18
@@ -215,7 +216,9 @@ class WriteBack:
             urgent = (known.digest, known.stored.invalidated) != (
                 entry.digest, entry.stored.invalidated
             )  # fmt: skip
-            standing = outbox.step(standing, Changed(now, urgent))
+            # New slices of an object come in numbers: those of a few seconds are sent together.
+            at = now + GATHER_SECONDS if slices and not urgent else now
+            standing = outbox.step(standing, Changed(at, urgent=urgent or bool(slices)))
         lifetime = rule.lifetime_seconds or self._limits.lifetime_seconds
         await self._copies.put(name, entry, standing, now + lifetime if lifetime else FOR_EVER)
         for number, (digest, size) in slices.items():
