@@ -142,3 +142,22 @@ async def test_the_edge_s_own_index_is_not_taken_for_it(tmp_path: Path) -> None:
     await file.close()
     with pytest.raises(EdgeUnusable):
         open_vault_file(tmp_path / "edge.sqlite")
+
+
+async def test_the_counts_are_those_of_the_rows_whatever_happens(copies: SqliteCopies) -> None:
+    one, two = some_entry("/one"), some_entry("/two")
+    record = await put(copies, one)
+    await put(copies, two, State.THERE)
+    await put(copies, two, State.THERE)
+    for there in (False, True, True):
+        await copies.put_content(content(there=there))
+    now = copies.statistics()
+    assert (now.waiting_count, now.there_count, now.leaving_count) == (1, 1, 0)
+    assert (now.content_count, now.plain_bytes) == (1, 4)
+    await copies.clear()
+    now = copies.statistics()
+    assert (now.waiting_count, now.there_count, now.leaving_count) == (0, 0, 2)
+    await copies.forget(record)
+    await copies.forget_content(BODY)
+    now = copies.statistics()
+    assert (now.leaving_count, now.content_count, now.plain_bytes) == (1, 0, 0)

@@ -35,6 +35,29 @@ CREATE TABLE content (
     header BLOB NOT NULL, sent_parts INTEGER NOT NULL, there INTEGER NOT NULL,
     checked_at REAL NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE tally (what TEXT PRIMARY KEY, count INTEGER NOT NULL, bytes INTEGER NOT NULL)
+WITHOUT ROWID;
+INSERT INTO tally VALUES ('wanted', 0, 0), ('there', 0, 0), ('leaving', 0, 0), ('body', 0, 0);
+CREATE TRIGGER copy_came AFTER INSERT ON copy BEGIN
+    UPDATE tally SET count = count + 1 WHERE what = NEW.state;
+END;
+CREATE TRIGGER copy_moved AFTER UPDATE OF state ON copy WHEN OLD.state != NEW.state BEGIN
+    UPDATE tally SET count = count - 1 WHERE what = OLD.state;
+    UPDATE tally SET count = count + 1 WHERE what = NEW.state;
+END;
+CREATE TRIGGER copy_went AFTER DELETE ON copy BEGIN
+    UPDATE tally SET count = count - 1 WHERE what = OLD.state;
+END;
+CREATE TRIGGER body_came AFTER INSERT ON content WHEN NEW.there BEGIN
+    UPDATE tally SET count = count + 1, bytes = bytes + NEW.size_bytes WHERE what = 'body';
+END;
+CREATE TRIGGER body_moved AFTER UPDATE OF there ON content WHEN OLD.there != NEW.there BEGIN
+    UPDATE tally SET count = count + iif(NEW.there, 1, -1),
+        bytes = bytes + iif(NEW.there, 1, -1) * NEW.size_bytes WHERE what = 'body';
+END;
+CREATE TRIGGER body_went AFTER DELETE ON content WHEN OLD.there BEGIN
+    UPDATE tally SET count = count - 1, bytes = bytes - OLD.size_bytes WHERE what = 'body';
+END;
 CREATE INDEX content_by_proof ON content (checked_at) WHERE there;
 CREATE TRIGGER copy_leaves AFTER DELETE ON entry BEGIN
     UPDATE copy SET state = 'leaving', revision = revision + 1, attempts = 0, due_at = 0
@@ -53,6 +76,13 @@ RESEND_SECONDS = 30.0
 
 _CONTENT = "digest, name, size_bytes, header, sent_parts, there, checked_at"
 _STANDING = "state, revision, attempts, due_at, sent_at"
+_MOVED = ", ".join(
+    f"{column} = excluded.{column}"
+    for column in ["record", "state", "revision", "attempts", "due_at", "sent_at", "expires_at"]
+)
+_REPLACED = ", ".join(
+    f"{column} = excluded.{column}" for column in _CONTENT.split(", ") if column != "digest"
+)
 _UNHELD = (
     "NOT EXISTS (SELECT 1 FROM entry WHERE entry.digest = content.digest) AND "
     "NOT EXISTS (SELECT 1 FROM slice WHERE slice.digest = content.digest)"
@@ -98,7 +128,7 @@ class SqliteCopies:
             *_row(standing), expires_at,
         )  # fmt: skip
         await self._variants.put(entry)
-        sql = f"INSERT OR REPLACE INTO copy VALUES ({','.join('?' * 14)})"
+        sql = f"INSERT INTO copy VALUES ({','.join('?' * 14)}) ON CONFLICT DO UPDATE SET {_MOVED}"
         await self._file.write(lambda db: db.execute(sql, row), synced=True)
 
     async def move(self, record: str, standing: Standing) -> None:
@@ -170,7 +200,7 @@ class SqliteCopies:
             str(content.digest), content.name, content.size_bytes, content.header,
             content.sent_parts, content.there, content.checked_at,
         )  # fmt: skip
-        sql = "INSERT OR REPLACE INTO content VALUES (?,?,?,?,?,?,?)"
+        sql = f"INSERT INTO content VALUES (?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET {_REPLACED}"
         await self._file.write(lambda db: db.execute(sql, row), synced=True)
 
     async def forget_content(self, digest: Digest) -> None:
@@ -230,21 +260,17 @@ class SqliteCopies:
         await self._variants.put_slice(entry, number, digest, size_bytes)
 
     def statistics(self) -> CopiesStatistics:
-        counts = {
-            row[0]: (row[1], row[2] or 0.0)
-            for row in self._file.read(
-                "SELECT state, count(*), min(due_at) FROM copy GROUP BY state"
-            )
-        }
-        bodies = self._file.read("SELECT count(*), total(size_bytes) FROM content WHERE there")[0]
-        none = (0, 0.0)
+        tally = {row[0]: row[1:] for row in self._file.read("SELECT what, count, bytes FROM tally")}
+        oldest = self._file.read(
+            "SELECT due_at FROM copy WHERE state != 'there' ORDER BY due_at LIMIT 1"
+        )
         return CopiesStatistics(
-            there_count=counts.get(State.THERE.value, none)[0],
-            waiting_count=counts.get(State.WANTED.value, none)[0],
-            leaving_count=counts.get(State.LEAVING.value, none)[0],
-            content_count=bodies[0],
-            plain_bytes=int(bodies[1]),
-            oldest_waiting_at=counts.get(State.WANTED.value, none)[1],
+            there_count=tally["there"][0],
+            waiting_count=tally["wanted"][0],
+            leaving_count=tally["leaving"][0],
+            content_count=tally["body"][0],
+            plain_bytes=tally["body"][1],
+            oldest_waiting_at=oldest[0][0] if oldest else 0.0,
         )
 
 

@@ -236,6 +236,8 @@ class Bodies:
 
     async def remove(self, content: Content) -> None:
         """Deletes a body and its parts; first what makes it one that is there."""
+        # On record before anything is gone: a crash must not leave a body believed to be there.
+        await self._copies.put_content(replace(content, there=False, sent_parts=0))
         await self._vault.delete(content.name)
         with suppress(Unsealable):
             header = open_header(self._key, content.name, content.header)

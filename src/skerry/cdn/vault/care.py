@@ -39,7 +39,7 @@ class Care:
 
         Raises VaultUnavailable, VaultRefused.
         """
-        chosen = self._chosen(wanted)
+        chosen = await self._chosen(wanted)
         told = self._plan(chosen)
         yield told
         if wanted.plan_only:
@@ -101,6 +101,7 @@ class Care:
             if wrong:
                 await parts.copies.withdraw(wrong)
             after = page[-1].key.digest
+            await asyncio.sleep(0)  # others have their turn between two pages
         return len(unsent)
 
     def _unsent(self) -> list[CacheKey]:
@@ -112,7 +113,7 @@ class Care:
                     break
         return list(found)
 
-    def _chosen(self, wanted: Wanted) -> list[Content]:
+    async def _chosen(self, wanted: Wanted) -> list[Content]:
         """The bodies to look at, drawn when not all of them are meant."""
         chosen: list[Content] = []
         after, size = "", 0
@@ -125,6 +126,7 @@ class Care:
                 size += content.size_bytes
                 chosen.append(content)
             after = str(page[-1].digest)
+            await asyncio.sleep(0)
         return chosen
 
     def _plan(self, chosen: Sequence[Content]) -> Told:

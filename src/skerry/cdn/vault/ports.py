@@ -144,7 +144,8 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class CopiesStatistics:
-    """A snapshot of the record. `plain_bytes` are those of the bodies that are there."""
+    """A snapshot of the record, at no cost. `plain_bytes` are those of the bodies that are there,
+    `oldest_waiting_at` is when the copy with work to do that waits longest was due."""
 
     there_count: int
     waiting_count: int
