@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from skerry.app.edge_desk import EdgeDesk
 from skerry.app.node_key import NodeKey
+from skerry.app.prewarm_desk import PrewarmDesk
+from skerry.cdn.core.prewarm import Caps, Found, PrewarmEvent, Step, Verdict, Wish, plan
 from skerry.cdn.core.purge import Mode, Target
 from skerry.cdn.core.purge_log import Record
 from skerry.cdn.core.receipt import Receipt, issue
@@ -87,6 +89,44 @@ class RememberingPurges:
         return [receipt.line for receipt in self.kept[after : after + 2]]
 
 
+class RememberingPrewarm:
+    """Plans that find a gigabyte missing of every wish, and runs that bring it; nothing is asked.
+
+    Promises: the plan is that of the core; an object named `broken` fails.
+    """
+
+    async def wishes(self, manifest: str) -> tuple[Wish, ...]:
+        return (Wish(f"{manifest}/part"),)
+
+    async def run(
+        self, wishes: Sequence[Wish], caps: Caps, *, only_plan: bool = False
+    ) -> AsyncIterator[PrewarmEvent]:
+        made = plan([Found(wish, 10**9, 10**9) for wish in wishes], caps)
+        for item in made.items:
+            size = item.found.missing_bytes or 0
+            yield PrewarmEvent(
+                Step.ITEM, item.found.wish.url, item.verdict, item.why, missing_bytes=size
+            )
+        counts = {verdict.value: made.count(verdict) for verdict in Verdict}
+        yield PrewarmEvent(
+            Step.PLAN, missing_bytes=made.fetch_bytes, cost_micro=made.cost_micro, counts=counts
+        )
+        if only_plan:
+            return
+        failed = 0
+        for item in made.items:
+            url = item.found.wish.url
+            if item.verdict is not Verdict.FETCH:
+                continue
+            yield PrewarmEvent(Step.FETCHING, url, missing_bytes=10**9, done_bytes=10**6)
+            broken = url.endswith("broken")
+            failed += broken
+            step = Step.FAILED if broken else Step.FETCHED
+            yield PrewarmEvent(step, url, what="it broke" if broken else "", done_bytes=10**9)
+        counts = {"fetched": len(made.items) - failed, "failed": failed}
+        yield PrewarmEvent(Step.DONE, done_bytes=made.fetch_bytes, counts=counts)
+
+
 class Twin:
     """The desk with what is behind it."""
 
@@ -100,6 +140,7 @@ class Twin:
             book=self.purges,
             servers=lambda: {HOST: (DEAD,)},
             key=key,
+            prewarm=PrewarmDesk(RememberingPrewarm(), price_per_gb_micro=90_000),
             changed=self._changed,
         )
 

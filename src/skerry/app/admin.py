@@ -27,6 +27,7 @@ from skerry.app.admin_replies import (
     stream_answer,
 )
 from skerry.app.edge_desk import EdgeDesk, PurgeRequest
+from skerry.app.prewarm_desk import PrewarmRequest
 from skerry.base.errors import BadInput, Party, SkerryError
 from skerry.base.reference import Reference
 from skerry.registry.operations import Operations
@@ -124,6 +125,7 @@ class AdminDoor:
             "/api/v1/events": {"GET": self._events},
             "/api/v1/purge": {"POST": self._purge},
             "/api/v1/purges": {"GET": self._purges},
+            "/api/v1/prewarm": {"POST": self._prewarm},
         }
         for routes in more:
             self._api = {**self._api, **routes}
@@ -261,10 +263,14 @@ class AdminDoor:
         lines = [msgspec.Raw(line) for line in desk.receipts(int(text))]
         return json_answer({"public_key": desk.public_key, "receipts": lines})
 
+    async def _prewarm(self, request: Request) -> Answer:
+        wanted = await read_body(request, PrewarmRequest)
+        return await stream_answer(await self._sites().prewarm.run(wanted))
+
     def _sites(self) -> EdgeDesk:
         if self._edge is None:
             raise SkerryError(
-                "this node serves no site, so there is nothing to purge",
+                "this node serves no site",
                 next_step="describe one: [[site]] in docs/reference/settings.md",
                 party=Party.OPERATOR,
             )

@@ -17,6 +17,7 @@ from skerry.app.edge_desk import EdgeDesk
 from skerry.app.edge_sites import EdgeReload, SiteOrigins
 from skerry.app.node_key import ensure_key
 from skerry.app.outside import Outside
+from skerry.app.prewarm_desk import PrewarmDesk
 from skerry.app.settings import Settings
 from skerry.app.wiring import sites_of
 from skerry.cdn.assembly import EdgeParts, EdgeRooms, assemble_edge
@@ -82,6 +83,7 @@ def open_edge(
             backing=vault.writeback if vault else None,
             deeper=vault.tier if vault else None,
             tiers=lambda entries, purges: (vault.tier,) if vault else (),
+            prewarm_bytes_per_second=settings.prewarm.bytes_per_second,
         ),
         sites,
     )
@@ -92,6 +94,7 @@ def open_edge(
         book=book,
         servers=origins.servers,
         key=key,
+        prewarm=PrewarmDesk(rooms.prewarm, price_per_gb_micro=settings.prewarm.price_per_gb_micro),
         changed=parts.changed,
     )
     reload = EdgeReload(rooms, origins, variants, changed=parts.changed, nursery=parts.nursery)

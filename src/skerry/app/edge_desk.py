@@ -32,6 +32,7 @@ from skerry.upstream.gate import SourceStatistics
 
 if TYPE_CHECKING:
     from skerry.app.node_key import NodeKey
+    from skerry.app.prewarm_desk import PrewarmDesk
 
 EXAMPLE = "https://www.example.org/media/film.mp4"
 
@@ -70,6 +71,7 @@ class EdgeDesk:
         book: PurgeBook,
         servers: Servers,
         key: NodeKey,
+        prewarm: PrewarmDesk,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._table = table
@@ -77,6 +79,7 @@ class EdgeDesk:
         self._book = book
         self._servers = servers
         self._key = key
+        self.prewarm = prewarm
         self._changed = changed
 
     @property

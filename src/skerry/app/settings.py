@@ -203,6 +203,13 @@ class VaultSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         return bool(self.url) and self.enabled
 
 
+class PrewarmSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """[prewarm]: what fetching ahead may take, and what a gigabyte costs."""
+
+    bytes_per_second: Bytes = 16 * MIB
+    price_per_gb_micro: Count = 0
+
+
 class DnsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """[dns]: who resolves upstream names; none means /etc/resolv.conf."""
 
@@ -252,6 +259,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     siblings: tuple[SiblingSettings, ...] = msgspec.field(default=(), name="sibling")
     sites: tuple[SiteSettings, ...] = msgspec.field(default=(), name="site")
     vault: VaultSettings = VaultSettings()
+    prewarm: PrewarmSettings = PrewarmSettings()
     dns: DnsSettings = DnsSettings()
 
 

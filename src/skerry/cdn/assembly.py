@@ -21,6 +21,7 @@ from skerry.cdn.inventory import EdgeInventory
 from skerry.cdn.measures import EdgeMeters
 from skerry.cdn.nearer import Nearer
 from skerry.cdn.ports import Backing, Deeper, Origin, PurgeBook, Tier, Variants
+from skerry.cdn.prewarm import Prewarm
 from skerry.cdn.purges import Purges
 from skerry.cdn.ranged import Ranged
 from skerry.cdn.reclassing import may_be_stored
@@ -48,6 +49,7 @@ class EdgeParts:
         backing: what keeps copies elsewhere of all that `variants` is told of.
         deeper: what may hold objects in slices that this disk has not.
         tiers: made of the rooms they stand on; asked before the origin, nearest first.
+        prewarm_bytes_per_second: what prewarming takes at most; 0 for no bound.
     """
 
     store: Store
@@ -67,6 +69,7 @@ class EdgeParts:
     backing: Backing | None = None
     deeper: Deeper | None = None
     tiers: Callable[[Entries, Purges], Sequence[Tier]] = lambda entries, purges: ()
+    prewarm_bytes_per_second: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class EdgeRooms:
     entries: Entries
     purges: Purges
     inventory: EdgeInventory
+    prewarm: Prewarm
 
 
 def assemble_edge(parts: EdgeParts, sites: Sequence[Site]) -> EdgeRooms:
@@ -130,6 +134,22 @@ def assemble_edge(parts: EdgeParts, sites: Sequence[Site]) -> EdgeRooms:
             origins=parts.origins,
             backing=parts.backing,
         ),
+        prewarm=_prewarm(parts, front, rooms, slicing),
+    )
+
+
+def _prewarm(parts: EdgeParts, front: Edge, rooms: Rooms, slicing: Slicing) -> Prewarm:
+    def busy() -> bool:
+        coming = rooms.fetches.statistics().flying_count or slicing.statistics().coming_count
+        return bool(coming or parts.fills.statistics().flying)
+
+    return Prewarm(
+        front=front,
+        entries=rooms.entries,
+        slicing=slicing,
+        clock=parts.clock,
+        busy=busy,
+        bytes_per_second=parts.prewarm_bytes_per_second,
     )
 
 

@@ -6,6 +6,7 @@ Never fetches: `slicing` does; never judges: `core.reuse` does, on the head as t
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -24,12 +25,16 @@ from skerry.cdn.measures import Served
 from skerry.cdn.sliceable import Changed, Sliceable
 from skerry.cdn.slicing import Slicing
 from skerry.upstream.ports import Unavailable
-from skerry.wire.message import Answer, Piece
+from skerry.wire.message import Answer, Piece, Request
 
 TRIES = 2
 """A representation that changes between two slices is begun anew once."""
 
+FAR_BYTES = 8 << 20
+"""A seek further than this beyond a growing body's end goes to the origin."""
+
 Outcome = tuple[Answer, Served]
+_FIRST_BYTE = re.compile(r"\s*bytes\s*=\s*([0-9]{1,19})\s*-", re.IGNORECASE)
 
 
 class Ranged:
@@ -136,3 +141,11 @@ def _wanted(ask: Ask) -> Span | None:
     start = int(first)
     stop = int(last) + 1 if last.isascii() and last.isdigit() and len(last) < 19 else start + 1
     return Span(start, max(stop, start + 1))
+
+
+def is_far(request: Request, held: Held) -> bool:
+    """Whether a range begins so far behind what has come that the origin is quicker."""
+    match = _FIRST_BYTE.match(request.headers.get("Range") or "")
+    if held.fill is None or match is None:
+        return False
+    return int(match[1]) > held.fill.received_bytes + FAR_BYTES

@@ -27,7 +27,7 @@ from skerry.cdn.fetches import Ask, Confirmed, Erred, Fetches, Kept
 from skerry.cdn.measures import EdgeMeters, Served, announced_bytes
 from skerry.cdn.passing import passed, proxy_status
 from skerry.cdn.ports import DataClass, Origin, RoutePolicy, Stored
-from skerry.cdn.ranged import Ranged
+from skerry.cdn.ranged import Ranged, is_far
 from skerry.cdn.through import Through
 from skerry.cdn.tunnels import Tunnels
 from skerry.upstream.ports import Exchange, Unavailable
@@ -35,13 +35,10 @@ from skerry.wire.message import Answer, Request
 
 JOINS_MAX = 2
 """How often a request waits for another one's answer before it asks alone."""
-FAR_BYTES = 8 << 20
-"""A seek further than this beyond a growing body's end goes to the origin."""
 
 _NOT_HERE = (Fwd.URI_MISS, Fwd.VARY_MISS, Fwd.MISS)
 _NOT_WHOLE = (*_NOT_HERE, Fwd.PARTIAL)
 _FROM_START = re.compile(r"\s*bytes\s*=\s*0+\s*-[^,]*\Z", re.IGNORECASE)
-_FIRST_BYTE = re.compile(r"\s*bytes\s*=\s*([0-9]{1,19})\s*-", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +100,17 @@ class Edge:
         """Takes another table of sites, from the next request on. Raises BadInput."""
         self._table = build(sites)
 
+    def admitted(self, request: Request) -> Admitted | Refused:
+        """What the threshold says to a request."""
+        return admit(request, self._table, loop_id=self._loop_id)
+
+    async def ask(self, admitted: Admitted) -> Answer:
+        """The node's own request, answered as a client's and counted as nobody's."""
+        return (await self._answer(admitted))[0]
+
     async def __call__(self, request: Request) -> Answer:
         began = self._clock.monotonic()
-        admitted = admit(request, self._table, loop_id=self._loop_id)
+        admitted = self.admitted(request)
         if isinstance(admitted, Refused):
             self._meters.refused(admitted.reason)
             proxy = ProxyStatus(admitted.proxy) if admitted.proxy else None
@@ -143,7 +148,7 @@ class Edge:
         validate: reuse.Validate | None = None
         match decision:
             case reuse.Serve():
-                if _far(case.request, _held(case, decision.stored)):
+                if is_far(case.request, _held(case, decision.stored)):
                     return await self._pass(admitted, case.origin, Fwd.PARTIAL, case)
                 status = CacheStatus(ttl_seconds=decision.ttl_seconds, detail=decision.detail)
                 return await self._stored(case, decision, status, Served.HIT)
@@ -388,11 +393,3 @@ def _sharable(request: Request) -> bool:
     """Whether another one's answer, asked for a moment ago, may do for this request."""
     wishes = request_directives(request.headers)
     return "Authorization" not in request.headers and "no-cache" not in wishes
-
-
-def _far(request: Request, held: Held) -> bool:
-    """Whether a range begins so far behind what has come that the origin is quicker."""
-    match = _FIRST_BYTE.match(request.headers.get("Range") or "")
-    if held.fill is None or match is None:
-        return False
-    return int(match[1]) > held.fill.received_bytes + FAR_BYTES

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from skerry.base.errors import SkerryError
-from skerry.cli import clients, edge, images, node, vault
+from skerry.cli import clients, edge, images, node, prewarm, vault
 from skerry.cli.screen import Exit, code_of, err, say_error
 
 RUN, CONTENT, SITES, CLIENTS = "The node", "Images", "Sites", "Clients"
@@ -72,6 +72,7 @@ def make_app() -> typer.Typer:
     app.add_typer(config, name="config", rich_help_panel=RUN)
     for name, command in IMAGE_COMMANDS.items():
         app.command(name, rich_help_panel=CONTENT)(command)
+    app.command("prewarm", rich_help_panel=SITES)(prewarm.prewarm)
     app.command("purge", rich_help_panel=SITES)(edge.purge)
     app.add_typer(edge.make_receipt(), name="receipt", rich_help_panel=SITES)
     app.add_typer(vault.make_vault(), name="vault", rich_help_panel=SITES)
