@@ -59,7 +59,7 @@ def test_what_is_not_said_is_the_strictest() -> None:
 
 
 def test_the_servers_of_a_site_keep_their_order_and_its_waits() -> None:
-    first, second = servers_of(SITE)
+    first, second = servers_of(SITE, SITE.origins)
     assert [first.name, second.name] == ["10.0.0.9", "[2001:db8::9]:8080"]
     assert second.url == "http://[2001:db8::9]:8080"
     assert first.dial.connect_seconds == 0.5

@@ -14,7 +14,9 @@ from skerry.app.outside import Outside
 from skerry.app.settings import Settings, SiteSettings
 from skerry.app.wiring import servers_of, sites_of
 from skerry.cdn.assembly import EdgeRooms
+from skerry.cdn.core.moved import origin_of
 from skerry.cdn.core.route import build
+from skerry.cdn.following import Following
 from skerry.cdn.ports import Origin, Variants
 from skerry.cdn.reclassing import drop_what_is_not_public
 from skerry.registry.assembly import Parts
@@ -53,6 +55,7 @@ class OwnHost:
 
 
 Clients = dict[str, OriginClient]
+"""By the site's name, those of its redirects by that and their URL."""
 
 
 class SiteOrigins:
@@ -68,7 +71,12 @@ class SiteOrigins:
 
     def plan(self, sites: Iterable[SiteSettings]) -> Clients:
         """The clients for other sites; those of unchanged servers are the ones in use."""
-        return {site.name: self._client(site) for site in sites}
+        planned: Clients = {}
+        for site in sites:
+            planned[site.name] = self._client(site, site.name, site.origins)
+            for url in site.redirect_origins:
+                planned[_led_to(site, url)] = self._client(site, _led_to(site, url), (url,))
+        return planned
 
     def use(self, sites: Iterable[SiteSettings], clients: Clients) -> None:
         """Takes planned clients, for requests from now on."""
@@ -76,15 +84,22 @@ class SiteOrigins:
         self.by_site.clear()
         for site in sites:
             client = clients[site.name]
-            self.by_site[site.name] = client if site.preserve_host else OwnHost(client)
+            origin: Origin = client if site.preserve_host else OwnHost(client)
+            if site.redirect_origins:
+                elsewhere = {
+                    origin_of(url) or url: clients[_led_to(site, url)]
+                    for url in site.redirect_origins
+                }
+                origin = Following(origin, elsewhere)
+            self.by_site[site.name] = origin
 
     def servers(self) -> Mapping[str, Sequence[SourceStatistics]]:
         """How the servers of each site are."""
         return {name: each.statistics().sources for name, each in self._clients.items()}
 
-    def _client(self, site: SiteSettings) -> OriginClient:
-        before = self._clients.get(site.name)
-        upstream = Upstream(site.name, servers_of(site))
+    def _client(self, site: SiteSettings, key: str, urls: tuple[str, ...]) -> OriginClient:
+        before = self._clients.get(key)
+        upstream = Upstream(site.name, servers_of(site, urls))
         if before is not None and before.site == upstream:
             return before
         return OriginClient(
@@ -96,6 +111,10 @@ class SiteOrigins:
             rng=self._parts.chance,
             before=before,
         )
+
+
+def _led_to(site: SiteSettings, url: str) -> str:
+    return f"{site.name}, redirects to {url}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,6 +156,7 @@ class SiteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     hosts: tuple[str, ...]
     origins: tuple[str, ...]
+    redirect_origins: tuple[str, ...] = ()
     plain_http: bool = False
     ca_file: FilePath = ""
     preserve_host: bool = True
@@ -165,6 +166,7 @@ class SiteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     first_byte_seconds: Seconds = msgspec.field(default=3.0, name="first_byte")
     stall_seconds: Seconds = msgspec.field(default=5.0, name="stall")
     connections_max: Count = 64
+    requests_per_minute: Count = 0
     routes: tuple[RouteSettings, ...] = msgspec.field(default=(RouteSettings(),), name="route")
 
     @property

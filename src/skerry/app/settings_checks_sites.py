@@ -79,9 +79,15 @@ def _host(field: str, host: str, site: str, owners: dict[str, str]) -> Iterator[
 def _origins(at: str, site: SiteSettings) -> Iterator[Problem]:
     if not site.origins:
         yield refused(f"{at}.origins", site.origins, "is empty", "name at least one server")
+    yield from _servers(f"{at}.origins", site.origins, site)
+    yield from _servers(f"{at}.redirect_origins", site.redirect_origins, site)
+    yield from file_trouble(f"{at}.ca_file", site.ca_file)
+
+
+def _servers(at: str, urls: tuple[str, ...], site: SiteSettings) -> Iterator[Problem]:
     seen: set[str] = set()
-    for number, url in enumerate(site.origins):
-        field = f"{at}.origins[{number}]"
+    for number, url in enumerate(urls):
+        field = f"{at}[{number}]"
         wrong = [*url_trouble(field, url, plain_http=site.plain_http, path=True)]
         yield from wrong
         if not wrong and urlsplit(url).path not in ("", "/"):
@@ -90,7 +96,6 @@ def _origins(at: str, site: SiteSettings) -> Iterator[Problem]:
         if url.rstrip("/") in seen:
             yield refused(field, url, "is listed twice", "list each server once")
         seen.add(url.rstrip("/"))
-    yield from file_trouble(f"{at}.ca_file", site.ca_file)
 
 
 def _waits(at: str, site: SiteSettings) -> Iterator[Problem]:
@@ -102,6 +107,9 @@ def _waits(at: str, site: SiteSettings) -> Iterator[Problem]:
     if site.connections_max < 1:
         value = site.connections_max
         yield refused(f"{at}.connections_max", value, "lets nothing through", "allow at least 1")
+    if site.requests_per_minute < 0:
+        value = site.requests_per_minute
+        yield refused(f"{at}.requests_per_minute", value, "is negative", "use 0 for no bound")
 
 
 def _routes(at: str, routes: tuple[RouteSettings, ...]) -> Iterator[Problem]:

@@ -147,7 +147,8 @@ def _sibling(sibling: SiblingSettings) -> SiblingSettings:
 
 def _site(site: SiteSettings) -> SiteSettings:
     origins = tuple(origin.removesuffix("/") for origin in site.origins)
-    return msgspec.structs.replace(site, origins=origins)
+    elsewhere = tuple(origin.removesuffix("/") for origin in site.redirect_origins)
+    return msgspec.structs.replace(site, origins=origins, redirect_origins=elsewhere)
 
 
 def _host(url: str) -> str:

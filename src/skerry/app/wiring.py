@@ -95,8 +95,8 @@ def edge_tls(settings: Settings) -> TlsNames | None:
     return TlsNames(tuple(pairs), tuple(hosts)) if pairs else None
 
 
-def servers_of(site: SiteSettings) -> tuple[Source, ...]:
-    """The servers behind a site in order."""
+def servers_of(site: SiteSettings, urls: tuple[str, ...]) -> tuple[Source, ...]:
+    """Servers in order, asked as the site says."""
     dial = Dial(
         connect_seconds=site.connect_seconds,
         first_byte_seconds=site.first_byte_seconds,
@@ -105,8 +105,14 @@ def servers_of(site: SiteSettings) -> tuple[Source, ...]:
         connections_max=site.connections_max,
     )
     return tuple(
-        Source(name=urlsplit(url).netloc, url=url, kind=SourceKind.ORIGIN, dial=dial)
-        for url in site.origins
+        Source(
+            name=urlsplit(url).netloc,
+            url=url,
+            kind=SourceKind.ORIGIN,
+            dial=dial,
+            requests_per_minute=site.requests_per_minute,
+        )
+        for url in urls
     )
 
 
