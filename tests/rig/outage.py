@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from skerry.app.drill import wan as link
 from skerry.app.drill.client import Got, RegistryClient
@@ -36,11 +37,18 @@ class NotWarm(AssertionError):
     """A mirror did not give what the upstream has, with nothing broken."""
 
 
+class Listening(Protocol):
+    """A server somewhere on loopback."""
+
+    @property
+    def authority(self) -> str: ...
+
+
 class Road:
-    """From the node to the real registry, breakable at every step."""
+    """From the node to a real server, breakable at every step."""
 
     def __init__(
-        self, rig: Rig, registry: Service, *, tls: bool = False, tokens: bool = False
+        self, rig: Rig, registry: Listening, *, tls: bool = False, tokens: bool = False
     ) -> None:
         self.rig = rig
         self.tls = tls

@@ -98,6 +98,10 @@ class Shelf:
         return self.server.url
 
     @property
+    def authority(self) -> str:
+        return self.server.authority
+
+    @property
     def asked(self) -> list[Asked]:
         return self.server.log.asked
 
