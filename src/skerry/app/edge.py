@@ -98,12 +98,17 @@ def open_edge(
         changed=parts.changed,
     )
     reload = EdgeReload(rooms, origins, variants, changed=parts.changed, nursery=parts.nursery)
-    if vault is None:
-        return OpenEdge(rooms, desk, reload)
+    care = None if vault is None else _care(parts, settings, vault, variants, rooms)
+    return OpenEdge(rooms, desk, reload, care)
+
+
+def _care(
+    parts: Parts, settings: Settings, vault: VaultRooms, variants: Variants, rooms: EdgeRooms
+) -> VaultDesk:
     from skerry.app.vault import EdgeSide, open_care
 
     side = EdgeSide(variants, rooms.entries, rooms.purges)
-    return OpenEdge(rooms, desk, reload, open_care(parts, settings, vault, side))
+    return open_care(parts, settings, vault, side)
 
 
 def _vault(
