@@ -12,6 +12,7 @@ from random import Random
 
 from skerry.base.ranges import Unsatisfiable, parse_range
 from skerry.cdn.core import multipart
+from skerry.cdn.core.digests import is_wanted, with_repr_digest
 from skerry.cdn.core.hops import end_to_end, with_via
 from skerry.cdn.core.status import (
     CacheStatus,
@@ -67,20 +68,25 @@ class Answers:
         if age_seconds is not None:
             fields = with_age(fields, age_seconds)
         fields = self.signed(fields, status)
+        digest = held.entry.digest or (held.fill.digest if held.fill is not None else None)
+        if digest is not None and stored.status == 200 and is_wanted(request.headers):
+            fields = with_repr_digest(fields, digest)
+        # Of this content no more, where it is not the whole (RFC 9530 section 2).
+        partly = fields.without("Content-Digest")
         current = selected(stored.headers, stored.received_at)
         ok = 200 <= stored.status <= 299
         if ok and evaluate_cached(request.method, request.headers, current) is not Outcome.PROCEED:
-            return Answer(304, not_modified_fields(fields))
+            return Answer(304, not_modified_fields(partly))
         size = self._size(held)
-        fields = fields.without("Content-Length")
+        fields, partly = fields.without("Content-Length"), partly.without("Content-Length")
         if request.method == "HEAD":
             length = () if size is None else (("Content-Length", str(size)),)
-            return Answer(stored.status, fields.with_fields(*length))
+            return Answer(stored.status, partly.with_fields(*length))
         ranged = stored.status == 200 and if_range_holds(request.headers, current)
         asked = request.headers.get("Range") if ranged else None
         if asked is None or size is None:
             return self._whole(held, fields, stored.status, size)
-        return self._ranged(held, fields, asked, size)
+        return self._ranged(held, partly, asked, size)
 
     def signed(self, fields: Headers, status: CacheStatus) -> Headers:
         """The fields with what this node has to say of itself."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from skerry.aio.single import SingleFlight
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
+from skerry.cdn.core.digests import promised
 from skerry.cdn.core.hops import end_to_end, forwarded_request
 from skerry.cdn.core.key import CacheKey
 from skerry.cdn.core.purge import surrogate_keys
@@ -291,8 +292,11 @@ class Fetches:
         place = ResumedPlace(answering)
         name = f"{ask.key.digest} {next(self._numbers)}"
         size = entry.stored.size_bytes
+        # A digest that the origin promises proves the body; the scope keeps it one's own fetch.
+        digest = promised(exchange.status, exchange.headers)
+        scope, name = (name, "") if digest is not None else ("", name)
         fill = self._fills.get(
-            FillKey(None, ask.origin.name, name=name),
+            FillKey(digest, ask.origin.name, scope, name=name),
             (place,) * ATTEMPTS,
             size_bytes=size,
             keep=self._admits(ask.key.digest, size or 0),

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 
+from skerry.base.digest import Hasher
 from skerry.cdn.core.hops import end_to_end
 from skerry.cdn.core.status import ProxyError, ProxyStatus
-from skerry.upstream.ports import Exchange, TransportError, Trouble, Unavailable
+from skerry.upstream.ports import Cause, Exchange, TransportError, Trouble, Unavailable
 from skerry.wire.message import Answer, BodyAborted, Headers, Interim, Request
+
+RETRY_SECONDS = 5
 
 _ERRORS = {
     Trouble.DNS: ProxyError.DNS_ERROR,
@@ -22,6 +25,7 @@ _ERRORS = {
     Trouble.STALL: ProxyError.CONNECTION_READ_TIMEOUT,
     Trouble.CUT: ProxyError.HTTP_RESPONSE_INCOMPLETE,
     Trouble.PROTOCOL: ProxyError.HTTP_PROTOCOL_ERROR,
+    Trouble.WRONG_CONTENT: ProxyError.HTTP_PROTOCOL_ERROR,
     Trouble.BREAKER_OPEN: ProxyError.DESTINATION_UNAVAILABLE,
     Trouble.RATE_LIMITED: ProxyError.DESTINATION_UNAVAILABLE,
     Trouble.BUDGET: ProxyError.CONNECTION_LIMIT_REACHED,
@@ -58,6 +62,13 @@ def proxy_status(error: Unavailable) -> ProxyStatus:
     return ProxyStatus(kind, next_hop=cause.source)
 
 
+def broke_its_promise(origin: str) -> Unavailable:
+    """A body that is not what the digest in its own head says (RFC 9530): nobody gets it."""
+    what = "sent something else than its digest says"
+    cause = Cause(origin, Trouble.WRONG_CONTENT, what)
+    return Unavailable(origin, (cause,), retry_after_seconds=RETRY_SECONDS)
+
+
 def has_body(headers: Headers) -> bool:
     """Whether a request brings a body (RFC 9112 section 6.3)."""
     length = (headers.get("Content-Length") or "0").strip()
@@ -90,11 +101,15 @@ class Flow:
 
 
 class Pieces:
-    """An exchange's body in pieces of any size. Raises TransportError when it ends too soon."""
+    """An exchange's body in pieces of any size; `hasher` is shown all of it.
 
-    def __init__(self, exchange: Exchange) -> None:
+    Raises TransportError when it ends too soon.
+    """
+
+    def __init__(self, exchange: Exchange, hasher: Hasher | None = None) -> None:
         self._chunks = exchange.chunks()
         self._rest = b""
+        self._hasher = hasher
 
     async def take(self, bytes_max: int) -> bytes:
         while not self._rest:
@@ -102,6 +117,8 @@ class Pieces:
                 self._rest = await anext(self._chunks)
             except StopAsyncIteration:
                 raise TransportError(Trouble.CUT, "ended before its length") from None
+            if self._hasher is not None:
+                self._hasher.update(self._rest)
         taken, self._rest = self._rest[:bytes_max], self._rest[bytes_max:]
         return taken
 

@@ -25,11 +25,12 @@ from skerry.cdn.core.storing import refusal
 from skerry.cdn.entries import Entries, Held
 from skerry.cdn.fetches import Ask, Confirmed, Erred, Fetches, Kept
 from skerry.cdn.measures import EdgeMeters, Served, announced_bytes
-from skerry.cdn.passing import passed, proxy_status
+from skerry.cdn.passing import broke_its_promise, passed, proxy_status
 from skerry.cdn.ports import DataClass, Origin, RoutePolicy, Stored
 from skerry.cdn.ranged import Ranged, is_far
 from skerry.cdn.through import Through
 from skerry.cdn.tunnels import Tunnels
+from skerry.store.ports import DigestMismatch
 from skerry.upstream.ports import Exchange, Unavailable
 from skerry.wire.message import Answer, Request
 
@@ -248,9 +249,12 @@ class Edge:
             answer = self._rooms.answers.stored(
                 case.request, held, status, received=None if joined else landed.received
             )
-        except Unavailable as error:
-            # A tier that broke is none: the origin is next.
-            return None if landed.tier else await self._failed(case, why, error)
+        except (Unavailable, DigestMismatch) as error:
+            if landed.tier:
+                return None  # a tier that broke is none: the origin is next
+            if not isinstance(error, Unavailable):
+                error = broke_its_promise(case.origin.name)
+            return await self._failed(case, why, error)
         except SkerryError:
             return None
         if landed.tier:

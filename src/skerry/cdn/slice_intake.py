@@ -7,18 +7,22 @@ section 14, RFC 9111 sections 3.3 and 3.4).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from skerry.base.digest import Digest, new_hasher
 from skerry.base.errors import SkerryError
+from skerry.cdn.core.digests import of_the_part, of_the_whole
 from skerry.cdn.core.hops import forwarded_request
 from skerry.cdn.core.parts import Part, PartFlaw, Span, read_part
 from skerry.cdn.core.slices import Asking, slice_span
 from skerry.cdn.core.validation import CONDITIONS
 from skerry.cdn.fetches import Ask
-from skerry.cdn.passing import Pieces
+from skerry.cdn.passing import Pieces, broke_its_promise
 from skerry.cdn.ports import EdgeUnusable, Variants
 from skerry.cdn.sliceable import Changed, Sliceable
+from skerry.cdn.taking import whole
 from skerry.store.ports import Store
 from skerry.upstream.ports import Exchange
 from skerry.wire.message import BodyAborted
@@ -71,19 +75,31 @@ class SliceIntake:
     async def receive(
         self, known: Sliceable, exchange: Exchange, part: Part, numbers: range
     ) -> None:
-        """Splits a part into slices."""
-        chunks = Pieces(exchange)
+        """Splits a part into slices; one with a digest of its own is shown once that agrees."""
+        promise = of_the_part(exchange.headers)
+        hasher = new_hasher("sha256") if promise is not None else None
+        chunks = Pieces(exchange, hasher)
+        unproven: list[tuple[int, Digest]] = []
         try:
             await chunks.skip(numbers.start * known.sliced.slice_bytes - part.span.start)
             for number in numbers:
-                await self._keep(known, number, chunks)
+                digest = await self._stored(known, number, chunks)
+                if hasher is None:
+                    await self._arrived(known, number, digest)
+                else:
+                    unproven.append((number, digest))
+            if promise is not None and hasher is not None and hasher.hexdigest() != promise.hex:
+                raise broke_its_promise(known.held.entry.key.origin)
+            for number, digest in unproven:
+                await self._arrived(known, number, digest)
+            await self._prove_whole(known)
         except SkerryError as error:
             known.fail(numbers, error)
         finally:
             known.fail(numbers, BodyAborted("the fetch was stopped"))
             await exchange.close()
 
-    async def _keep(self, known: Sliceable, number: int, chunks: Pieces) -> None:
+    async def _stored(self, known: Sliceable, number: int, chunks: Pieces) -> Digest:
         piece = slice_span(number, known.sliced.slice_bytes, known.sliced.total)
         spool = await self._store.begin(size_bytes=piece.size, named=False)
         try:
@@ -94,8 +110,26 @@ class SliceIntake:
         except BaseException as error:
             await spool.abort(error if isinstance(error, Exception) else BodyAborted())
             raise
-        digest = await spool.commit(None)
+        return await spool.commit(None)
+
+    async def _arrived(self, known: Sliceable, number: int, digest: Digest) -> None:
+        piece = slice_span(number, known.sliced.slice_bytes, known.sliced.total)
         known.arrived(number, digest)
         if self._alive(known):
             with suppress(EdgeUnusable):
                 await self._variants.put_slice(known.held.entry, number, digest, piece.size)
+
+    async def _prove_whole(self, known: Sliceable) -> None:
+        """All slices together against what the origin says of the whole: else none is kept."""
+        promise = of_the_whole(known.held.stored.headers)
+        if promise is None or not known.sliced.whole or known.over:
+            return
+        hasher = new_hasher("sha256")
+        for number in range(known.sliced.count):
+            digest = known.digest(number)
+            if digest is None or self._store.size_of(digest) is None:
+                return  # evicted meanwhile: it is proven when it is whole again
+            data = await whole(self._store.open(digest), bytes_max=known.sliced.slice_bytes)
+            await asyncio.to_thread(hasher.update, data)
+        if hasher.hexdigest() != promise.hex:
+            await self._drop(known)

@@ -236,7 +236,7 @@ class Slicing:
                 surrogate_keys=keys,
             )
             # The head of the whole, as a 200 would have said it.
-            fields = stored.headers.without("Content-Range").with_fields(
+            fields = stored.headers.without("Content-Range", "Content-Digest").with_fields(
                 ("Content-Length", str(part.total))
             )
             entry = Entry(
