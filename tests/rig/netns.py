@@ -81,13 +81,13 @@ class Cable:
     @contextmanager
     def near(self) -> Iterator[None]:
         """The calling thread is on the near side."""
-        with _inside(self._names[0]):
+        with inside(self._names[0]):
             yield
 
     @contextmanager
     def far(self) -> Iterator[None]:
         """The calling thread is on the far side."""
-        with _inside(self._names[1]):
+        with inside(self._names[1]):
             yield
 
     def _do(self, *arguments: str) -> None:
@@ -100,7 +100,8 @@ class Cable:
 
 
 @contextmanager
-def _inside(name: str) -> Iterator[None]:
+def inside(name: str) -> Iterator[None]:
+    """The calling thread, and the children that it starts, are in a namespace."""
     libc = ctypes.CDLL(None, use_errno=True)
     with (
         Path("/proc/thread-self/ns/net").open() as home,

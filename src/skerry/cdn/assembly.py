@@ -138,18 +138,6 @@ def assemble_edge(parts: EdgeParts, sites: Sequence[Site]) -> EdgeRooms:
     )
 
 
-def _slicing(parts: EdgeParts, entries: Entries, purges: Purges) -> Slicing:
-    return Slicing(
-        store=parts.store,
-        variants=parts.variants,
-        entries=entries,
-        purges=purges,
-        clock=parts.clock,
-        nursery=parts.nursery,
-        hop=parts.loop_id,
-    )
-
-
 def _prewarm(parts: EdgeParts, front: Edge, rooms: Rooms, slicing: Slicing) -> Prewarm:
     def busy() -> bool:
         coming = rooms.fetches.statistics().flying_count or slicing.statistics().coming_count
