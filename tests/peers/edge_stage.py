@@ -175,6 +175,7 @@ def site(number: int, transcript: Transcript, origin: str) -> dict[str, Setting]
     route: dict[str, Setting] = {
         "data_class": said.get("data_class", "public"),
         "store_cookies": said.get("store_cookies") == "true",
+        "tell_key": said.get("tell_key") == "true",
         "slice": f"{int(said.get('slice_bytes', 0)) >> 10}KiB" if "slice_bytes" in said else "",
         "methods": sorted(ANY_METHOD - {"TRACE", "BREW"}),
     }

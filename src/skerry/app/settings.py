@@ -143,6 +143,7 @@ class RouteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     )
     query: tuple[str, ...] | None = None
     store_cookies: bool = False
+    tell_key: bool = False
     slice_bytes: Budget = msgspec.field(default=1 * MIB, name="slice")
     methods: tuple[str, ...] = ("GET", "HEAD")
     vault: bool | None = None

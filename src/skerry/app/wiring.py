@@ -130,6 +130,7 @@ def _route(site: SiteSettings, settings: RouteSettings) -> Route:
         ),
         slice_bytes=settings.slice_bytes,
         methods=frozenset(settings.methods),
+        tells_key=settings.tell_key,
         vaulted=settings.vault is not False,
         vault_seconds=settings.vault_lifetime_seconds,
         upgrades=frozenset(name.lower() for name in settings.upgrades),

@@ -7,10 +7,11 @@ Never chooses what to serve. RFC 9110 sections 13 to 15, RFC 9111 section 4.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from skerry.base.ranges import Unsatisfiable, parse_range
+from skerry.cdn.admission import Admitted
 from skerry.cdn.core import multipart
 from skerry.cdn.core.digests import is_wanted, with_repr_digest
 from skerry.cdn.core.hops import end_to_end, with_via
@@ -18,6 +19,7 @@ from skerry.cdn.core.status import (
     CacheStatus,
     ProxyStatus,
     with_age,
+    with_cache_key,
     with_cache_status,
     with_proxy_status,
 )
@@ -169,3 +171,10 @@ def _with_length(fields: Headers, body: Body, size: int | None) -> Headers:
     if size is None or not isinstance(body, AsyncIterator):
         return fields
     return fields.with_fields(("Content-Length", str(size)))
+
+
+def telling_key(answer: Answer, admitted: Admitted) -> Answer:
+    """The answer, with the cache key where the route tells it."""
+    if not admitted.route.tells_key or admitted.key is None:
+        return answer
+    return replace(answer, headers=with_cache_key(answer.headers, admitted.key.text))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from skerry.base.clock import Clock
 from skerry.base.errors import SkerryError
 from skerry.cdn.admission import Admitted, Refused, admit
-from skerry.cdn.answers import Answers
+from skerry.cdn.answers import Answers, telling_key
 from skerry.cdn.core import reuse
 from skerry.cdn.core.directives import request_directives
 from skerry.cdn.core.freshness import judge
@@ -122,6 +122,7 @@ class Edge:
         else:
             data_class = admitted.route.policy.data_class
             answer, outcome = await self._answer(admitted)
+            answer = telling_key(answer, admitted)
         seconds = self._clock.monotonic() - began
         self._meters.answered(data_class, outcome, announced_bytes(answer), seconds)
         return answer

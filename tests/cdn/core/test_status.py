@@ -10,6 +10,7 @@ from skerry.cdn.core.status import (
     ProxyError,
     ProxyStatus,
     with_age,
+    with_cache_key,
     with_cache_status,
     with_proxy_status,
 )
@@ -40,12 +41,10 @@ def test_every_parameter_of_a_forwarded_request_rfc_9211_section_2() -> None:
         ttl_seconds=60,
         stored=True,
         collapsed=False,
-        key="https://a/?b",
         detail="fresh by route",
     )
     assert said(status) == (
-        "skerry;fwd=stale;fwd-status=304;ttl=60;stored;collapsed=?0"
-        ';key="https://a/?b";detail="fresh by route"'
+        'skerry;fwd=stale;fwd-status=304;ttl=60;stored;collapsed=?0;detail="fresh by route"'
     )
 
 
@@ -105,8 +104,18 @@ def test_age_is_replaced_by_whole_seconds_rfc_9111_section_4() -> None:
 def test_whatever_goes_in_a_structured_list_comes_out(
     name: str, key: str, detail: str, ttl: float, came: str
 ) -> None:
-    status = CacheStatus(ttl_seconds=ttl, key=key, detail=detail)
+    status = CacheStatus(ttl_seconds=ttl, detail=detail)
     went = with_cache_status(Headers([("Cache-Status", came)]), name, status)
+    went = with_cache_key(went, key)
     parsed = http_sf.parse((went.get("Cache-Status") or "").encode("ascii"), tltype="list")
     assert isinstance(parsed, list)
     assert parsed[-1][1]["hit"] is True
+
+
+def test_a_key_is_told_whole_or_not_at_all_rfc_9211_section_2_7() -> None:
+    came = Headers([("Cache-Status", "far;hit, rock;hit")])
+    assert with_cache_key(came, 'http://a/"').get("Cache-Status") == (
+        'far;hit, rock;hit;key="http://a/\\""'
+    )
+    assert with_cache_key(came, "x" * 300) == came
+    assert with_cache_key(Headers(), "http://a/") == Headers()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
+from skerry.cdn.core.route import Route, Site
 from skerry.cdn.ports import DataClass, RoutePolicy
 from skerry.upstream.ports import Cause, Exchange, TransportError, Trouble, Unavailable
 from skerry.wire.message import Answer, BodyAborted, Headers, Interim
 from tests.cdn.transcripts.origin import Given, Heard, answer
 from tests.cdn.transcripts.play import Seen
 from tests.cdn.transcripts.script import Asks, Says
-from tests.cdn.world import FakeExchange, FakeOrigin, World, body_of
+from tests.cdn.world import ANY_METHOD, FakeExchange, FakeOrigin, World, body_of
 
 CHUNK_BYTES = 8
 
@@ -96,7 +97,11 @@ class MemoryStage:
 
     def __init__(self, route: Mapping[str, str]) -> None:
         size = int(route["slice_bytes"]) if "slice_bytes" in route else None
-        self.world = World(policy_of(route), slice_bytes=size, make_origin=ScriptedOrigin)
+        policy = policy_of(route)
+        self.world = World(policy, slice_bytes=size, make_origin=ScriptedOrigin)
+        if route.get("tell_key") == "true":
+            told = Route("/", "site", policy, size, ANY_METHOD, tells_key=True)
+            self.world.rooms.front.use([Site("site", ("www.example.org",), (told,))])
         origin = self.world.origin
         assert isinstance(origin, ScriptedOrigin)
         self._origin = origin

@@ -35,6 +35,7 @@ class Route:
         slice_bytes: objects longer than one slice are stored in slices; None stores wholes.
         methods: what may be asked; HEAD goes with GET.
         request_bytes_max: of a request's body.
+        tells_key: Cache-Status tells the cache key to whoever asks (RFC 9211 section 2.7).
         vaulted: what is public here gets a copy in the vault, if there is one.
         vault_seconds: how long such a copy is kept; None as long as the vault's settings say.
         upgrades: protocols that a client may switch to, in lower case.
@@ -47,6 +48,7 @@ class Route:
     slice_bytes: int | None = SLICE_BYTES_DEFAULT
     methods: frozenset[str] = READING
     request_bytes_max: int = 1 << 20
+    tells_key: bool = False
     vaulted: bool = True
     vault_seconds: float | None = None
     upgrades: frozenset[str] = frozenset()

@@ -40,7 +40,6 @@ class CacheStatus:
         ttl_seconds: remaining freshness, negative for stale.
         stored: the response was stored; said only of what went forward.
         collapsed: the request waited for another one's answer; False when that was in vain.
-        key: the cache key; only for whoever may see it (section 6).
         detail: what else an operator should know.
     """
 
@@ -49,7 +48,6 @@ class CacheStatus:
     ttl_seconds: float | None = None
     stored: bool = False
     collapsed: bool | None = None
-    key: str = ""
     detail: str = ""
 
     def member(self, name: str) -> str:
@@ -68,8 +66,6 @@ class CacheStatus:
             parameters["stored"] = True
         if self.fwd is not None and self.collapsed is not None:
             parameters["collapsed"] = self.collapsed
-        if self.key:
-            parameters["key"] = _text(self.key)
         if self.detail:
             parameters["detail"] = _token_or_text(self.detail)
         return _member(name, parameters)
@@ -162,6 +158,17 @@ class ProxyStatus:
 def with_cache_status(headers: Headers, name: str, status: CacheStatus) -> Headers:
     """Our member appended to upstream's (RFC 9211 section 2)."""
     return _appended(headers, "Cache-Status", status.member(name))
+
+
+def with_cache_key(headers: Headers, key: str) -> Headers:
+    """Our member of Cache-Status, the last one, with the cache key (RFC 9211 section 2.7).
+
+    Only where whoever asks may see it (section 6). A key too long to be told whole is left out.
+    """
+    said = headers.joined("Cache-Status")
+    if not said or len(key) > _TEXT_LETTERS_MAX:
+        return headers
+    return headers.with_fields(("Cache-Status", f"{said};key={http_sf.ser(_text(key))}"))
 
 
 def with_proxy_status(headers: Headers, name: str, status: ProxyStatus) -> Headers:
