@@ -204,6 +204,19 @@ async def test_a_full_store_still_serves_and_stores_nothing() -> None:
     await world.close()
 
 
+@pytest.mark.parametrize("sized", [True, False])
+async def test_what_there_is_no_room_for_is_not_called_stored(sized: bool) -> None:
+    """RFC 9211 section 2.5."""
+    world = World()
+    world.store.full = True
+    world.page("/a", b"x" * 100_000, "Cache-Control: max-age=60", sized=sized)
+    assert "stored" not in (await world.get("/a"))[2]
+    world.store.full = False
+    world.page("/b", b"x" * 100_000, "Cache-Control: max-age=60", sized=sized)
+    assert "stored" in (await world.get("/b"))[2]
+    await world.close()
+
+
 async def test_the_answer_of_one_who_left_is_given_to_nobody_else() -> None:
     world = World()
     numbers = iter(range(100))

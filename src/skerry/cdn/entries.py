@@ -41,6 +41,11 @@ class Held:
         return self.entry.stored
 
     @property
+    def is_kept(self) -> bool:
+        """Whether its body is in the store or on the way there, once it is `opened`."""
+        return self.fill is None or not self.fill.passes_through
+
+    @property
     def names(self) -> Names:
         """All that a purge may call it by."""
         stored = self.entry.stored

@@ -237,16 +237,16 @@ class Edge:
     async def _kept(self, case: _Case, landed: Kept, why: Fwd, *, joined: bool) -> _Outcome | None:
         now = self._clock.now()
         view = judge(landed.held.stored, now, case.policy)
-        status = CacheStatus(
-            fwd=why,
-            fwd_status=landed.status,
-            ttl_seconds=view.ttl_seconds,
-            stored=True,
-            collapsed=True if joined else None,
-            detail=landed.tier,
-        )
         try:
             held = await self._rooms.entries.opened(landed.held)
+            status = CacheStatus(
+                fwd=why,
+                fwd_status=landed.status,
+                ttl_seconds=view.ttl_seconds,
+                stored=held.is_kept,
+                collapsed=True if joined else None,
+                detail=landed.tier,
+            )
             answer = self._rooms.answers.stored(
                 case.request, held, status, received=None if joined else landed.received
             )

@@ -105,7 +105,7 @@ class Fill:
         self._fills = fills
         self._wish = wish
         self._flight = flight
-        self._reads_relay = False
+        self.passes_through = False  # whether it is not kept; known once `opened` has returned
 
     @property
     def digest(self) -> Digest | None:
@@ -140,8 +140,8 @@ class Fill:
                 await flight.changed()
             if flight.error is not None:
                 raise flight.error
-            if flight.relay is None or self._reads_relay or flight.claim_relay():
-                self._reads_relay = flight.relay is not None
+            if flight.relay is None or self.passes_through or flight.claim_relay():
+                self.passes_through = flight.relay is not None
                 return flight.size_bytes
             # Somebody else reads the relay, and its first bytes are gone: have one of one's own.
             self._flight = self._fills.fly(self._wish, keep=False)
@@ -175,7 +175,7 @@ class Fill:
         To the end when `size_bytes` is None. What passes through can be read once, by the one
         whose `opened` said so; leaving such a stream ends its fetch.
         """
-        if not self._reads_relay:
+        if not self.passes_through:
             await self.opened()
         flight = self._flight
         if flight.relay is not None:
