@@ -11,8 +11,8 @@ from sim.edge.record import Answered, Asked, Broken, Crashed, Left, Purged
 from sim.edge.scenario import SECRET, Kind, draw
 from sim.edge.world import run
 
-SEEDS = 600
-BATCH = 100
+SEEDS = 300
+BATCH = 50
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, BATCH))
@@ -34,7 +34,7 @@ def test_the_same_seed_is_the_same_world_of_the_edge() -> None:
 def test_the_worlds_of_the_edge_are_worth_it() -> None:
     """A simulator in which nothing meets proves nothing."""
     seen: Counter[str] = Counter()
-    for seed in range(200):
+    for seed in range(150):
         history = run(draw(seed))
         scenario = history.scenario
         seen["calm"] += scenario.calm
