@@ -35,10 +35,12 @@ def test_a_request_that_is_read_in_two_ways_is_noticed() -> None:
 
 def test_an_answer_too_many_is_counted() -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"
+    last = answer.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
     assert door_target.count_finals(answer, ["GET"]) == 1
-    assert door_target.count_finals(answer * 2, ["GET"]) == 2
+    assert door_target.count_finals(answer * 3, ["GET"]) == 3
+    assert door_target.count_finals(answer + last, ["GET"]) == 2
     with pytest.raises(AssertionError):
-        door_target.count_finals(answer * 3, ["GET"])
+        door_target.count_finals(last + answer, ["GET"])
 
 
 def test_every_seed_is_taken_by_its_target() -> None:
