@@ -232,7 +232,7 @@ async def test_a_door_that_drains_ends_its_tunnels_at_once() -> None:
         await client.send(ASK)
         await switched(client, route)
         await guarded(door.close(3600.0))
-        assert len(route.over) == 1
+        await until(lambda: len(route.over) == 1)
         assert await client.ended()
 
 

@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import asyncio
 
-import http_door
 import pytest
 import test_http_pieces
 import test_http_server
 import test_http_server_hot
 import test_http_server_limits
+import test_http_server_tunnel
 import uvloop
 
-MODULES = (test_http_server, test_http_server_hot, test_http_server_limits, test_http_pieces)
+MODULES = (
+    test_http_server,
+    test_http_server_hot,
+    test_http_server_limits,
+    test_http_server_tunnel,
+    test_http_pieces,
+)
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy")
 
 LOOKS_INTO_THE_DOOR = "test_a_file_waits_for_the_bytes_before_it"
@@ -24,6 +30,7 @@ LOOKS_INTO_THE_DOOR = "test_a_file_waits_for_the_bytes_before_it"
 for module in MODULES:
     promises = {name: it for name, it in vars(module).items() if name.startswith("test_")}
     assert promises, f"{module.__name__} promises nothing"
+    assert not promises.keys() & globals().keys(), "two promises of one name"
     globals().update(promises)
 del globals()[LOOKS_INTO_THE_DOOR]
 certificate = test_http_server_limits.certificate
@@ -31,9 +38,11 @@ certificate = test_http_server_limits.certificate
 
 @pytest.fixture
 def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
-    return uvloop.EventLoopPolicy()  # as workers run; Line's own tests take both
+    return uvloop.EventLoopPolicy()  # as workers run
 
 
 @pytest.fixture(autouse=True)
 def _through_a_relay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_door, "way", http_door.through_a_relay)
+    for module in MODULES:
+        doors = vars(module)["opened"].__wrapped__.__globals__
+        monkeypatch.setitem(doors, "way", doors["through_a_relay"])

@@ -33,6 +33,7 @@ from skerry.adapters.worker_packets import (
     pack_chunk,
     unpack,
 )
+from skerry.adapters.worker_tunnel import FarClient
 from skerry.aio.tasks import Nursery
 from skerry.wire.message import (
     Answer,
@@ -42,6 +43,7 @@ from skerry.wire.message import (
     Piece,
     Request,
     Segment,
+    Tunnel,
     no_body,
 )
 
@@ -88,7 +90,7 @@ class RelayHost:
                     current = _Exchange(self, line, unpack(data, Ask))
                     self.nursery.start(current.run(), name="worker.request")
                 elif current is not None:
-                    current.upload.put(data)
+                    current.take(data)
         except msgspec.DecodeError:
             _log.exception("a worker sent what is no message")
         finally:
@@ -105,6 +107,7 @@ class Upload:
         self._line = line
         self._wanted: asyncio.Future[bytes] | None = None
         self._closed = False
+        self.ended = False
 
     def close(self) -> None:
         """The answer ends: what asks from now on would ask in the middle of the next request."""
@@ -125,6 +128,7 @@ class Upload:
                 raise BodyAborted(LEFT) from error
             packet = await self._wanted
             if packet[0] == Kind.END:
+                self.ended = True
                 return
             if packet[0] != Kind.CHUNK:
                 raise BodyAborted(LEFT)
@@ -140,12 +144,24 @@ class _Exchange:
         self._line = line
         self._ask = ask
         self._sending: asyncio.Task[None] | None = None
+        self._far: FarClient | None = None
+        self._answered = False
         self.upload = Upload(line)
+
+    def take(self, packet: bytes) -> None:
+        """Something about this request has come."""
+        if packet[0] != Kind.TAKEN:
+            self.upload.put(packet)
+        elif self._far is not None:
+            self._far.taken()
 
     def leave(self) -> None:
         """The client or its worker is gone: ends the sending, and only that."""
         self.upload.put(_BROKEN)
-        if self._sending is not None:
+        if self._far is not None:
+            self._far.lost()
+        # A tunnel is told by what it reads, unless it has read all there was.
+        if self._sending is not None and (self._far is None or self.upload.ended):
             self._sending.cancel()
 
     async def run(self) -> None:
@@ -156,7 +172,10 @@ class _Exchange:
         try:
             answer = await self._answer()
             if isinstance(answer, bytes):
+                self._answered = True
                 await self._line.send(answer)
+            elif answer.status == 101 and answer.tunnel is not None:
+                await self._switch(answer, answer.tunnel)
             else:
                 await self._deliver(answer)
         except LineEnded:
@@ -182,7 +201,10 @@ class _Exchange:
             interim=self._interim if ask.interim else None,
         )
         try:
-            return await self._host.fronts[ask.door](request)
+            answer = await self._host.fronts[ask.door](request)
+            if answer.status == 101 and "upgrade" not in request.headers:
+                raise RuntimeError("a front switches to a protocol that nobody offered")
+            return answer
         except BodyAborted:
             return _BROKEN
         except Exception:
@@ -191,9 +213,26 @@ class _Exchange:
             return _FAILED
 
     def _interim(self, status: int, headers: Headers) -> None:
+        if self._answered:
+            return  # it would stand before the answer to the next request
         with suppress(LineEnded):
             # A hint that finds no room is not worth waiting for (RFC 8297 section 2).
             self._line.send_now(pack(Kind.INTERIM, InterimHead(status, tuple(headers))))
+
+    async def _switch(self, answer: Answer, tunnel: Tunnel) -> None:
+        """The worker's client speaks another protocol until the tunnel returns."""
+        self._far = far = FarClient(self._line, self.upload.chunks())
+        self._sending = asyncio.current_task()
+        try:
+            await self._send_head(answer, Shape.TUNNEL, last=False)
+            await tunnel(far)
+        except asyncio.CancelledError:
+            if not self._line.ended:
+                raise
+        finally:
+            self._sending = None
+            self.upload.close()
+            await far.close()
 
     async def _deliver(self, answer: Answer) -> None:
         # A task of a nursery: typed Task[Any] there, but it is this method's.
@@ -273,6 +312,7 @@ class _Exchange:
         part: Part = NO_PART,
         file: Segment | None = None,
     ) -> None:
+        self._answered = True
         if last:
             self.upload.close()
         hot = answer.hot

@@ -15,6 +15,9 @@ One request on a line:
                                  <-      (CHUNK | PART GROWN*)* END      stream
                                  <-      BROKEN          at any time: there will be no more
                                  <-      FAILED          instead of HEAD: the handler raised
+
+After a HEAD of the shape TUNNEL: WANT and CHUNK | END | BROKEN for what the client sends; CHUNK,
+with TAKEN back for each, and END for what it is sent; OVER from main, and the line is free.
 """
 
 from __future__ import annotations
@@ -45,6 +48,8 @@ class Kind(IntEnum):
     GROWN = 8
     PART = 9
     FAILED = 10
+    TAKEN = 11
+    OVER = 12
     # The first line of a worker, on which it is led:
     SETUP = 20
     OPENED = 21

@@ -26,10 +26,10 @@ from skerry.adapters.worker_packets import (
     unpack,
 )
 from skerry.aio.tasks import Nursery
-from skerry.wire.message import Answer, Body, BodyAborted, Headers, Piece, Request
+from skerry.wire.message import Answer, Body, BodyAborted, Duplex, Headers, Piece, Request
 
 IDLE_LINES_MAX = 64
-_END, _BROKEN = pack(Kind.END), pack(Kind.BROKEN)
+_END, _BROKEN, _TAKEN = pack(Kind.END), pack(Kind.BROKEN), pack(Kind.TAKEN)
 
 
 class FrontFailed(Exception):
@@ -90,6 +90,8 @@ class Relay:
                 body = await exchange.rest_of(head)
             case Shape.FILE:
                 body = RelayedFile(exchange, descriptors[0], head.part, last=True)
+            case Shape.TUNNEL:
+                return Answer(head.status, Headers(head.fields), tunnel=exchange.speak)
             case _:
                 body = RelayedStream(exchange)
         leave = head.leave
@@ -192,6 +194,35 @@ class _Exchange:
         self.end()
         return b"".join(pieces)
 
+    async def speak(self, client: Duplex) -> None:
+        """Carries another protocol between the main process and a client, until main says so.
+
+        Raises BodyAborted when it was cut.
+        """
+        self._upload = aiter(client.chunks())
+        try:
+            while True:
+                data, _ = await self.next()
+                if data[0] == Kind.OVER:
+                    self.end()
+                    return
+                if data[0] == Kind.CHUNK:
+                    # Beside us: what the client sends must go on while it does not read.
+                    self._lines.nursery.start(self._give(client, data[1:]), name="worker.tunnel")
+                elif data[0] == Kind.END:
+                    await client.finish()
+        except LineEnded as error:
+            raise BodyAborted("the tunnel was cut") from error
+        finally:
+            self.close()
+
+    async def _give(self, client: Duplex, data: bytes) -> None:
+        try:
+            await client.write(data)
+            await self._line.send(_TAKEN)
+        except (BodyAborted, LineEnded):
+            self.close()
+
     def end(self) -> None:
         """All of the answer has come: the line is free for the next request."""
         if self._open:
@@ -205,6 +236,10 @@ class _Exchange:
             self._open = False
             self._stop_pump()
             self._line.close()
+
+    def __del__(self) -> None:
+        # An answer that nobody sent: whoever asked was cancelled in between.
+        self.close()
 
     def _stop_pump(self) -> None:
         if self._pump is not None:
@@ -237,9 +272,6 @@ class RelayedStream:
 
     async def aclose(self) -> None:
         """Gives the rest up; may be called twice."""
-        self._exchange.close()
-
-    def __del__(self) -> None:
         self._exchange.close()
 
 
