@@ -100,7 +100,7 @@ def _figure(name: str, asked: dict[int, Asked], *, quick: bool) -> Figure:
 def together(asked: Asked, cores: tuple[int, ...], seconds: int) -> float:
     """What a wrk on each of these cores gets at once. Raises RuntimeError on any other answer."""
     fields = [part for field in asked.fields for part in ("-H", field)]
-    argv = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", *fields, asked.url]
+    argv = ["wrk", "-t1", f"-c{CONNECTIONS * len(cores)}", f"-d{seconds}s", *fields, asked.url]
     run("curl", "-sf", "-o", "/dev/null", *fields, asked.url)
     with ExitStack() as ends:
         loads = []
