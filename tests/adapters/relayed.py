@@ -55,7 +55,7 @@ async def relayed(front: Handler) -> AsyncIterator[Relayed]:
     ours: list[Line] = []
     theirs: list[Line] = []
 
-    def make() -> Line:
+    async def make() -> Line:
         worker, main = pair()
         theirs.append(Line(main, room))
         host.adopt(theirs[-1])

@@ -39,6 +39,16 @@ async def test_a_cold_object_asked_of_all_processes_at_once_is_fetched_once(scen
     assert main_full(scene) + scene.relayed == 50
 
 
+async def test_a_crowd_at_once_is_answered_to_the_last(scene: Scene) -> None:
+    """More new lines at once than the control line holds: each waits for its turn."""
+    scene.replies["/cold"] = lambda asked: Reply(200, FRESH, b"cold")
+    visitors = [await scene.visit() for _ in range(900)]
+    answers = await asyncio.gather(*(visitor.get("/cold") for visitor in visitors))
+    assert {(got.status, got.body) for got in answers} == {(200, b"cold")}
+    assert scene.origin.log.count("/cold") == 1
+    assert scene.relayed > 300
+
+
 async def test_a_large_object_leaves_a_worker_whole_and_in_part(scene: Scene) -> None:
     data = os.urandom(1 << 20) * 5
     scene.replies["/large"] = lambda asked: Reply(200, FRESH, data)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from skerry.adapters.worker_line import PIECE_BYTES, Line, LineEnded, Packet
@@ -38,19 +38,19 @@ class FrontFailed(Exception):
 
 @dataclass(slots=True)
 class Lines:
-    """The lines of one worker to its main process. `make` opens one more."""
+    """The lines of one worker to its main process. `make` opens one more; it may wait."""
 
-    make: Callable[[], Line]
+    make: Callable[[], Awaitable[Line]]
     nursery: Nursery
     idle: list[Line] = field(default_factory=list)
 
-    def take(self) -> Line:
-        """A line nobody uses."""
+    async def take(self) -> Line:
+        """A line nobody uses. Raises LineEnded."""
         while self.idle:
             line = self.idle.pop()
             if not line.ended:
                 return line
-        return self.make()
+        return await self.make()
 
     def give_back(self, line: Line) -> None:
         """A line on which an exchange has come to its end."""
@@ -70,7 +70,10 @@ class Relay:
 
     async def __call__(self, request: Request) -> Answer:
         """The main process's answer. Raises BodyAborted when there will be none."""
-        exchange = _Exchange(self._lines, request)
+        try:
+            exchange = _Exchange(self._lines, await self._lines.take(), request)
+        except LineEnded as error:
+            raise BodyAborted("the main process is gone") from error
         try:
             head, descriptors = await exchange.ask(self._door)
             return await self._answer(exchange, head, descriptors)
@@ -102,9 +105,9 @@ class Relay:
 class _Exchange:
     """One request on one line."""
 
-    def __init__(self, lines: Lines, request: Request) -> None:
+    def __init__(self, lines: Lines, line: Line, request: Request) -> None:
         self._lines = lines
-        self._line = lines.take()
+        self._line = line
         self._request = request
         self._upload = aiter(request.body)
         self._pump: asyncio.Task[None] | None = None

@@ -96,14 +96,16 @@ class Worker:
             await door.open()
             self._doors.append(door)
 
-    def _line(self) -> Line:
-        """One more line to the main process. Raises LineEnded."""
+    async def _line(self) -> Line:
+        """One more line to the main process; waits while that is busy. Raises LineEnded."""
         mine, theirs = pair()
+        line = Line(mine, self._room)
         with theirs:
-            line = Line(mine, self._room)
-            if not self._control.send_now(pack(Kind.LINE), [theirs.fileno()]):
+            try:
+                await self._control.send(pack(Kind.LINE), [theirs.fileno()])
+            except BaseException:
                 line.close()
-                raise LineEnded("the main process is too busy for one more line")
+                raise
         return line
 
     def _show(self, shown: Shown) -> None:
