@@ -127,6 +127,7 @@ class WorkerProcess:
         self._uses = UseBook()
         self._host = RelayHost(fronts, nursery=self._nursery, uses=self._uses)
         self._debt = Debt()
+        self._turn = asyncio.Lock()
         self._doors: list[ToldDoor] = []
         self._control: Line | None = None
         self._pid = 0
@@ -173,10 +174,12 @@ class WorkerProcess:
     def use_certificates(self, door: int, names: TlsNames) -> None:
         """Has it show other certificates at a door."""
         if self._control is not None:
-            try:
-                self._control.send_now(pack(Kind.CERTIFICATES, Shown(door, names)))
-            except LineEnded:
-                pass  # it has ended already
+            packet = pack(Kind.CERTIFICATES, Shown(door, names))
+            self._nursery.start(self._send_in_turn(self._control, packet), name="worker.shown")
+
+    async def _send_in_turn(self, control: Line, packet: bytes) -> None:
+        async with self._turn:  # the later of two must arrive last
+            await control.send(packet)
 
     def owe(self, about: str | None) -> None:
         """Has it forget something, None for everything. The page tells it that there is more."""
