@@ -9,10 +9,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from skerry.app.drill.client import RegistryClient
 from skerry.app.drill.images import push
 from skerry.app.drill.processes import SKERRY, NodeProcess
+from skerry.cli.main import make_app
 from tests.rig import images, nodes
 from tests.rig.processes import Rig, need
 
@@ -92,3 +94,9 @@ def test_a_second_node_cannot_share_the_port_unseen(node: NodeProcess, tmp_path:
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "taken by another program" in done.stderr
+
+
+def test_the_operator_sees_how_many_processes_serve(node: NodeProcess) -> None:
+    result = CliRunner().invoke(make_app(), ["status", "--config", str(node.config)])
+    assert result.exit_code == 0, result.output
+    assert "2 of 2 serve" in result.output

@@ -89,7 +89,8 @@ class AdminDoor:
     """Answers for the admin door.
 
     `not_ready` says why the data plane cannot serve, "" when it can; `edge` is None on a node
-    without a site; `more` are routes of other rooms, below /api.
+    without a site; `processes` says how many serve the public doors, and do now; `more` are routes
+    of other rooms, below /api.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class AdminDoor:
         access: Access,
         not_ready: Callable[[], str],
         edge: EdgeDesk | None = None,
+        processes: Callable[[], tuple[int, int]] = lambda: (1, 1),
         more: Sequence[Routes] = (),
     ) -> None:
         self._operations = operations
@@ -107,6 +109,7 @@ class AdminDoor:
         self._access = access
         self._not_ready = not_ready
         self._edge = edge
+        self._processes = processes
         self._answered = self._refused_host = self._refused_token = 0
         self._open: Mapping[str, Mapping[str, Route]] = {
             "/healthz": {"GET": self._healthz},
@@ -181,7 +184,9 @@ class AdminDoor:
 
     async def _status(self, request: Request) -> Answer:
         sites = self._edge.sites() if self._edge else ()
-        return json_answer(replace(await self._operations.status(), sites=sites))
+        processes, serving = self._processes()
+        status = await self._operations.status()
+        return json_answer(replace(status, sites=sites, processes=processes, serving=serving))
 
     async def _images(self, request: Request) -> Answer:
         rows = await self._operations.list_images()

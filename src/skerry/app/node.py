@@ -318,6 +318,7 @@ class Node:
             access=Access(token, hosts=(*doors.admin_hosts, self.settings.node.name)),
             not_ready=not_ready,
             edge=edge.desk if edge else None,
+            processes=public.processes,
             more=(vault_routes(edge.vault if edge else None), self._reloading.routes),
         )
         self.registry_door = public.make(

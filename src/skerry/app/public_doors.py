@@ -156,6 +156,12 @@ class PublicDoors:
         for public in self._doors:
             public.door.hot.forget_all()
 
+    def processes(self) -> tuple[int, int]:
+        """How many there are to be, this one included, and how many serve now."""
+        found = self.workers()
+        serving = sum(worker.serving for worker in found.workers) if found else 0
+        return self._processes, 1 + serving
+
     def workers(self) -> WorkersStatistics | None:
         """A snapshot; None where there are none."""
         return None if self._workers is None else self._workers.statistics()

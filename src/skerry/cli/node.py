@@ -268,6 +268,10 @@ def status(
     trouble = "" if store.writable else ", [red]read-only or full[/]"
     say(f"  disk      {format_bytes(store.blob_bytes)} of {format_bytes(store.budget_bytes)} "
         f"in {store.blob_count} blobs{trouble}")  # fmt: skip
+    if found.processes > 1:
+        fewer = found.serving < found.processes
+        note = ", [red]see the events[/]" if fewer else ""
+        say(f"  processes {found.serving} of {found.processes} serve the public doors{note}")
     if store.quarantine_count:
         say(f"  quarantine {store.quarantine_count} blobs, {format_bytes(store.quarantine_bytes)}")
     for upstream in (*found.upstreams, *found.sites):

@@ -224,6 +224,7 @@ class Status:
         fills: contents on their way in.
         warnings: sentences for the operator, worst first.
         sites: what the edge door serves, with the origins behind it; told by the edge.
+        processes, serving: how many serve the public doors, and do now; told by those.
     """
 
     node: str
@@ -236,6 +237,8 @@ class Status:
     fills: int = 0
     warnings: tuple[str, ...] = ()
     sites: tuple[UpstreamStatus, ...] = ()
+    processes: int = 1
+    serving: int = 1
 
 
 class Operations(Protocol):
