@@ -135,16 +135,20 @@ def _rest(line: socket.socket, got: bytes) -> None:
     head, _, body = got.partition(b"\r\n\r\n")
     if not head.startswith(b"HTTP/1.1 200"):
         raise RuntimeError(head.decode("latin-1"))
-    while len(body) < SMALL_BYTES:
+    length = re.search(r"\r\ncontent-length: *(\d+)", head.decode("latin-1").lower())
+    if length is None:
+        raise RuntimeError(head.decode("latin-1"))
+    while len(body) < int(length[1]):
         body += line.recv(65536)
 
 
 def _origin(stage: Stage) -> Service:
+    """Every page is its own: what is the same under two names would be kept once."""
     root = stage.rig.place("origin")
-    (root / "page").write_bytes(b"x" * SMALL_BYTES)
     (root / "large").write_bytes(b"y" * LARGE_BYTES)
+    page = "$request_uri " + "x" * (SMALL_BYTES - 1)
     return stage.rig.nginx(
         root,
-        "  location /small/ { try_files /page =404; }\n",
+        f'  location /small/ {{ default_type text/plain; return 200 "{page}"; }}\n',
         "  add_header Cache-Control max-age=3600;\n",
     )

@@ -182,17 +182,9 @@ class World:
             now = self._loop.time()
             self.history.note(Refused(now, visit.content, visit.client, type(error).__name__))
         else:
-            self.history.note(
-                Served(
-                    self._loop.time(),
-                    visit.content,
-                    visit.client,
-                    since,
-                    visit.offset_bytes,
-                    visit.size_bytes,
-                    bytes(seen),
-                )
-            )
+            wanted = visit.offset_bytes, visit.size_bytes
+            at = self._loop.time()
+            self.history.note(Served(at, visit.content, visit.client, since, *wanted, bytes(seen)))
 
     async def _serve(self, visit: Visit) -> AsyncGenerator[bytes, None]:
         """What the front of a node does: from the store, else from a fill."""
@@ -207,6 +199,9 @@ class World:
             if visit.warms:
                 self._watch_done(visit.content, fill)
             body = fill.body(visit.offset_bytes, visit.size_bytes)
+        if isinstance(body, bytes):
+            yield body
+            return
         if isinstance(body, AsyncGenerator):
             async with aclosing(body) as pieces:
                 async for piece in pieces:

@@ -55,7 +55,13 @@ class LifeFile(EdgeFile):
     def read(self, sql: str, parameters: Row = ()) -> list[Row]:
         return self._disk.read(sql, parameters)
 
-    async def write(self, change: Callable[[sqlite3.Connection], T], *, synced: bool = False) -> T:
+    async def write(
+        self,
+        change: Callable[[sqlite3.Connection], T],
+        *,
+        synced: bool = False,
+        at_leisure: bool = False,
+    ) -> T:
         return await asyncio.shield(self._write(change, synced=synced))
 
     async def _write(self, change: Callable[[sqlite3.Connection], T], *, synced: bool) -> T:

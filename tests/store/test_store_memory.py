@@ -9,6 +9,7 @@ import pytest
 from skerry.base.clock import ManualClock
 from skerry.base.digest import digest_of
 from skerry.store.conformance import BIG, CHECKS, Check, fill
+from skerry.store.conformance_nameless import NAMELESS_CHECKS
 from skerry.store.ports import SpoolAborted, StoreError, StoreFull
 from skerry.store.testing import MemoryStore, read_segment
 from skerry.wire.message import BodyAborted
@@ -19,7 +20,7 @@ def store() -> MemoryStore:
     return MemoryStore(ManualClock(), budget_bytes=64 << 20)
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", CHECKS + NAMELESS_CHECKS, ids=lambda check: check.__name__)
 async def test_the_memory_twin_keeps_the_stores_promise(check: Check, store: MemoryStore) -> None:
     await asyncio.wait_for(check(store), 30)
 

@@ -59,7 +59,7 @@ async def read(fill: Fill, offset: int = 0, size: int | None = None) -> bytes:
     body = fill.body(offset, size)
     if isinstance(body, AsyncIterator):
         return b"".join([chunk async for chunk in body])
-    return await read_segment(body)
+    return body if isinstance(body, bytes) else await read_segment(body)
 
 
 async def settle(bench: Bench) -> None:

@@ -12,16 +12,21 @@ never hashes, decides nothing.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from skerry.base.digest import ALGORITHMS, Digest, InvalidDigest
+from skerry.base.digest import ALGORITHMS, Digest, Hasher, InvalidDigest
 from skerry.store.ports import StoreError, StoreFull
 
+FREE_SECONDS = 0.25
+_LIBC = ctypes.CDLL(None, use_errno=True)
 _NO_ROOM = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
 _NO_WRITING = {
     errno.EROFS: "the disk is read-only",
@@ -84,12 +89,26 @@ class Layout:
         self.ingest = str(data_dir / "ingest")
         self.quarantine = str(data_dir / "quarantine")
         self.index = data_dir / "index.sqlite"
+        self._free = 0
+        self._free_until = 0.0
 
     def blob(self, digest: Digest) -> str:
         return f"{self.blobs}/{digest.algorithm}/{digest.hex[:2]}/{digest.hex}"
 
     def folder(self, folder: Folder) -> str:
         return f"{self.blobs}/{folder.algorithm}/{folder.prefix}"
+
+    def free_bytes(self) -> int:
+        """What the file system has left, as of this quarter of a second: it is asked often."""
+        now = time.monotonic()
+        if now >= self._free_until:
+            self._free_until = now + FREE_SECONDS
+            try:
+                disk = os.statvfs(self.data_dir)
+                self._free = disk.f_bavail * disk.f_frsize
+            except OSError:
+                self._free = 1 << 62  # writing will tell
+        return self._free
 
     def prepare(self) -> None:
         """Makes the folders and sweeps ingest. On a read-only disk what exists will do.
@@ -173,6 +192,43 @@ def sync_folder(path: str) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def sync_all(path: str) -> None:
+    """Makes everything on the file system of a path durable. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if _LIBC.syncfs(fd):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), path)
+    finally:
+        os.close(fd)
+
+
+def read_and_close(fd: int, size_bytes: int) -> bytes:
+    """The first bytes of an open file. Raises OSError."""
+    with os.fdopen(fd, "rb") as file:
+        file.seek(0)
+        return file.read(size_bytes)
+
+
+def hash_and_close(fd: int, hasher: Hasher, offset_bytes: int, size_bytes: int) -> int:
+    """Hashes so much of an open file from an offset; how much there was. Raises OSError."""
+    try:
+        buffer = memoryview(bytearray(1024 * 1024))
+        done = 0
+        while done < size_bytes and (count := os.preadv(fd, [buffer], offset_bytes + done)):
+            hasher.update(buffer[:count])
+            done += count
+        return done
+    finally:
+        os.close(fd)
+
+
+def unlink_quietly(path: str) -> None:
+    """Removes a file that may be gone, or cannot be removed."""
+    with suppress(OSError):
+        os.unlink(path)
 
 
 def _names(path: str) -> list[str]:

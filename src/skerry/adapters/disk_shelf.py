@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from contextlib import suppress
 
 from skerry.adapters.disk_index import DiskIndex
 from skerry.adapters.disk_layout import Folder, Layout, sync_folder, translated
 from skerry.base.digest import ALGORITHMS, Digest, digest_of
-from skerry.store.ports import BlobInfo, BlobMissing
+from skerry.store.ports import SMALL_BYTES_MAX, BlobInfo, BlobMissing
 
 _EMPTY = frozenset(digest_of(b"", algorithm) for algorithm in ALGORITHMS)
 
@@ -30,6 +31,7 @@ class Shelf:
         self._changed: dict[Digest, tuple[int, float] | None] = {}
         self._uses: dict[Digest, float] = {}
         self._condemned: set[Digest] = set()
+        self._folders: set[str] = set()
         self.blob_count = sum(count for count, _ in self._totals.values())
         self.blob_bytes = sum(size for _, size in self._totals.values())
 
@@ -90,6 +92,32 @@ class Shelf:
             self._changed[digest] = (size, now)
         sync_folder(folder)
 
+    def put(self, source: str, digest: Digest, content: bytes, *, now: float) -> None:
+        """Writes a small proven content and shows it, not synced. Raises OSError.
+
+        A copy of the same length that is there already is left as it is.
+        """
+        target = self._layout.blob(digest)
+        folder = os.path.dirname(target)
+        if folder not in self._folders:
+            os.makedirs(folder, exist_ok=True)
+            self._folders.add(folder)
+        if _size(target) == len(content) and digest not in self._condemned:
+            return
+        try:
+            _write_new(source, content)
+            with self._lock:
+                before = _size(target)
+                os.rename(source, target)
+                self._condemned.discard(digest)
+                self._count(digest, len(content), before)
+                self._changed[digest] = (len(content), now)
+        except OSError:
+            self._folders.discard(folder)  # perhaps it is gone
+            with suppress(OSError):
+                os.unlink(source)
+            raise
+
     def take(self, digest: Digest, destination: str, *, inode: int | None = None) -> int | None:
         """Moves a blob out. Returns its length, None when it was not there.
 
@@ -113,10 +141,11 @@ class Shelf:
         """Hides a blob that is wrong but cannot be moved away (a read-only disk)."""
         self._condemned.add(digest)
 
-    def recount(self, folder: Folder) -> list[Digest]:
+    def recount(self, folder: Folder, *, unsynced: tuple[float, float] = (0, 0)) -> list[Digest]:
         """Corrects one folder's count from its files. Raises StoreError.
 
-        Returns blobs whose length is not what the index has or cannot be right: suspects.
+        Returns blobs whose length is not what the index has or cannot be right, and small ones
+        with times in `unsynced`, which a loss of power may have torn: suspects.
         """
         rows = self._index.rows(folder)
         suspects = []
@@ -125,7 +154,9 @@ class Shelf:
             for found in self._layout.scan(folder):
                 count, size = count + 1, size + found.size_bytes
                 known = rows.pop(found.digest, None)
-                if not found.size_bytes and found.digest not in _EMPTY:
+                small = found.size_bytes <= SMALL_BYTES_MAX
+                torn = small and unsynced[0] < found.modified_at <= unsynced[1]
+                if torn or (not found.size_bytes and found.digest not in _EMPTY):
                     suspects.append(found.digest)
                 if found.digest in self._changed:
                     continue
@@ -182,6 +213,16 @@ class Shelf:
         self.blob_count += count - before[0]
         self.blob_bytes += size - before[1]
         self._totals[folder] = (count, size)
+
+
+def _write_new(path: str, content: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        written = 0
+        while written < len(content):
+            written += os.write(fd, content[written:] if written else content)
+    finally:
+        os.close(fd)
 
 
 def _size(path: str) -> int | None:

@@ -85,6 +85,7 @@ class DiskSpool:
     ) -> None:
         self.size_bytes = size_bytes
         self.digest: Digest | None = None
+        self.content = None
         self.claimed_bytes = size_bytes or 0
         self._path = path
         self._fd = fd

@@ -18,14 +18,23 @@ from pathlib import Path
 from typing import TypeVar
 
 from skerry.adapters.disk_index import DiskIndex
-from skerry.adapters.disk_layout import Folder, Layout, translated
+from skerry.adapters.disk_layout import (
+    Folder,
+    Layout,
+    hash_and_close,
+    read_and_close,
+    translated,
+    unlink_quietly,
+)
 from skerry.adapters.disk_shelf import Shelf
+from skerry.adapters.disk_small import SmallCopies, SmallSpool
 from skerry.adapters.disk_spool import Desk, DiskSpool, created
 from skerry.base.clock import Clock
-from skerry.base.digest import Digest, Hasher, InvalidDigest, digest_of, new_hasher
+from skerry.base.digest import Digest, InvalidDigest, digest_of, new_hasher
 from skerry.base.units import format_bytes
 from skerry.store.growth import FileSegment
 from skerry.store.ports import (
+    SMALL_BYTES_MAX,
     BlobInfo,
     DigestMismatch,
     MakeRoom,
@@ -104,6 +113,15 @@ class DiskStore:
             ended=self._spool_ended,
             failed=self._failed,
         )
+        self._small = SmallCopies(
+            self._layout,
+            self._shelf,
+            self._index,
+            clock=clock,
+            names=self._names,
+            run_in=self._threads,
+            failed=self._failed,
+        )
 
     # reading
 
@@ -130,7 +148,7 @@ class DiskStore:
             else:
                 # A descriptor of its own: cancelling the reader does not stop the thread.
                 copy = os.dup(segment.fileno())
-                data = await self._run(partial(_read_and_close, copy, size))
+                data = await self._run(partial(read_and_close, copy, size))
         except OSError as error:
             raise translated(error, f"reading {digest}") from error
         finally:
@@ -149,7 +167,7 @@ class DiskStore:
             hasher = new_hasher(digest.algorithm)
             position = 0
             while done := await self._run(
-                partial(_hash_and_close, os.dup(fd), hasher, position, HASH_STEP_BYTES)
+                partial(hash_and_close, os.dup(fd), hasher, position, HASH_STEP_BYTES)
             ):
                 position += done
                 if bytes_per_second:
@@ -170,8 +188,10 @@ class DiskStore:
 
     async def begin(
         self, *, size_bytes: int | None = None, algorithm: str = "sha256", named: bool = True
-    ) -> DiskSpool:
+    ) -> DiskSpool | SmallSpool:
         await self._reserve(size_bytes or 0)
+        if not named and size_bytes is not None and size_bytes <= SMALL_BYTES_MAX:
+            return self._small.begin(size_bytes)
         path = f"{self._layout.ingest}/{next(self._names)}"
         try:
             fd = created(path)
@@ -208,15 +228,16 @@ class DiskStore:
         self._evicted += 1
         self._evicted_bytes += size
         # Freeing the extents of a large file takes a while: not on the event loop.
-        await self._run(partial(_unlink, rubbish))
+        await self._run(partial(unlink_quietly, rubbish))
         return size
 
     def statistics(self) -> StoreStatistics:
         return StoreStatistics(
             blob_count=self._shelf.blob_count,
             blob_bytes=self._shelf.blob_bytes,
-            spool_count=len(self._spools),
-            spool_bytes=sum(spool.received_bytes for spool in self._spools),
+            spool_count=len(self._spools) + self._small.count,
+            spool_bytes=self._small.claimed_bytes
+            + sum(spool.received_bytes for spool in self._spools),
             quarantine_count=self._quarantine_count,
             quarantine_bytes=self._quarantine_bytes,
             budget_bytes=self._budget_bytes,
@@ -232,14 +253,10 @@ class DiskStore:
     def room(self) -> Room:
         waiting = sum(max(0, s.claimed_bytes - s.received_bytes) for s in self._spools)
         claimed = sum(max(s.claimed_bytes, s.received_bytes) for s in self._spools)
-        try:
-            disk = os.statvfs(self._layout.data_dir)
-            free = disk.f_bavail * disk.f_frsize
-        except OSError:
-            free = 1 << 62  # writing will tell
+        free = self._layout.free_bytes()
         high, low = self._watermarks
         return Room(
-            used_bytes=self._shelf.blob_bytes + claimed,
+            used_bytes=self._shelf.blob_bytes + claimed + self._small.claimed_bytes,
             budget_bytes=self._budget_bytes,
             disk_free_bytes=max(0, free - waiting),
             high_watermark=high,
@@ -250,14 +267,17 @@ class DiskStore:
         suspects = []
         on_disk = await self._run(self._layout.folders)
         for folder in sorted({*on_disk, *self._shelf.known_folders()}):
-            suspects += await self._run(partial(self._shelf.recount, folder))
+            recount = partial(self._shelf.recount, folder, unsynced=self._small.unsynced)
+            suspects += await self._run(recount)
             if self._shelf.changed_count > CHANGED_COUNT_MAX:
                 await self._run(self._shelf.flush)
+        self._small.looked_at()
         await self.flush()
         return suspects
 
     async def flush(self) -> None:
         await self._run(self._shelf.flush)
+        await self._run(self._small.note)
         if not self._writable:
             await self._run(self._try_writing)
 
@@ -289,10 +309,12 @@ class DiskStore:
         if self._closed:
             return
         self._closed = True
+        await self._small.close()
         for spool in list(self._spools):
             await spool.abort(SpoolAborted("the node is stopping"))
         while self._spools:
             await asyncio.wait([spool.gone for spool in self._spools])
+        await self._run(self._small.sync)
         await self._run(self._shelf.flush)
         await self._run(self._index.close)
         self._threads.shutdown(wait=True)
@@ -342,7 +364,7 @@ class DiskStore:
             pass
         else:
             self._writable = True
-        _unlink(path)
+        unlink_quietly(path)
 
     def _put_away(self, digest: Digest, inode: int) -> None:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._clock.now()))
@@ -358,33 +380,10 @@ class DiskStore:
         bound = min(QUARANTINE_BYTES_MAX, int(self._budget_bytes * QUARANTINE_SHARE_MAX))
         kept = self._layout.quarantined()
         while kept and sum(size for _, size in kept) > bound:
-            _unlink(kept.pop(0)[0])
+            unlink_quietly(kept.pop(0)[0])
         self._quarantine_count = len(kept)
         self._quarantine_bytes = sum(size for _, size in kept)
 
     async def _run(self, work: Callable[[], T]) -> T:
         # Shielded: a step that was handed a descriptor runs and gives it back, asker or no asker.
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._threads, work))
-
-
-def _read_and_close(fd: int, size_bytes: int) -> bytes:
-    with os.fdopen(fd, "rb") as file:
-        file.seek(0)
-        return file.read(size_bytes)
-
-
-def _hash_and_close(fd: int, hasher: Hasher, offset_bytes: int, size_bytes: int) -> int:
-    try:
-        buffer = memoryview(bytearray(1024 * 1024))
-        done = 0
-        while done < size_bytes and (count := os.preadv(fd, [buffer], offset_bytes + done)):
-            hasher.update(buffer[:count])
-            done += count
-        return done
-    finally:
-        os.close(fd)
-
-
-def _unlink(path: str) -> None:
-    with suppress(OSError):
-        os.unlink(path)

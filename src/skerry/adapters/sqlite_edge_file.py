@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 from skerry.cdn.ports import EdgeUnusable
 
 BUSY_SECONDS = 5.0
+GATHER_SECONDS = 0.02
 BATCH_MAX = 200
 """Changes in one transaction: nobody waits longer than for so many."""
 
@@ -95,6 +96,7 @@ class EdgeFile:
         self._queueing = threading.Lock()
         self._queue: deque[_Write] = deque()
         self._draining = False
+        self._gathering: asyncio.TimerHandle | None = None
         self._executor = None if path is None else ThreadPoolExecutor(1, thread_name_prefix="edge")
         try:
             self._writer = _connect(path)
@@ -115,28 +117,50 @@ class EdgeFile:
         except sqlite3.Error as error:
             raise _unusable(error) from error
 
-    async def write(self, change: Callable[[sqlite3.Connection], T], *, synced: bool = False) -> T:
+    async def write(
+        self,
+        change: Callable[[sqlite3.Connection], T],
+        *,
+        synced: bool = False,
+        at_leisure: bool = False,
+    ) -> T:
         """Runs a change in a transaction; `synced` waits for the disk. Raises EdgeUnusable.
 
-        It is carried out whether its asker waits for it or not. A change that fails undoes itself
-        alone, but it must bear being begun a second time after what it did was undone.
+        One that nobody waits for (`at_leisure`) waits a moment for others to share with. It is
+        carried out whether its asker waits for it or not. A change that fails undoes itself alone,
+        but it must bear being begun a second time after what it did was undone.
         """
         if self._executor is None:
             return self._alone(change, synced)
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         with self._queueing:
             self._queue.append(_Write(change, synced, done))
-            begin, self._draining = not self._draining, True
-        if begin:
-            self._executor.submit(self._drain, asyncio.get_running_loop())
+            at_leisure = at_leisure and len(self._queue) < BATCH_MAX
+        if not at_leisure:
+            self._begin()
+        elif self._gathering is None:
+            loop = asyncio.get_running_loop()
+            self._gathering = loop.call_later(GATHER_SECONDS, self._begin)
         return await done
 
     async def close(self) -> None:
         """Ends the writer after what is queued, and folds the log into the file."""
         if self._executor is not None:
+            self._begin()
             await asyncio.to_thread(self._executor.shutdown)
             self._reader.close()
         self._writer.close()
+
+    def _begin(self) -> None:
+        """Lets the writer's thread begin, unless it is at it."""
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+        with self._queueing:
+            begin = bool(self._queue) and not self._draining
+            self._draining = self._draining or begin
+        if begin and self._executor is not None:
+            self._executor.submit(self._drain, asyncio.get_running_loop())
 
     def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
         """On the writer's thread: everything that is queued, batch by batch."""

@@ -63,7 +63,7 @@ class SqliteVariants:
                 self._ready.popitem(last=False)
         return found
 
-    async def put(self, entry: Entry) -> None:
+    async def put(self, entry: Entry, *, at_leisure: bool = False) -> None:
         place, variant = place_of(entry)
         row = _row(entry)
         names = [("group", f"{entry.key.origin}\n{group}") for group in entry.stored.groups]
@@ -89,7 +89,7 @@ class SqliteVariants:
                 (place, place),
             )
 
-        await self._change([place], change)
+        await self._change([place], change, at_leisure=at_leisure)
 
     async def remove(self, entries: Sequence[Entry]) -> None:
         rows = [place_of(entry) for entry in entries]
@@ -179,12 +179,14 @@ class SqliteVariants:
             if not entries or any(names_it(target, _names(entry)) for entry in entries):
                 del self._ready[place]
 
-    async def _change(self, places: Sequence[str], change: object) -> None:
+    async def _change(
+        self, places: Sequence[str], change: object, *, at_leisure: bool = False
+    ) -> None:
         for place in places:
             self._writing[place] = self._writing.get(place, 0) + 1
             self._ready.pop(place, None)
         try:
-            await self._file.write(change)  # type: ignore[arg-type]
+            await self._file.write(change, at_leisure=at_leisure)  # type: ignore[arg-type]
         finally:
             for place in places:
                 self._writing[place] -= 1

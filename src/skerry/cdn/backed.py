@@ -23,10 +23,10 @@ class BackedVariants:
     def find(self, key: CacheKey) -> tuple[Entry, ...]:
         return self._variants.find(key)
 
-    async def put(self, entry: Entry) -> None:
+    async def put(self, entry: Entry, *, at_leisure: bool = False) -> None:
         # Before the first pause: a purge that comes later finds it.
         self._backing.want(entry)
-        await self._variants.put(entry)
+        await self._variants.put(entry, at_leisure=at_leisure)
 
     async def remove(self, entries: Sequence[Entry]) -> None:
         """Here alone: what is evicted here is what the copy is for."""

@@ -147,15 +147,17 @@ class Entries:
                 helds[index] = held
         return held
 
-    async def keep(self, entry: Entry, mark: Mark) -> Held:
-        """A response whose body is in the store, or that has none."""
+    async def keep(self, entry: Entry, mark: Mark, *, at_leisure: bool = False) -> Held:
+        """A response whose body is in the store, or that has none. Nobody's answer waits for one
+        that is kept `at_leisure`."""
         held = self.judged(Held(entry, mark))
         if held is None or not self.allows(entry.key):
             return Held(entry, mark)
         written = replace(held.entry, as_of=self._purges.mark().purges)
         try:
             # Judged and queued without a pause: what is ordered later also settles later.
-            await self._variants.put(replace(written, last_used=self._clock.now()))
+            written = replace(written, last_used=self._clock.now())
+            await self._variants.put(written, at_leisure=at_leisure)
             self._kept += 1
         except EdgeUnusable:
             self._lost += 1
@@ -199,7 +201,7 @@ class Entries:
             if each.fill is held.fill:
                 stored = replace(each.stored, size_bytes=size_bytes)
                 entry = replace(each.entry, stored=stored, digest=digest)
-                await self.keep(entry, each.mark)
+                await self.keep(entry, each.mark, at_leisure=True)
                 return
 
     def _ungrow(self, held: Held) -> None:

@@ -118,8 +118,11 @@ class Variants(Protocol):
     def find(self, key: CacheKey) -> tuple[Entry, ...]:
         """Every entry of a key. Raises EdgeUnusable."""
 
-    async def put(self, entry: Entry) -> None:
-        """Keeps an entry in place of the same variant's; at most `VARIANTS_MAX` of a key."""
+    async def put(self, entry: Entry, *, at_leisure: bool = False) -> None:
+        """Keeps an entry in place of the same variant's; at most `VARIANTS_MAX` of a key.
+
+        `at_leisure`: nobody's answer waits for it, so it may wait for others to be kept with.
+        """
 
     async def remove(self, entries: Sequence[Entry]) -> None:
         """Forgets these variants."""

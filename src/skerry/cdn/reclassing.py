@@ -8,6 +8,7 @@ request.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from skerry.cdn.core.key import CacheKey
 from skerry.cdn.core.purge import Mode, by_url
@@ -28,6 +29,8 @@ def may_be_stored(table: RouteTable, key: CacheKey) -> bool:
 async def drop_what_is_not_public(variants: Variants, table: RouteTable) -> int:
     """Removes every entry whose route is not public, with its copies; how many URLs."""
     going: set[CacheKey] = set()
+    with suppress(EdgeUnusable):
+        await variants.touch(())  # writes that wait for others come first
     for number, entry in enumerate(variants.all()):
         if not may_be_stored(table, entry.key):
             going.add(entry.key)

@@ -221,46 +221,6 @@ async def more_or_less_than_announced_is_refused(store: KeptStore) -> None:
     clean(store)
 
 
-async def what_has_no_name_is_named_by_its_sha256(store: KeptStore) -> None:
-    for algorithm in ("sha256", "sha512"):
-        spool = await store.begin(algorithm=algorithm, named=False)
-        await spool.write(BIG)
-        expect(spool.digest is None, "it has a name before it is proven")
-        expect(await spool.commit(None) == digest_of(BIG), "it is named otherwise")
-        expect(spool.digest == digest_of(BIG), "the spool does not know the name")
-    expect(await read_segment(store.open(digest_of(BIG))) == BIG, "the bytes differ")
-    empty = await store.begin(named=False)
-    expect(await empty.commit(None) == digest_of(b""), "nothing is named otherwise")
-    expect(store.statistics().blob_count == 2, "the same bytes are kept twice")
-    clean(store)
-
-
-async def what_has_no_name_is_shown_as_it_comes(store: KeptStore) -> None:
-    spool = await store.begin(named=False)
-    follower = spool.follow(0, len(BIG))
-    await spool.write(b"x")
-    expect(await follower.readable(0) == 1, "the first byte is held back")
-    await spool.write(BIG[1:])
-    seen = 1
-    while seen < len(BIG):
-        seen = await follower.readable(seen)
-    follower.close()
-    await spool.abort(SpoolAborted("cut"))
-    await fails(read_all(spool, 0), BodyAborted, "a follower of what was cut")
-    clean(store)
-
-
-async def what_has_no_name_is_proven_by_its_length(store: KeptStore) -> None:
-    """T13: the only proof there is."""
-    spool = await store.begin(size_bytes=10, named=False)
-    await spool.write(b"short")
-    follower = asyncio.ensure_future(read_segment(spool.follow(0, 10)))
-    await fails(spool.commit(None), DigestMismatch, "less than announced")
-    await fails(follower, BodyAborted, "its follower")
-    expect(store.size_of(digest_of(b"short")) is None, "it was stored")
-    clean(store)
-
-
 async def a_cancelled_writer_leaves_nothing_and_its_followers_know(store: KeptStore) -> None:
     async def work() -> None:
         spool = await store.begin()
@@ -364,9 +324,6 @@ CHECKS: tuple[Check, ...] = (
     an_aborted_spool_leaves_nothing,
     a_committed_spool_takes_nothing_more_and_its_abort_is_harmless,
     more_or_less_than_announced_is_refused,
-    what_has_no_name_is_named_by_its_sha256,
-    what_has_no_name_is_shown_as_it_comes,
-    what_has_no_name_is_proven_by_its_length,
     a_cancelled_writer_leaves_nothing_and_its_followers_know,
     a_sound_blob_verifies,
     blobs_are_listed_once_each_and_in_order_behind_a_cursor,

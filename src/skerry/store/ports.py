@@ -17,6 +17,8 @@ from skerry.wire.message import Segment
 
 HELD_BACK_BYTES = 32 * 1024
 """The end of a growing spool that no follower sees before the digest agrees (design section 4)."""
+SMALL_BYTES_MAX = 64 * 1024
+"""Up to here a content without a name is held in memory until it is proven."""
 NAMELESS = "a content without a name"
 NAMELESS_ALGORITHM = "sha256"
 """What is kept without a known name is named by this."""
@@ -91,6 +93,10 @@ class Spool(Protocol):
     def digest(self) -> Digest | None:
         """What the bytes are called; known from their proof on, before they are visible."""
 
+    @property
+    def content(self) -> bytes | None:
+        """The whole, once proven, while it is at hand in memory; else it is read by `follow`."""
+
     async def write(self, chunk: bytes | bytearray | memoryview) -> None:
         """Appends and hashes, off the event loop when large.
 
@@ -143,7 +149,8 @@ class Store(Protocol):
 
         `algorithm` is the one most likely asked for at commit; another costs a second read.
         Without a name to prove the end by there is nothing to hold it back for: followers of a
-        spool that is not `named` see every byte as it comes.
+        spool that is not `named` see every byte as it comes. Such a content is a copy that can be
+        had again: when it is short it is visible at its commit and durable a moment later.
         """
 
     async def put(self, digest: Digest, data: bytes) -> None:

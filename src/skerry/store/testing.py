@@ -25,6 +25,7 @@ from skerry.store.ports import (
     HELD_BACK_BYTES,
     NAMELESS,
     NAMELESS_ALGORITHM,
+    SMALL_BYTES_MAX,
     BlobInfo,
     BlobMissing,
     DigestMismatch,
@@ -87,6 +88,7 @@ class MemorySpool:
         self.memory = _Memory()
         self.fault: StoreError | SpoolAborted | None = None
         self._store = store
+        self._named = named
         self._hasher = new_hasher(algorithm)
         self._algorithm = algorithm
 
@@ -97,6 +99,11 @@ class MemorySpool:
     @property
     def claimed_bytes(self) -> int:
         return max(self.size_bytes or 0, self.received_bytes)
+
+    @property
+    def content(self) -> bytes | None:
+        small = self.size_bytes is not None and self.size_bytes <= SMALL_BYTES_MAX
+        return self.memory.read() if small and not self._named and self.digest else None
 
     async def write(self, chunk: bytes | bytearray | memoryview) -> None:
         await asyncio.sleep(0)

@@ -29,8 +29,7 @@ FILLS_MAX = 64
 QUEUED_MAX = 1024  # per authority, waiting or flying: any more would come too late
 PASS_THROUGH_SECONDS = 30.0
 """How long a content that could not be written is not tried to be kept again."""
-UNKEEPABLE_MAX = 1024
-"""So many such contents are remembered."""
+UNKEEPABLE_MAX = 1024  # so many such contents are remembered
 READ_BYTES = 256 * 1024
 
 
@@ -93,7 +92,7 @@ class FillsStatistics:
     troubles: tuple[tuple[str, int], ...]
 
 
-Body = Segment | AsyncGenerator[bytes, None]
+Body = bytes | Segment | AsyncGenerator[bytes, None]
 
 
 class Fill:
@@ -150,14 +149,16 @@ class Fill:
         """The content, or `size_bytes` of it from an offset: after `opened`, any number of times
         unless it passes through.
 
-        A Segment when it is on disk and its length is known, else chunks. Both end early with
-        BodyAborted and never with wrong bytes called whole.
+        Bytes when small, a Segment when on disk and of known length, else chunks. They end early
+        with BodyAborted and never with wrong bytes called whole.
         """
         if self.size_bytes is not None:
             rest = max(0, self.size_bytes - offset_bytes)
             size_bytes = rest if size_bytes is None else min(size_bytes, rest)
-        if self._flight.spool is None or size_bytes is None:
+        if (spool := self._flight.spool) is None or size_bytes is None:
             return self.stream(offset_bytes, size_bytes)
+        if (content := spool.content) is not None:
+            return content[offset_bytes : offset_bytes + size_bytes]
         return self.follow(offset_bytes, size_bytes)
 
     def follow(self, offset_bytes: int, size_bytes: int) -> Segment:
@@ -353,9 +354,8 @@ class Fills:
 
     def resumed(self, flight: Flight, source: str) -> None:
         self._counts["resumed"] += 1
-        self._events.emit(
-            "fill.resumed", flight.called, cause=f"{source} from byte {flight.written_bytes}"
-        )
+        since = f"{source} from byte {flight.written_bytes}"
+        self._events.emit("fill.resumed", flight.called, cause=since)
 
     def marked(self, flight: Flight, source: str) -> None:
         self._counts["marked"] += 1

@@ -23,10 +23,15 @@ TURNS_MAX = 2
 
 
 class Intake:
-    """Reads an exchange from the first `batch` on, until its end; `close` lets it go."""
+    """Reads an exchange, until its end; `close` lets it go.
+
+    The first batch is read by its asker: most contents are no longer, and need no task. From the
+    second on it is read ahead.
+    """
 
     def __init__(self, exchange: Exchange, nursery: Nursery) -> None:
         self._exchange = exchange
+        self._source = exchange.chunks()
         self._nursery = nursery
         self._chunks: deque[bytes] = deque()
         self._held_bytes = 0
@@ -42,14 +47,17 @@ class Intake:
 
         Raises what the exchange raised, after the bytes that came before it.
         """
-        if self._task is None:
+        if not self._begun:
+            self._begun = True
+            if first := await anext(self._source, b""):
+                return first
+            self._ended = True
+        if self._task is None and not self._ended:
             self._task = self._nursery.start(self._read(), name="fill.intake")
         while not self._chunks and not self._ended:
             self._changed.clear()
             await self._changed.wait()
-        if self._begun:
-            await self._gather()
-        self._begun = True
+        await self._gather()
         if not self._chunks:
             if self._error is not None:
                 raise self._error
@@ -71,6 +79,8 @@ class Intake:
                 self._task.cancel()
                 await asyncio.wait([self._task])
         finally:
+            if isinstance(self._source, AsyncGenerator):
+                await self._source.aclose()  # left between two chunks, it would linger
             await self._exchange.close()
 
     async def _gather(self) -> None:
@@ -82,17 +92,14 @@ class Intake:
             turns = turns + 1 if self._held_bytes == before else 0
 
     async def _read(self) -> None:
-        chunks = self._exchange.chunks()
         try:
-            async for chunk in chunks:
+            async for chunk in self._source:
                 await self._hold(chunk)
         except Exception as error:
             self._error = error
         finally:
             self._ended = True
             self._changed.set()
-            if isinstance(chunks, AsyncGenerator):
-                await chunks.aclose()  # cancelled between two chunks, it would linger
 
     async def _hold(self, chunk: bytes) -> None:
         if not chunk:

@@ -87,6 +87,7 @@ class _Chunks:
         self._drip = limits.Drip(DRIP_WINDOW_STALLS * body.stall_seconds)
         self._owed_seconds = 0.0
         self._begun = False
+        self._left_bytes = _announced_bytes(body.headers)
 
     def __aiter__(self) -> _Chunks:
         return self
@@ -114,7 +115,18 @@ class _Chunks:
             self._begun = True
             self._lease.alive()
         self._owed_seconds = self._gate.received(len(chunk))
+        if self._left_bytes is not None:
+            self._left_bytes -= len(chunk)
+            if self._left_bytes == 0:
+                # Whoever knows the length does not ask whether more comes (RFC 9112 section 6.3).
+                self._lease.succeeded()
         return chunk
+
+
+def _announced_bytes(headers: Headers) -> int | None:
+    said = headers.get("Content-Length", "")
+    sized = "Transfer-Encoding" not in headers and said is not None and said.isdecimal()
+    return int(said) if sized and said else None
 
 
 async def read_whole(exchange: Exchange, *, bytes_max: int) -> bytes:

@@ -28,7 +28,7 @@ from skerry.upstream.ports import (
     Trouble,
     Unavailable,
 )
-from skerry.upstream.sources import Source, Upstream
+from skerry.upstream.sources import Upstream
 from skerry.wire.message import NO_HEADERS, Headers, Interim
 
 RETRY_AFTER_SECONDS = 5
@@ -100,6 +100,7 @@ class OriginClient:
             )
             for source in site.sources
         )
+        self._dials = {gate: gate.source.content_dial for gate in self.gates}
 
     @property
     def name(self) -> str:
@@ -167,8 +168,9 @@ class OriginClient:
         body: _Outgoing | None,
         interim: Interim | None,
     ) -> Metered:
-        source = _patient(gate.source) if _wants_events(headers) else gate.source
-        dial = source.content_dial
+        dial = self._dials[gate]
+        if _wants_events(headers):
+            dial = replace(dial, stall_seconds=EVENT_STREAM_STALL_SECONDS)
         lease = await gate.admit(patience_seconds=dial.connect_seconds + dial.first_byte_seconds)
         try:
             asked_at = self._clock.monotonic()
@@ -247,7 +249,3 @@ def _asks_to_switch(headers: Headers) -> bool:
 
 def _wants_events(headers: Headers) -> bool:
     return "text/event-stream" in headers.joined("accept").lower()
-
-
-def _patient(source: Source) -> Source:
-    return replace(source, dial=replace(source.dial, stall_seconds=EVENT_STREAM_STALL_SECONDS))

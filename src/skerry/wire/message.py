@@ -15,10 +15,11 @@ from urllib.parse import parse_qsl
 class Headers:
     """An immutable, ordered list of fields; names compare without case (RFC 9110 section 5.1)."""
 
-    __slots__ = ("_fields",)
+    __slots__ = ("_fields", "_values")
 
     def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
         self._fields = tuple(fields)
+        self._values: dict[str, tuple[str, ...]] | None = None  # by name, when first asked for
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._fields)
@@ -37,13 +38,12 @@ class Headers:
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """The first value of a field."""
-        wanted = name.lower()
-        return next((value for key, value in self._fields if key.lower() == wanted), default)
+        values = self._by_name().get(name.lower())
+        return values[0] if values else default
 
     def all(self, name: str) -> tuple[str, ...]:
         """Every value of a field, one per field line."""
-        wanted = name.lower()
-        return tuple(value for key, value in self._fields if key.lower() == wanted)
+        return self._by_name().get(name.lower(), ())
 
     def joined(self, name: str) -> str:
         """Every value of a list field as one (RFC 9110 section 5.3); "" when absent."""
@@ -57,7 +57,16 @@ class Headers:
     def without(self, *names: str) -> Headers:
         """All but these fields."""
         gone = {name.lower() for name in names}
-        return Headers(f for f in self._fields if f[0].lower() not in gone)
+        return Headers([f for f in self._fields if f[0].lower() not in gone])
+
+    def _by_name(self) -> dict[str, tuple[str, ...]]:
+        values = self._values
+        if values is None:
+            values = self._values = {}
+            for name, value in self._fields:
+                low = name.lower()
+                values[low] = (*values[low], value) if low in values else (value,)
+        return values
 
 
 NO_HEADERS = Headers()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = f"(?P<month>{'|'.join(_MONTHS)})"
@@ -22,14 +23,19 @@ _FORMS = tuple(
         rf"{_DAY} {_MONTH} (?P<day>[0-9]{{2}}| [0-9]) {_TIME} (?P<year>[0-9]{{4}})",
     )
 )
+_LENGTH_MAX = 256
+"""No date is nearly as long, white space around it included."""
 _CENTURY_TURNS = 70
 """A two-digit year below this is of this century, others of the last."""
 
 
 def parse_date(text: str | None) -> float | None:
     """Seconds since the epoch, None for anything that is no HTTP-date; never raises."""
-    if text is None:
-        return None
+    return None if text is None or len(text) > _LENGTH_MAX else _read(text)
+
+
+@lru_cache(maxsize=1024)
+def _read(text: str) -> float | None:
     match = next((m for form in _FORMS if (m := form.match(text.strip(" \t")))), None)
     if match is None:
         return None

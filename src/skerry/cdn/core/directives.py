@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from skerry.wire.message import Headers
 
@@ -19,6 +20,7 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")  # RFC 9110 section 5.6.2
 _DIGITS = re.compile(r"[0-9]+\Z")  # int() would take other scripts' digits and underscores
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"\Z', re.DOTALL)  # RFC 9110 section 5.6.4
 _MEMBERS_MAX = 256
+_REMEMBERED_LENGTH_MAX = 256
 BAD = ""
 """The argument of a directive whose argument cannot be read; no valid argument is empty."""
 
@@ -119,7 +121,12 @@ def parse_directives(lines: Iterable[str]) -> Directives:
     name is no token is left out as unknown (section 5.2.3); white space around "=" spoils the
     argument, not the directive.
     """
-    members, malformed = split_list(", ".join(lines))
+    text = ", ".join(lines)
+    return _remembered(text) if len(text) <= _REMEMBERED_LENGTH_MAX else _read(text)
+
+
+def _read(text: str) -> Directives:
+    members, malformed = split_list(text)
     read: list[tuple[str, str | None]] = []
     for member in members[:_MEMBERS_MAX]:
         name, equals, argument = member.partition("=")
@@ -134,6 +141,9 @@ def parse_directives(lines: Iterable[str]) -> Directives:
         read.append((name.rstrip(" \t").lower(), value))
     # More members than anybody means is an attack on whoever reads them: believe no freshness.
     return Directives(tuple(read), malformed or len(members) > _MEMBERS_MAX)
+
+
+_remembered = lru_cache(maxsize=1024)(_read)  # an origin says the same few things all day
 
 
 def response_directives(headers: Headers) -> Directives:

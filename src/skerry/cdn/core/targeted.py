@@ -49,6 +49,8 @@ def control_of(headers: Headers) -> Control:
 
 def _dictionary(value: str) -> Directives | None:
     """A targeted field as directives; None when empty or not a dictionary (section 2.1)."""
+    if not value:
+        return None
     try:
         parsed = http_sf.parse(value.encode("latin-1"), tltype="dictionary")
     except ValueError:  # StructuredFieldError and UnicodeEncodeError are both

@@ -164,6 +164,8 @@ def _probe(breaker: Breaker, now: float) -> Step:
 
 
 def _reset(breaker: Breaker, event: Event, now: float) -> Step:
+    if not (breaker.failures or breaker.openings):
+        return breaker, ()
     return replace(breaker, failures=0, openings=0), ()
 
 
