@@ -107,8 +107,9 @@ def test_without_a_file_an_s3_s_keys_come_from_the_environment() -> None:
     env = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_ENDPOINT_URL": "http://x"}
     assert read_credentials("s3://b", "", env) == {"access_key_id": "a", "secret_access_key": "b"}
     assert read_credentials("file:///x", "", env) == {}
-    with pytest.raises(CredentialsError):
-        read_credentials("s3://b", "", {})
+    for url in ("s3://b", "gs://b", "az://b"):
+        with pytest.raises(CredentialsError):
+            read_credentials(url, "", {})
 
 
 def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -96,29 +98,11 @@ def open_vault(place: Place) -> ObstoreVault:
         "allow_http": place.plain_http,
         "user_agent": "skerry",
     }
-    if place.ca_file:
-        options["root_certificate"] = Path(place.ca_file).read_bytes()
     try:
-        if parts.scheme == "file":
-            folder = Path(unquote(parts.path))
-            folder.mkdir(parents=True, exist_ok=True, mode=0o750)
-            return ObstoreVault(LocalStore(folder, automatic_cleanup=True), reads_back=True)
-        if parts.scheme == "s3":
-            return ObstoreVault(_s3(place, parts.netloc, prefix, options))
-        given = dict(place.credentials)
-        if parts.scheme == "gs":
-            config = {**given, **({"base_url": place.endpoint} if place.endpoint else {})}
-            gcs = GCSStore(
-                parts.netloc, prefix=prefix, config=config,  # type: ignore[arg-type]
-                client_options=options, retry_config=_NO_RETRY,
-            )  # fmt: skip
-            return ObstoreVault(gcs, reads_back=True)
-        config = {**given, **({"endpoint": place.endpoint} if place.endpoint else {})}
-        azure = AzureStore(
-            parts.netloc, prefix=prefix, config=config,  # type: ignore[arg-type]
-            client_options=options, retry_config=_NO_RETRY,
-        )  # fmt: skip
-        return ObstoreVault(azure, reads_back=True)
+        if place.ca_file:
+            options["root_certificate"] = Path(place.ca_file).read_bytes()
+        with _without_environment():
+            return _opened(place, parts.scheme, parts.netloc, prefix, options)
     except (BaseError, ValueError, OSError) as error:
         raise VaultRefused(
             f"the vault cannot be set up ({type(error).__name__})",
@@ -126,6 +110,43 @@ def open_vault(place: Place) -> ObstoreVault:
         ) from error
 
 
+def _opened(
+    place: Place, scheme: str, bucket: str, prefix: str | None, options: ClientConfig
+) -> ObstoreVault:
+    if scheme == "file":
+        folder = Path(unquote(urlsplit(place.url).path))
+        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+        return ObstoreVault(LocalStore(folder, automatic_cleanup=True), reads_back=True)
+    if scheme == "s3":
+        return ObstoreVault(_s3(place, bucket, prefix, options))
+    given = dict(place.credentials)
+    if scheme == "gs":
+        config = {**given, **({"base_url": place.endpoint} if place.endpoint else {})}
+        gcs = GCSStore(
+            bucket, prefix=prefix, config=config,  # type: ignore[arg-type]
+            client_options=options, retry_config=_NO_RETRY,
+        )  # fmt: skip
+        return ObstoreVault(gcs, reads_back=True)
+    config = {**given, **({"endpoint": place.endpoint} if place.endpoint else {})}
+    azure = AzureStore(
+        bucket, prefix=prefix, config=config,  # type: ignore[arg-type]
+        client_options=options, retry_config=_NO_RETRY,
+    )  # fmt: skip
+    return ObstoreVault(azure, reads_back=True)
+
+
+@contextmanager
+def _without_environment() -> Iterator[None]:
+    """The library takes endpoints, proxies and switches from there, some of them before what it is
+    given: whoever sets a variable must not turn the node to another address."""
+    taken = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(_TAKEN)}
+    try:
+        yield
+    finally:
+        os.environ.update(taken)
+
+
+_TAKEN = ("AWS_", "AZURE_", "GOOGLE_", "GCP_", "OBJECT_STORE_")
 _NO_RETRY: RetryConfig = {"max_retries": 0, "retry_timeout": timedelta(seconds=1)}
 
 

@@ -129,7 +129,7 @@ class SqliteCopies:
         )  # fmt: skip
         await self._variants.put(entry)
         sql = f"INSERT INTO copy VALUES ({','.join('?' * 14)}) ON CONFLICT DO UPDATE SET {_MOVED}"
-        await self._file.write(lambda db: db.execute(sql, row), synced=True)
+        await self._file.write(lambda db: db.execute(sql, row))
 
     async def move(self, record: str, standing: Standing) -> None:
         row = (*_row(standing), record, standing.revision)
@@ -201,7 +201,8 @@ class SqliteCopies:
             content.sent_parts, content.there, content.checked_at,
         )  # fmt: skip
         sql = f"INSERT INTO content VALUES (?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET {_REPLACED}"
-        await self._file.write(lambda db: db.execute(sql, row), synced=True)
+        # A body believed to be there that is not would be missed; one sent twice costs a request.
+        await self._file.write(lambda db: db.execute(sql, row), synced=not content.there)
 
     async def forget_content(self, digest: Digest) -> None:
         sql = "DELETE FROM content WHERE digest = ?"

@@ -88,6 +88,12 @@ def read_credentials(url: str, path: str, env: Mapping[str, str]) -> dict[str, s
     else:
         found = {name: env[variable] for name, variable in S3_NAMES.items() if env.get(variable)}
     if not url.startswith("s3:"):
+        if not path and not url.startswith("file:"):
+            # Without any, the library would ask the cloud's metadata address for some.
+            raise CredentialsError(
+                "no credentials are named",
+                next_step="name vault.credentials_file",
+            )
         return found if path else {}
     if unknown := sorted(set(found) - set(S3_NAMES)):
         raise CredentialsError(

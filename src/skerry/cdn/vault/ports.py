@@ -158,7 +158,8 @@ class CopiesStatistics:
 class Copies(Protocol):
     """The node's record of its copies, and the outbox: durable, and rebuilt from the vault.
 
-    Writes are on the disk when they return. Raises EdgeUnusable.
+    Writes survive the death of the process when they return. What the loss of power takes is found
+    again: in the edge's index, in the purge log, in the vault. Raises EdgeUnusable.
     """
 
     def find(self, key: CacheKey) -> tuple[Entry, ...]:

@@ -21,7 +21,7 @@ from skerry.cdn.core import outbox
 from skerry.cdn.core.key import CacheKey
 from skerry.cdn.core.outbox import Changed, Confirmed, Failed, Removed, Standing, State
 from skerry.cdn.core.parts import strong_validator
-from skerry.cdn.core.purge import Mode, Target
+from skerry.cdn.core.purge import Mode, Names, Target, names_it
 from skerry.cdn.ports import EdgeUnusable, Entry
 from skerry.cdn.vault.ports import (
     Content,
@@ -124,7 +124,13 @@ class WriteBack:
     async def purge(self, target: Target, mode: Mode) -> int:
         """Durable when this returns: HARD copies are to be deleted, SOFT ones are marked."""
         for name, entry in list(self._pending.items()):
-            await self._note(name, entry)
+            stored = entry.stored
+            if not names_it(target, Names(entry.key, stored.groups, stored.surrogate_keys)):
+                continue
+            if mode is Mode.HARD:
+                del self._pending[name]
+            else:
+                self._pending[name] = replace(entry, stored=replace(stored, invalidated=True))
         count = await self._copies.purge(target, mode)
         self.nudged.set()
         return count
