@@ -12,6 +12,8 @@ import pytest
 from skerry.base.digest import digest_of
 from skerry.cdn.core.outbox import Standing, State
 from skerry.cdn.core.purge import Mode
+from skerry.cdn.testing import some_entry
+from skerry.cdn.vault.ports import ObjectInfo, Offer
 from skerry.cdn.vault.sealing import CHUNK_BYTES
 from skerry.upstream.ports import Trouble
 from skerry.wire.message import BodyAborted
@@ -220,3 +222,41 @@ async def test_a_record_older_than_a_purge_is_judged_by_the_purge_log(node: Vaul
     assert (await node.world.get("/old/film"))[0] == 404
     await node.care.look_over()
     await node.wait_for(lambda: node.rooms.copies.content(content.digest) is None)
+
+
+@pytest.mark.parametrize("mode", [Mode.HARD, Mode.SOFT])
+async def test_what_is_purged_before_it_was_noted_is_never_sent_as_it_was(
+    node: Vaulted, mode: Mode
+) -> None:
+    node.world.page("/film", BODY, "Cache-Control: max-age=6000", 'ETag: "v1"')
+    assert (await node.world.get("/film"))[1] == BODY
+    await node.world.settle()
+    await node.purge("/film", mode)
+    await node.rooms.writeback.step()
+    if mode is Mode.HARD:
+        assert node.memory.put_names == []
+    else:
+        [entry] = node.rooms.copies.entries()
+        assert entry.stored.invalidated
+
+
+async def test_what_is_wanted_is_on_record_while_a_long_body_is_being_sent(node: Vaulted) -> None:
+    reached, gate, put = asyncio.Event(), asyncio.Event(), node.memory.put
+
+    async def slow(offer: Offer, *, replace: bool = False) -> ObjectInfo:
+        reached.set()
+        await gate.wait()
+        return await put(offer, replace=replace)
+
+    node.memory.put = slow  # type: ignore[method-assign]
+    node.world.page("/long", BODY)
+    await node.world.get("/long")
+    await node.world.settle()
+    sending = node.world.nursery.start(node.rooms.writeback.step(), name="step")
+    await reached.wait()
+    node.rooms.writeback.want(some_entry("/next"))
+    await node.rooms.writeback.note()
+    assert node.rooms.copies.statistics().waiting_count == 2
+    gate.set()
+    await sending
+    assert node.rooms.copies.statistics().there_count == 1

@@ -55,6 +55,7 @@ class VaultUpkeep:
 
     async def _tick(self) -> None:
         while True:
+            await self._survived(self._writeback.note, None)
             self._writeback.nudged.set()
             await self._clock.sleep(TICK_SECONDS)
 

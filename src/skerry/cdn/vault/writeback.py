@@ -96,7 +96,7 @@ class WriteBack:
         self._limits = limits
         self._pending: OrderedDict[str, Entry] = OrderedDict()
         self._damage: dict[Digest, Content] = {}
-        self._stepping = asyncio.Lock()
+        self._stepping, self._noting = asyncio.Lock(), asyncio.Lock()
         self._trouble = ""
         self._failures = 0
         self._rests_until = 0.0
@@ -152,12 +152,17 @@ class WriteBack:
         except EdgeUnusable:
             return False
 
-    async def step(self) -> None:
-        """Does everything that is due now, unless the vault is being left alone."""
-        async with self._stepping:
+    async def note(self) -> None:
+        """Puts what was wanted on record; does not wait for what is being sent."""
+        async with self._noting:
             while self._pending:
                 name, entry = self._pending.popitem(last=False)
                 await self._note(name, entry)
+
+    async def step(self) -> None:
+        """Does everything that is due now, unless the vault is being left alone."""
+        await self.note()
+        async with self._stepping:
             if self._clock.monotonic() < self._rests_until:
                 return
             await self._mend()
