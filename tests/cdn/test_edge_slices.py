@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from skerry.adapters.sqlite_edge_file import EdgeFile
+from skerry.cdn import slicing
 from skerry.cdn.core.purge import Mode, by_host
 from skerry.upstream.ports import Trouble
 from skerry.wire.message import BodyAborted, Headers
@@ -277,4 +278,25 @@ async def test_a_cut_request_goes_on_with_the_slice_that_is_missing() -> None:
     page.cut_at = None
     assert await body_of(answer) == BODY[: 6 * SLICE]
     assert world.origin.count() == 2
+    await world.close()
+
+
+async def test_an_object_whose_slices_are_coming_is_not_closed_for_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(slicing, "OBJECTS_MAX", 1)
+    world = film()
+    for name in ("/a", "/b"):
+        world.page(name, BODY, *TAGGED)
+    world.origin.rest = asyncio.Event()
+    first = await world.ask("/film", f"Range: bytes=0-{4 * SLICE - 1}")
+    for name in ("/a", "/b"):
+        await world.ask(name, f"Range: bytes=0-{SLICE - 1}")
+    asked = world.origin.count()
+    second = await world.ask("/film", f"Range: bytes=0-{4 * SLICE - 1}")
+    assert world.origin.count() == asked
+    world.origin.rest.set()
+    assert await body_of(first) == await body_of(second) == BODY[: 4 * SLICE]
+    await world.settle()
+    assert world.origin.count() == asked
     await world.close()

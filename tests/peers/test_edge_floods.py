@@ -172,7 +172,7 @@ def test_invented_queries_around_the_cache(stand: Stand, path: str) -> None:
         assert set(said) == {200}
     else:
         assert asked <= stand.budget(time.monotonic() - began)
-    assert sum(said.values()) > 400
+        assert said[503] > 0
     assert slowest < 0.25
 
 
