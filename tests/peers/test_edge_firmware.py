@@ -50,7 +50,7 @@ def test_devices_poll_through_and_get_the_image_from_here(rig: Rig, firmware: Fi
         child, stream = device(rig, firmware, "-u", options)
         child.wait_until(partial(is_updated, server, name, stream, firmware), seconds_max=40)
         assert stream.read_bytes() == firmware.data
-        child.kill()
+        child.stop()
     assert origin.sent_bytes(IMAGE) == len(firmware.data)
     polled = {each.path for each in origin.asked if each.path.startswith(BASE)}
     assert {f"{BASE}buoy-1", f"{BASE}buoy-2"} <= polled
@@ -64,12 +64,14 @@ def test_a_device_gets_the_image_when_the_server_is_gone(rig: Rig, firmware: Fir
     for gone in (False, True):
         if gone:
             visitor.node.wait_until_stored()
+            again = visitor.curl(IMAGE, "-H", f"Host: {visitor.node.edge}")
+            assert "hit" in again.cache  # the index has it too
             rig.run(origin.server.close())
             visitor.node.restart()
         child, stream = device(rig, firmware, "-d", f"-u {url} -t 5")
         child.wait_until(partial(is_successful, child), seconds_max=40)
         assert stream.read_bytes() == firmware.data
-        child.kill()
+        child.stop()
     poll = visitor.curl(f"{BASE}buoy-1")
     assert poll.status in (502, 503, 504)
 
