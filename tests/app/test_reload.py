@@ -13,7 +13,7 @@ import pytest
 from skerry.adapters.http_server_tls import CertificateError
 from skerry.app.drill.processes import toml_text
 from skerry.app.node import Node
-from skerry.app.reload import Reloaded, waits_for_restart
+from skerry.app.reload import Reloaded, Reloading, waits_for_restart
 from skerry.app.settings import DoorSettings, NodeSettings, Settings
 from skerry.app.settings_errors import SettingsError
 from skerry.app.settings_load import load
@@ -94,13 +94,19 @@ class Scene:
 
     async def reload(self, *sites: Mapping[str, object], **doors: str) -> Reloaded:
         self.write(*sites, **doors)
-        return await guarded(self.node._reloading.reload())
+        return await guarded(reloading(self).reload())
 
     async def connect(self) -> Client:
         return Client(*await asyncio.open_connection("127.0.0.1", self.node.edge_port))
 
     async def get(self, host: str, path: str = "/page") -> tuple[int, bytes, str]:
         return await ask(await self.connect(), host, path)
+
+
+def reloading(scene: Scene) -> Reloading:
+    found = scene.node._reloading
+    assert found is not None
+    return found
 
 
 async def ask(client: Client, host: str, path: str = "/page") -> tuple[int, bytes, str]:
@@ -156,6 +162,9 @@ async def test_a_route_that_becomes_sensitive_is_not_served_from_here_and_is_for
         await scene.get("a.example", "/account")
         await scene.get("a.example", "/media")
     assert "hit" in (await scene.get("a.example", "/account"))[2]
+    edge = reloading(scene)._edge
+    assert edge is not None
+    await until(lambda: len(list(edge._variants.all())) == 2)
     routes = [PUBLIC, {"prefix": "/account", "data_class": "sensitive"}]
     done = await scene.reload(scene.site(scene.one, "a.example", route=routes))
     assert done.changed == ("a.example",)
@@ -164,6 +173,8 @@ async def test_a_route_that_becomes_sensitive_is_not_served_from_here_and_is_for
     assert (status, "hit" in cache) == (200, False)
     assert scene.one.asked.count("/account") == before + 1
     assert "hit" in (await scene.get("a.example", "/media"))[2]
+    assert edge.reclassing is not None
+    assert await guarded(edge.reclassing) == 1
     await scene.reload(scene.site(scene.one, "a.example"))
     # Public again, and what was stored before is gone from the index.
     assert "hit" not in (await scene.get("a.example", "/account"))[2]
@@ -221,7 +232,7 @@ async def test_a_wrong_file_changes_nothing_and_says_why(scene: Scene) -> None:
     assert "data_class" in event.cause
     scene.config.unlink()
     with pytest.raises(SettingsError):
-        await scene.node._reloading.reload()
+        await reloading(scene).reload()
     assert (await scene.get("a.example"))[0] == 200
 
 
@@ -245,7 +256,7 @@ async def test_a_node_without_a_way_to_read_again_says_so(scene: Scene) -> None:
     scene.node = Node(load(scene.config, {}, {}))
     await scene.node.start()
     with pytest.raises(SkerryError, match="started without"):
-        await scene.node._reloading.reload()
+        await reloading(scene).reload()
     assert (await scene.get("a.example"))[0] == 200
 
 
@@ -279,6 +290,17 @@ async def test_certificates_come_with_their_sites_and_a_bad_one_stops_the_reload
     with pytest.raises((SettingsError, CertificateError)):
         await scene.reload(site("b", b), **tls)
     assert (await scene.get("a.example"))[0] == 200
+
+
+async def test_a_reload_that_is_asked_for_during_the_start_comes_after_it(scene: Scene) -> None:
+    scene.write(scene.site(scene.one, "a.example"))
+    reread = partial(load, scene.config, {}, {})
+    scene.node = Node(reread(), reread=reread)
+    scene.node.reload_soon()
+    scene.write(scene.site(scene.two, "a.example"))
+    await scene.node.start()
+    await until(lambda: len(scene.node.events.recent("settings.reloaded")) == 1)
+    assert (await scene.get("a.example"))[1] == b"two/page" * 1000
 
 
 async def test_reloads_at_once_take_turns(scene: Scene) -> None:

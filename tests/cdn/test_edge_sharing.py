@@ -290,3 +290,24 @@ async def test_readers_at_once_of_what_cannot_be_kept_each_get_all_of_it() -> No
     answers = await gather(world, 5)
     assert {answer[:2] for answer in answers} == {(200, b"0123456789" * 40_000)}
     await world.close()
+
+
+async def test_a_stream_of_events_is_never_stored_and_nobody_waits_for_it() -> None:
+    made = World()
+    made.page("/events", b"data: x\n\n", "Content-Type: text/event-stream",
+              "Cache-Control: max-age=600", sized=False)  # fmt: skip
+    made.origin.gate = asyncio.Event()
+    asking = [
+        asyncio.ensure_future(made.ask("/events", "Accept: text/event-stream")) for _ in range(3)
+    ]
+    async with asyncio.timeout(10):
+        while made.origin.count() < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    made.origin.gate.set()
+    for answer in await asyncio.gather(*asking):
+        assert await body_of(answer) == b"data: x\n\n"
+        assert "stored" not in status_of(answer)
+    await body_of(await made.ask("/events"))  # fetched without saying what for
+    await made.settle()
+    assert list(made.variants.all()) == []
+    await made.close()

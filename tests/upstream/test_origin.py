@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from random import Random
 
 import pytest
@@ -11,10 +12,11 @@ import pytest
 from skerry.base.clock import ManualClock
 from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
+from skerry.upstream.core.limits import EVENT_STREAM_STALL_SECONDS, silence_seconds
 from skerry.upstream.measures import UpstreamMetrics
 from skerry.upstream.metered import Metered
-from skerry.upstream.origin import EVENT_STREAM_STALL_SECONDS, BadTarget, OriginClient
-from skerry.upstream.ports import Dial, Trouble, Unavailable
+from skerry.upstream.origin import BadTarget, OriginClient
+from skerry.upstream.ports import Dial, TransportError, Trouble, Unavailable
 from skerry.upstream.sources import Source, Upstream
 from skerry.upstream.testing_transport import MemoryTransport, Scripted
 from skerry.wire.message import NO_HEADERS, Headers
@@ -266,13 +268,29 @@ async def test_a_hung_server_costs_the_others_no_connection() -> None:
     assert rig.breakers() == ["closed"]
 
 
-async def test_who_waits_for_events_waits_longer() -> None:
+@pytest.mark.parametrize(
+    ("kind", "cut"), [("text/event-stream; charset=utf-8", False), ("text/html", True)]
+)
+async def test_a_stream_of_events_may_trickle_for_hours(kind: str, cut: bool) -> None:
     rig = Rig(FIRST)
-    rig.transport.on(f"{FIRST}/a", FINE)
-    await rig.ask(headers=Headers((("Accept", "text/event-stream"),)))
-    await rig.ask(headers=Headers((("Accept", "text/html"),)))
-    stalls = [seen.dial.stall_seconds for seen in rig.transport.seen]
-    assert stalls == [EVENT_STREAM_STALL_SECONDS, Dial().stall_seconds]
+    beats = Scripted(
+        headers=(("Content-Type", kind), ("Content-Length", "500")),
+        body=b":" * 500,
+        chunk_bytes=1,
+        before_chunk=lambda: rig.clock.advance(20),
+    )
+    rig.transport.on(f"{FIRST}/a", beats)
+    answer = await rig.client.send("GET", "/a")
+    with pytest.raises(TransportError, match="bytes a second") if cut else nullcontext():
+        async for _ in answer.chunks():
+            pass
+
+
+def test_a_body_of_events_may_be_silent_for_longer() -> None:
+    events = Headers((("content-type", "Text/Event-Stream;x"),))
+    assert silence_seconds(5.0, events) == EVENT_STREAM_STALL_SECONDS
+    assert silence_seconds(900.0, events) == 900.0
+    assert silence_seconds(5.0, NO_HEADERS) == 5.0
 
 
 async def test_a_switch_of_protocols_nobody_asked_for_is_trouble() -> None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from skerry.upstream.core.limits import silence_seconds
 from skerry.upstream.ports import Dial, TransportError, Trouble
 from skerry.wire.message import NO_HEADERS, BodyAborted, Duplex, Headers, Interim
 
@@ -64,6 +65,7 @@ class HttpExchange:
         self._timer: asyncio.TimerHandle | None = None
         self._tunnel: TunnelEnd | None = None
         self._handed_over = False
+        self._stall_seconds = self._asked.dial.stall_seconds
 
     @property
     def sending(self) -> bool:
@@ -75,6 +77,7 @@ class HttpExchange:
     def begun(self, status: int, headers: Headers) -> None:
         """The head is whole."""
         self.status, self.headers = status, headers
+        self._stall_seconds = silence_seconds(self._asked.dial.stall_seconds, headers)
         self._wake()
 
     def take(self, piece: bytes) -> None:
@@ -130,7 +133,7 @@ class HttpExchange:
 
     async def __anext__(self) -> bytes:
         if not self._pieces and not self._ended and self._error is None:
-            self.bound(self._asked.dial.stall_seconds)
+            self.bound(self._stall_seconds)
             try:
                 while not self._pieces and not self._ended and self._error is None:
                     await self._wait()
@@ -185,7 +188,7 @@ class HttpExchange:
         named, dial = self._asked.named, self._asked.dial
         line = self._line
         if self.status:
-            what = f"{named} sent nothing for {dial.stall_seconds:g} s"
+            what = f"{named} sent nothing for {self._stall_seconds:g} s"
             self.fail(TransportError(Trouble.STALL, what))
         else:
             what = f"{named} did not answer within {dial.first_byte_seconds:g} s"

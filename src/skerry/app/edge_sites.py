@@ -6,6 +6,7 @@ breakers and what is known of its servers. Never touches a request under way.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -143,6 +144,7 @@ class EdgeReload:
         self._variants = variants
         self._changed = changed
         self._nursery = nursery
+        self.reclassing: asyncio.Task[int] | None = None
 
     def check(self, new: Settings) -> None:
         """Raises BadInput for sites that `use` would refuse."""
@@ -163,7 +165,8 @@ class EdgeReload:
         self._rooms.front.use(sites_of(new))
         self._changed()
         table = self._rooms.front.table
-        self._nursery.start(drop_what_is_not_public(self._variants, table), name="edge.reclass")
+        work = drop_what_is_not_public(self._variants, table)
+        self.reclassing = self._nursery.start(work, name="edge.reclass")
         return told
 
 

@@ -90,7 +90,8 @@ class Node:
         self._loop_id = f"{settings.node.name}-{secrets.token_hex(4)}"
         self.public: PublicDoors | None = None
         self._reread = reread
-        self._reloading: Reloading
+        self._reloading: Reloading | None = None
+        self._reload_wanted = False
         self._nursery = Nursery(on_crash=self._crashed)
         self._ends = AsyncExitStack()
         self._housekeeper: Housekeeper
@@ -179,6 +180,8 @@ class Node:
         )
         upkeep.tell_of_restore()
         nursery.start(upkeep.run(), name="upkeep")
+        if self._reload_wanted:
+            self.reload_soon()
 
     def _store(self) -> DiskStore:
         settings = self.settings.store
@@ -270,12 +273,16 @@ class Node:
             )
 
     def reload_soon(self) -> None:
-        """Takes what is written in the settings now; how it went is an event."""
-        self._nursery.start(self._reload(), name="reload")
+        """Takes what is written in the settings now, or as soon as the node has started; how it
+        went is an event."""
+        if self._reloading is None:
+            self._reload_wanted = True
+        else:
+            self._nursery.start(self._reload(self._reloading), name="reload")
 
-    async def _reload(self) -> None:
+    async def _reload(self, reloading: Reloading) -> None:
         try:
-            await self._reloading.reload()
+            await reloading.reload()
         except SkerryError as error:
             _log.error("the settings are not taken: %s", error)
 
@@ -304,7 +311,7 @@ class Node:
             tell_certificates=self._tell_certificates,
         )
         self.public = public
-        self._reloading = Reloading(
+        reloading = Reloading(
             self.settings,
             reread=self._reread,
             edge=edge.reload if edge else None,
@@ -319,7 +326,7 @@ class Node:
             not_ready=not_ready,
             edge=edge.desk if edge else None,
             processes=public.processes,
-            more=(vault_routes(edge.vault if edge else None), self._reloading.routes),
+            more=(vault_routes(edge.vault if edge else None), reloading.routes),
         )
         self.registry_door = public.make(
             front,
@@ -345,6 +352,7 @@ class Node:
         self._ends.push_async_callback(public.close, DRAIN_SECONDS)
         await public.open(events=self.events, metrics=self.metrics, on_crash=self._crashed)
         await self.admin_door.open()
+        self._reloading = reloading
 
     def _gauges(self, store: DiskStore) -> None:
         self.metrics.gauge(

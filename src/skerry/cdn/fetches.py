@@ -17,6 +17,7 @@ from skerry.aio.single import SingleFlight
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
 from skerry.cdn.core.digests import promised
+from skerry.cdn.core.directives import request_directives
 from skerry.cdn.core.hops import end_to_end, forwarded_request
 from skerry.cdn.core.key import CacheKey
 from skerry.cdn.core.purge import surrogate_keys
@@ -40,6 +41,7 @@ from skerry.cdn.ports import Entry, Origin, RoutePolicy
 from skerry.cdn.purges import Mark, Purges
 from skerry.cdn.resumption import Answering, ResumedPlace
 from skerry.upstream.core.fill import SIZE_BYTES_MAX
+from skerry.upstream.core.limits import streams_events
 from skerry.upstream.fills import FillKey, Fills
 from skerry.upstream.ports import Exchange
 from skerry.wire.message import NO_HEADERS, Headers, Request
@@ -261,6 +263,8 @@ class Fetches:
         why = refusal(request, exchange.status, exchange.headers, ask.policy)
         size = _length(exchange)
         lies = mistaken_type(ask.key.path, kind)
+        # A stream of events has no end: who waits for its body waits for ever.
+        lies = lies or streams_events(received)
         if why is None and (keys is None or lies or (size or 0) > SIZE_BYTES_MAX):
             why = Refusal.NOT_CACHEABLE
         if why is not None or keys is None:
@@ -330,3 +334,10 @@ def _length(exchange: Exchange) -> int | None:
     coded = "Transfer-Encoding" in exchange.headers
     said = lengths[0].strip() if len(lengths) == 1 and not coded else ""
     return int(said) if said.isascii() and said.isdigit() and len(said) < 20 else None
+
+
+def may_share(request: Request) -> bool:
+    """Whether another one's answer, asked for a moment ago, may do for this request."""
+    headers, wishes = request.headers, request_directives(request.headers)
+    streams = "text/event-stream" in headers.joined("Accept").lower()
+    return not streams and "Authorization" not in headers and "no-cache" not in wishes

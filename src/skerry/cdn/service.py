@@ -23,7 +23,7 @@ from skerry.cdn.core.route import RouteTable, Site, build
 from skerry.cdn.core.status import CacheStatus, Fwd, ProxyError, ProxyStatus
 from skerry.cdn.core.storing import refusal
 from skerry.cdn.entries import Entries, Held
-from skerry.cdn.fetches import Ask, Confirmed, Erred, Fetches, Kept
+from skerry.cdn.fetches import Ask, Confirmed, Erred, Fetches, Kept, may_share
 from skerry.cdn.measures import EdgeMeters, Served, announced_bytes
 from skerry.cdn.passing import broke_its_promise, passed, proxy_status
 from skerry.cdn.ports import DataClass, Origin, RoutePolicy, Stored
@@ -175,7 +175,7 @@ class Edge:
                 return await self._failed(case, why, error)
         if not _fetchable(case, why):
             return await self._pass(admitted, case.origin, why, case)
-        sharable = joins < JOINS_MAX and _sharable(case.request)
+        sharable = joins < JOINS_MAX and may_share(case.request)
         # Tiers are asked once: a copy that did not do is no reason to ask again.
         near = joins == 0 and why in _NOT_HERE
         ask = replace(_ask(case, validate), shared=sharable, near=near)
@@ -376,7 +376,7 @@ def _keepable(case: _Case) -> bool:
 def _for_slices(case: _Case, why: Fwd) -> bool:
     """Whether what is not here as one body may be answered from slices."""
     ranged = "Range" in case.request.headers or why is Fwd.PARTIAL
-    return ranged and why in _NOT_WHOLE and _sharable(case.request) and _keepable(case)
+    return ranged and why in _NOT_WHOLE and may_share(case.request) and _keepable(case)
 
 
 def _fetchable(case: _Case, why: Fwd) -> bool:
@@ -392,9 +392,3 @@ def _part_of_storable(case: _Case, exchange: Exchange) -> bool:
         return False
     request, headers = case.request, exchange.headers
     return refusal(request, 206, headers, case.policy, parts=True) is None
-
-
-def _sharable(request: Request) -> bool:
-    """Whether another one's answer, asked for a moment ago, may do for this request."""
-    wishes = request_directives(request.headers)
-    return "Authorization" not in request.headers and "no-cache" not in wishes

@@ -106,8 +106,9 @@ async def _serve(settings: Settings, reread: Callable[[], Settings]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     node = Node(settings, reread=reread)
-    await node.start()
+    # Before the start: unheard, it would end the process.
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, node.reload_soon)
+    await node.start()
     try:
         ports = {
             "registry": node.registry_port,

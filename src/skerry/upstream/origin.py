@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 
 from skerry.base.clock import Clock
 from skerry.base.errors import Party, SkerryError
 from skerry.telemetry.events import Events
 from skerry.upstream.core.guard import origin_of
+from skerry.upstream.core.limits import streams_events
 from skerry.upstream.gate import Gate, Lease, SourceStatistics
 from skerry.upstream.measures import UpstreamMetrics
 from skerry.upstream.metered import Metered
@@ -32,8 +33,6 @@ from skerry.upstream.sources import Upstream
 from skerry.wire.message import NO_HEADERS, Headers, Interim
 
 RETRY_AFTER_SECONDS = 5
-EVENT_STREAM_STALL_SECONDS = 300.0
-"""How long a stream of events may be silent: its client asked to wait for what may not happen."""
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 NOT_SENT = frozenset(
@@ -169,8 +168,6 @@ class OriginClient:
         interim: Interim | None,
     ) -> Metered:
         dial = self._dials[gate]
-        if _wants_events(headers):
-            dial = replace(dial, stall_seconds=EVENT_STREAM_STALL_SECONDS)
         lease = await gate.admit(patience_seconds=dial.connect_seconds + dial.first_byte_seconds)
         try:
             asked_at = self._clock.monotonic()
@@ -195,8 +192,10 @@ class OriginClient:
             raise
         gate.metrics.first_byte.observe(self._clock.monotonic() - asked_at, *gate.labels)
         self._weigh(method, exchange, lease)
+        # A stream of events is a trickle by nature.
+        stall_seconds = math.inf if streams_events(exchange.headers) else dial.stall_seconds
         return Metered(
-            exchange, gate=gate, lease=lease, clock=self._clock, stall_seconds=dial.stall_seconds
+            exchange, gate=gate, lease=lease, clock=self._clock, stall_seconds=stall_seconds
         )
 
     def _weigh(self, method: str, exchange: Exchange, lease: Lease) -> None:
@@ -245,7 +244,3 @@ def _may_go_on(method: str, trouble: Trouble, body: _Outgoing | None) -> bool:
 
 def _asks_to_switch(headers: Headers) -> bool:
     return "Upgrade" in headers and "upgrade" in headers.joined("Connection").lower()
-
-
-def _wants_events(headers: Headers) -> bool:
-    return "text/event-stream" in headers.joined("accept").lower()

@@ -139,11 +139,14 @@ class NodeProcess:
             "edge": self.edge,
             "admin": self.admin,
         }
+        more = settings.get("doors", {})
+        if isinstance(more, Mapping):
+            doors |= more
         node: dict[str, Setting] = {"name": name, "data_dir": str(folder / "data")}
         more = settings.get("node", {})
         if isinstance(more, Mapping):
             node |= more
-        self.config.write_text(toml_text({"doors": doors, **settings, "node": node}))
+        self.config.write_text(toml_text({**settings, "doors": doors, "node": node}))
 
     @property
     def child(self) -> Child:

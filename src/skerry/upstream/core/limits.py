@@ -100,6 +100,23 @@ class Drip:
     received_bytes: int = 0
 
 
+EVENT_STREAM_STALL_SECONDS = 300.0
+"""How long a stream of events may be silent: its reader waits for what may not happen."""
+
+
+def streams_events(headers: Headers) -> bool:
+    """Whether an answer is a stream of events (WHATWG HTML, server-sent events)."""
+    kind = (headers.get("content-type") or "").partition(";")[0]
+    return kind.strip().lower() == "text/event-stream"
+
+
+def silence_seconds(stall_seconds: float, headers: Headers) -> float:
+    """How long the body of an answer may be silent, by what it is."""
+    if streams_events(headers):
+        return max(stall_seconds, EVENT_STREAM_STALL_SECONDS)
+    return stall_seconds
+
+
 def received(drip: Drip, count: int, waited_seconds: float) -> tuple[Drip, bool]:
     """The watch after a read, and whether the body is but a trickle."""
     waited = drip.waited_seconds + waited_seconds
