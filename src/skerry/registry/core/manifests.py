@@ -7,13 +7,13 @@ failures T21). The caller has already proven the digest (T12).
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
 
 from skerry.base.digest import Digest, InvalidDigest, digest_of
 from skerry.base.errors import BadInput, Party
 from skerry.registry.ports import Link, Manifest
+from skerry.wire import strict_json
+from skerry.wire.strict_json import Json
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -34,8 +34,6 @@ MEDIA_TYPE_CHARS_MAX = 255
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*\Z")
 _UNSAID = frozenset(("", "application/json", "application/octet-stream"))
 _SCHEMA1 = "application/vnd.docker.distribution.manifest.v1+"
-
-Json = Mapping[str, object]
 
 
 class InvalidManifest(BadInput):
@@ -83,15 +81,10 @@ def load_object(data: bytes, *, bytes_max: int) -> Json:
 
     Raises InvalidManifest.
     """
-    if len(data) > bytes_max:
-        raise InvalidManifest(f"{len(data)} bytes are more than the {bytes_max} allowed here")
     try:
-        document = json.loads(
-            data.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant
-        )
-    except (ValueError, RecursionError) as error:
-        raise InvalidManifest(f"not JSON that can be believed ({_why(error)})") from error
-    return as_object(document, "the document")
+        return strict_json.load_object(data, bytes_max=bytes_max)
+    except BadInput as error:
+        raise InvalidManifest(error.what) from error
 
 
 def as_object(value: object, where: str) -> Json:
@@ -233,23 +226,8 @@ def _refuse(document: Json, *keys: str, inside: str) -> None:
             raise InvalidManifest(f"{inside} must not have {key}: it could be read in two ways")
 
 
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key is given twice")
-    return found
-
-
-def _no_constant(text: str) -> object:
-    raise ValueError(f"{text} is not JSON")
-
-
 def _length(text: str) -> int:
     try:
         return len(text.encode())
     except UnicodeEncodeError as error:
         raise InvalidManifest("a string holds half a character") from error
-
-
-def _why(error: BaseException) -> str:
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error)[:120]

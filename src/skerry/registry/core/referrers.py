@@ -15,7 +15,6 @@ from skerry.registry.core.manifests import (
     MANIFEST_BYTES_MAX,
     OCI_INDEX,
     InvalidManifest,
-    Json,
     annotations_in,
     as_object,
     digest_in,
@@ -25,6 +24,7 @@ from skerry.registry.core.manifests import (
     size_in,
 )
 from skerry.registry.ports import Manifest
+from skerry.wire.strict_json import Json
 
 FILTERS_APPLIED = ("OCI-Filters-Applied", "artifactType")
 COMPANION_SUFFIXES = (".sig", ".att", ".sbom")

@@ -1,0 +1,1 @@
+"""Who and what may be believed: keys, signatures, thresholds."""
