@@ -19,7 +19,8 @@ from sim.edge.record import Answered, Broken, Crashed, Fact, History, Left, Purg
 from sim.edge.scenario import SLICE_BYTES, Act, Order, Scenario, Thing, Visit, credentials
 from sim.loop import Stuck, VirtualClock, VirtualLoop
 from sim.world import let_go
-from skerry.adapters.sqlite_edge_file import EdgeFile, Row
+from skerry.adapters.sqlite_edge_file import EdgeFile
+from skerry.adapters.sqlite_file import Row
 from skerry.adapters.sqlite_purge_book import SqlitePurgeBook
 from skerry.adapters.sqlite_variants import SqliteVariants
 from skerry.aio.tasks import Nursery

@@ -7,18 +7,21 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import typer
 
 from skerry.app.admin import AdminDoor
 from skerry.app.admin_access import Access
+from skerry.app.admin_trust import trust_routes
 from skerry.app.reload import Reloading
 from skerry.app.settings import Settings
 from skerry.app.settings_load import load
 from skerry.app.vault_desk import VaultStatus, vault_routes
 from skerry.cdn.vault.told import Told
 from skerry.cli.main import make_app
+from skerry.registry.assembly import Parts, RegistryRooms
 from skerry.registry.operations import ImageRow, ScrubEvent, Status, WarmEvent
 from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
@@ -74,7 +77,12 @@ def test_every_route_and_field_of_the_api_is_in_its_page() -> None:
         metrics=Registry(),
         access=Access("x" * 20),
         not_ready=lambda: "",
-        more=(vault_routes(None), reloading.routes),
+        # What they stand on is looked at by a request alone.
+        more=(
+            vault_routes(None),
+            reloading.routes,
+            trust_routes(cast(RegistryRooms, None), cast(Parts, None)),
+        ),
     )
     routes = {
         f"{method} {path}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from skerry.adapters.sqlite_catalog import SqliteCatalog
+from skerry.adapters.sqlite_verdicts import SqliteVerdicts
 from skerry.aio.tasks import Nursery
 from skerry.app.drill.images import Image
 from skerry.base.clock import ManualClock
@@ -204,6 +205,7 @@ class World:
         self.up = FakeUpstream()
         self.sibling = FakeUpstream()
         self.forgotten = 0
+        self.book = SqliteVerdicts(None)
         metrics = UpstreamMetrics(self.metrics)
         self.remotes = {}
         hosts = {"docker.io": self.hub, "up.test": self.up, "beside.test": self.sibling}
@@ -238,6 +240,7 @@ class World:
                 catalog=self.catalog,
                 fills=self.fills,
                 remotes=self.remotes,
+                verdicts=self.book,
                 clock=self.clock,
                 events=self.events,
                 metrics=self.metrics,

@@ -9,7 +9,7 @@ import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 
-from skerry.adapters.sqlite_edge_file import EdgeFile
+from skerry.adapters.sqlite_file import SqliteFile
 from skerry.cdn.core.purge import Kind, Mode, Target
 from skerry.cdn.core.purge_log import Record
 from skerry.cdn.core.receipt import Receipt, read
@@ -20,7 +20,7 @@ PAGE = 1000
 class SqlitePurgeBook:
     """`cdn.ports.PurgeBook` over one SQLite file."""
 
-    def __init__(self, file: EdgeFile) -> None:
+    def __init__(self, file: SqliteFile) -> None:
         self._file = file
         self.node: str = file.read("SELECT node FROM book")[0][0]
 

@@ -12,7 +12,8 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from skerry.adapters.sqlite_edge_file import ENTRY_GONE, EdgeFile, Row
+from skerry.adapters.sqlite_edge_file import ENTRY_GONE
+from skerry.adapters.sqlite_file import Row, SqliteFile
 from skerry.base.digest import Digest
 from skerry.cdn.core.key import CacheKey, key_digest
 from skerry.cdn.core.purge import Kind, Mode, Names, Target, names_it
@@ -43,7 +44,7 @@ class VariantsStatistics:
 class SqliteVariants:
     """`cdn.ports.Variants` over one SQLite file, or in memory for tests and the simulator."""
 
-    def __init__(self, file: EdgeFile) -> None:
+    def __init__(self, file: SqliteFile) -> None:
         self._file = file
         self._ready: OrderedDict[str, tuple[Entry, ...]] = OrderedDict()
         self._writing: dict[str, int] = {}

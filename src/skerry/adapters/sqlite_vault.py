@@ -11,13 +11,14 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from skerry.adapters.sqlite_edge_file import EDGE, EdgeFile, Form, Row
+from skerry.adapters.sqlite_edge_file import EDGE
+from skerry.adapters.sqlite_file import Form, Row, SqliteFile
 from skerry.adapters.sqlite_variants import SqliteVariants, place_of
 from skerry.base.digest import Digest
 from skerry.cdn.core.key import CacheKey
 from skerry.cdn.core.outbox import Standing, State
 from skerry.cdn.core.purge import Mode, Target
-from skerry.cdn.ports import Entry
+from skerry.cdn.ports import EdgeUnusable, Entry
 from skerry.cdn.vault.ports import Content, CopiesStatistics, Due
 
 _SCHEMA = """
@@ -69,7 +70,14 @@ WHEN NEW.invalidated AND NOT OLD.invalidated BEGIN
     WHERE key = OLD.key AND variant = OLD.variant AND state != 'leaving';
 END
 """
-VAULT = Form(0x534B5654, 1, f"{EDGE.schema};{_SCHEMA}")  # "SKVT"
+VAULT = Form(
+    0x534B5654,  # "SKVT"
+    1,
+    f"{EDGE.schema};{_SCHEMA}",
+    named="the record of the vault",
+    unusable=EdgeUnusable,
+    without="it is rebuilt with `skerry vault restore`",
+)
 
 RESEND_SECONDS = 30.0
 """An object that grows while its record is sent is not sent again at once."""
@@ -98,15 +106,15 @@ _SAFE = (
 )
 
 
-def open_vault_file(path: Path | None) -> EdgeFile:
+def open_vault_file(path: Path | None) -> SqliteFile:
     """The file; without a path in memory. Raises EdgeUnusable."""
-    return EdgeFile(path, VAULT)
+    return SqliteFile(path, VAULT)
 
 
 class SqliteCopies:
     """`cdn.vault.ports.Copies` over one SQLite file, or in memory for tests."""
 
-    def __init__(self, file: EdgeFile) -> None:
+    def __init__(self, file: SqliteFile) -> None:
         self._file = file
         self._variants = SqliteVariants(file)
 

@@ -11,7 +11,6 @@ import random
 import secrets
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skerry import __version__
@@ -22,32 +21,30 @@ from skerry.adapters.http_server_metrics import DoorMetrics
 from skerry.adapters.http_server_tls import CertificateNews
 from skerry.adapters.resolver import NameResolver
 from skerry.adapters.sqlite_catalog import SqliteCatalog
+from skerry.adapters.sqlite_verdicts import SqliteVerdicts
 from skerry.aio.tasks import Nursery
 from skerry.app.admin import AdminDoor
 from skerry.app.admin_access import Access, ensure_token
+from skerry.app.admin_trust import trust_routes
 from skerry.app.descriptors import admin_limits, door_limits, raise_limit
 from skerry.app.hot_tables import HotTables
 from skerry.app.outside import Outside
 from skerry.app.public_doors import PublicDoors
+from skerry.app.registry_rules import rules_of
 from skerry.app.reload import Reloading, Reread
 from skerry.app.settings import Settings, split_address
 from skerry.app.upkeep import Upkeep
 from skerry.app.vault_desk import vault_routes
 from skerry.app.wiring import (
     edge_tls,
-    name_table,
-    own_platform,
     registry_tls,
     siblings_of,
-    tag_windows,
     upstream_of,
 )
 from skerry.base.clock import Clock, SystemClock
 from skerry.base.errors import SkerryError
-from skerry.registry.assembly import Parts, Rules, assemble
-from skerry.registry.core.users import Users, parse_htpasswd
+from skerry.registry.assembly import Parts, RegistryRooms, assemble
 from skerry.registry.desk import Desk
-from skerry.registry.front import Front
 from skerry.registry.remote import Remote
 from skerry.store.core.admission import AdmissionPolicy, Verdict
 from skerry.store.ports import Inventory
@@ -55,6 +52,7 @@ from skerry.store.service import Housekeeper, ScrubPolicy
 from skerry.store.shared_inventory import SharedInventory
 from skerry.telemetry.events import Events, Level
 from skerry.telemetry.metrics import Registry
+from skerry.trust.ports import VerdictBook
 from skerry.upstream.client import UpstreamClient
 from skerry.upstream.fills import Fills
 from skerry.upstream.measures import UpstreamMetrics
@@ -135,7 +133,7 @@ class Node:
         catalog = SqliteCatalog.open(settings.node.data_path / "catalog.sqlite")
         end(catalog.close)
         parts, outside = self._parts(nursery, store, catalog)
-        rooms = assemble(parts, self._rules())
+        rooms = assemble(parts, rules_of(self.settings))
         end(rooms.inventory.flush)
         end(rooms.pushes.close)
         owners: dict[str, Inventory] = {"registry": rooms.inventory}
@@ -168,7 +166,7 @@ class Node:
             parts=parts,
         )
         self._gauges(store)
-        await self._open_doors(rooms.front, desk, edge, lambda: self._not_ready(catalog))
+        await self._open_doors(rooms, parts, desk, edge, lambda: self._not_ready(catalog))
         self._housekeeper.start()
         flushes = [rooms.inventory.flush, *([edge.rooms.inventory.flush] if edge else [])]
         upkeep = Upkeep(
@@ -210,6 +208,7 @@ class Node:
             catalog=catalog,
             fills=Fills(store, nursery, clock=clock, events=self.events, metrics=self.metrics),
             remotes=self._remotes(outside),
+            verdicts=self._verdicts(),
             clock=clock,
             events=self.events,
             metrics=self.metrics,
@@ -243,23 +242,12 @@ class Node:
             remotes[each.name] = Remote(each.name, client, upstream.private)
         return remotes
 
-    def _rules(self) -> Rules:
-        registry = self.settings.registry
-        users = None
-        if registry.users_file:
-            text = Path(registry.users_file).read_text(encoding="utf-8")
-            users = Users(parse_htpasswd(text), key=secrets.token_bytes(32))
-        return Rules(
-            names=name_table(self.settings),
-            windows=tag_windows(self.settings),
-            answer_seconds=registry.answer_within_seconds,
-            serve_deleted=registry.serve_deleted_tags,
-            companions=registry.companions,
-            negative_seconds=registry.negative_window_seconds,
-            own_platform=own_platform(),
-            local_enabled=registry.local.enabled,
-            users=users,
-        )
+    def _verdicts(self) -> VerdictBook:
+        """Kept in a file where there is a policy to be kept for."""
+        policies = self.settings.trust.policies
+        book = SqliteVerdicts(self.settings.node.data_path / "trust.sqlite" if policies else None)
+        self._ends.push_async_callback(book.close)
+        return book
 
     def _make_edge_doors(self, public: PublicDoors, front: Handler) -> None:
         doors, tls = self.settings.doors, edge_tls(self.settings)
@@ -298,7 +286,12 @@ class Node:
         )
 
     async def _open_doors(
-        self, front: Front, desk: Desk, edge: OpenEdge | None, not_ready: Callable[[], str]
+        self,
+        rooms: RegistryRooms,
+        parts: Parts,
+        desk: Desk,
+        edge: OpenEdge | None,
+        not_ready: Callable[[], str],
     ) -> None:
         doors, metrics = self.settings.doors, DoorMetrics(self.metrics)
         processes = self.settings.node.workers
@@ -318,26 +311,41 @@ class Node:
             certificates=self._use_certificates,
             events=self.events,
         )
-        token = ensure_token(self.settings.node.data_path)
-        admin = AdminDoor(
-            desk,
-            metrics=self.metrics,
-            access=Access(token, hosts=(*doors.admin_hosts, self.settings.node.name)),
-            not_ready=not_ready,
-            edge=edge.desk if edge else None,
-            processes=public.processes,
-            more=(vault_routes(edge.vault if edge else None), reloading.routes),
-        )
         self.registry_door = public.make(
-            front,
+            rooms.front,
             name="registry",
             address=doors.registry,
             tls=registry_tls(self.settings),
         )
         if edge is not None:
             self._make_edge_doors(public, edge.rooms.front)
-        host, port = split_address(doors.admin)
-        self.admin_door = Door(
+        routes = (vault_routes(edge.vault if edge else None), reloading.routes)
+        admin = AdminDoor(
+            desk,
+            metrics=self.metrics,
+            access=self._access(),
+            not_ready=not_ready,
+            edge=edge.desk if edge else None,
+            processes=public.processes,
+            more=(*routes, trust_routes(rooms, parts)),
+        )
+        self.admin_door = self._make_admin_door(admin, metrics)
+        self.hot.add(public)
+        self.hot.add(self.admin_door.hot)
+        self._ends.push_async_callback(self.admin_door.close, DRAIN_SECONDS)
+        self._ends.push_async_callback(public.close, DRAIN_SECONDS)
+        await public.open(events=self.events, metrics=self.metrics, on_crash=self._crashed)
+        await self.admin_door.open()
+        self._reloading = reloading
+
+    def _access(self) -> Access:
+        """Who may use the admin door's API."""
+        token = ensure_token(self.settings.node.data_path)
+        return Access(token, hosts=(*self.settings.doors.admin_hosts, self.settings.node.name))
+
+    def _make_admin_door(self, admin: AdminDoor, metrics: DoorMetrics) -> Door:
+        host, port = split_address(self.settings.doors.admin)
+        return Door(
             admin,
             name="admin",
             host=host,
@@ -346,13 +354,6 @@ class Node:
             metrics=metrics,
             limits=admin_limits(),
         )
-        self.hot.add(public)
-        self.hot.add(self.admin_door.hot)
-        self._ends.push_async_callback(self.admin_door.close, DRAIN_SECONDS)
-        self._ends.push_async_callback(public.close, DRAIN_SECONDS)
-        await public.open(events=self.events, metrics=self.metrics, on_crash=self._crashed)
-        await self.admin_door.open()
-        self._reloading = reloading
 
     def _gauges(self, store: DiskStore) -> None:
         self.metrics.gauge(

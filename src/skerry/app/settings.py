@@ -9,18 +9,20 @@ without its unit (`answer_within_seconds` is written `answer_within = "10s"`).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 
-Seconds = Annotated[float, msgspec.Meta(extra={"unit": "duration"})]
-Bytes = Annotated[int, msgspec.Meta(extra={"unit": "size"})]
-Budget = Annotated[int | None, msgspec.Meta(extra={"unit": "size-or-empty"})]
-MaybeSeconds = Annotated[float | None, msgspec.Meta(extra={"unit": "duration-or-empty"})]
-Share = Annotated[float, msgspec.Meta(extra={"unit": "share"})]
-Count = Annotated[int, msgspec.Meta(extra={"unit": "count"})]
-FilePath = Annotated[str, msgspec.Meta(extra={"unit": "path"})]
-Address = Annotated[str, msgspec.Meta(extra={"unit": "address"})]
+from skerry.app.settings_trust import TrustSettings
+from skerry.app.settings_units import (
+    Address,
+    Budget,
+    Bytes,
+    Count,
+    FilePath,
+    MaybeSeconds,
+    Seconds,
+    Share,
+)
 
 MIB = 2**20
 
@@ -264,6 +266,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     vault: VaultSettings = VaultSettings()
     prewarm: PrewarmSettings = PrewarmSettings()
     dns: DnsSettings = DnsSettings()
+    trust: TrustSettings = TrustSettings()
 
 
 def split_address(text: str) -> tuple[str, int]:

@@ -44,6 +44,14 @@ PASSWORD_BYTES_MAX = 64 * 1024
 WORKERS_MAX = 64
 
 
+def _trust(settings: Settings) -> Iterator[Problem]:
+    if settings.trust.policies:
+        # Late: keys take cryptography, which no other setting does.
+        from skerry.app.settings_checks_trust import check_trust
+
+        yield from check_trust(settings.trust)
+
+
 def check(settings: Settings) -> list[Problem]:
     """Every rule that is broken, in the order of the file."""
     return [
@@ -56,6 +64,7 @@ def check(settings: Settings) -> list[Problem]:
         *check_sites(settings.sites, edge_tls=bool(settings.doors.edge_tls)),
         *check_vault(settings),
         *_dns(settings),
+        *_trust(settings),
     ]
 
 

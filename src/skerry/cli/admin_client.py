@@ -91,7 +91,7 @@ class AdminClient:
 
     def delete(self, path: str, reference: str, kind: type[T]) -> T:
         """The answer of a DELETE of one image or pin."""
-        return self._ask("DELETE", f"{path}?reference={quote(reference, safe='')}", None, kind)
+        return self._ask("DELETE", about(path, reference), None, kind)
 
     def stream(self, path: str, body: Mapping[str, object], kind: type[T]) -> Iterator[T]:
         """The lines of a streamed answer, as they come. Raises as `get`, also during iteration."""
@@ -144,6 +144,11 @@ class AdminClient:
             f"no node answers at {self._node.url}: {reason}",
             next_step="start one with `skerry up`, or say where it is with --node or SKERRY_ADMIN",
         )
+
+
+def about(path: str, reference: str) -> str:
+    """A path that asks about one image."""
+    return f"{path}?reference={quote(reference, safe='')}"
 
 
 def _refusal(status: int, body: bytes) -> SkerryError:

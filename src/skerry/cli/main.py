@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from skerry.base.errors import SkerryError
-from skerry.cli import clients, edge, images, node, prewarm, vault
+from skerry.cli import clients, edge, images, node, prewarm, trust, vault
 from skerry.cli.screen import Exit, code_of, err, say_error
 
 RUN, CONTENT, SITES, CLIENTS = "The node", "Images", "Sites", "Clients"
@@ -30,6 +30,8 @@ IMAGE_COMMANDS: Mapping[str, Callable[..., None]] = {
     "import": images.import_,
     "scrub": images.scrub,
     "evict": images.evict,
+    "verify": trust.verify,
+    "sign": trust.sign,
 }
 
 
@@ -73,6 +75,7 @@ def make_app() -> typer.Typer:
     for name, command in IMAGE_COMMANDS.items():
         app.command(name, rich_help_panel=CONTENT)(command)
     app.command("prewarm", rich_help_panel=SITES)(prewarm.prewarm)
+    app.add_typer(trust.make_keys(), name="keys", rich_help_panel=CONTENT)
     app.command("purge", rich_help_panel=SITES)(edge.purge)
     app.add_typer(edge.make_receipt(), name="receipt", rich_help_panel=SITES)
     app.add_typer(vault.make_vault(), name="vault", rich_help_panel=SITES)

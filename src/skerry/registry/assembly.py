@@ -7,7 +7,7 @@ a whole registry over twins in a few lines.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from skerry.aio.tasks import Nursery
@@ -34,10 +34,13 @@ from skerry.registry.remote import Remote
 from skerry.registry.shelf import Shelf
 from skerry.registry.tags import Tags
 from skerry.registry.uploads import Uploads
+from skerry.registry.verdicts import Verdicts
 from skerry.registry.wholeness import Wholeness
 from skerry.store.ports import Store
 from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
+from skerry.trust.core.policies import Policies
+from skerry.trust.ports import VerdictBook
 from skerry.upstream.fills import Fills
 
 
@@ -50,6 +53,7 @@ class Rules:
         serve_deleted: whether a tag that the upstream deleted goes on being served.
         own_platform: `os/arch[/variant]` fetched when nobody says which.
         listing_seconds: how long tag lists and referrers are fresh.
+        policies: what must be signed before it leaves.
     """
 
     names: NameTable
@@ -62,6 +66,7 @@ class Rules:
     own_platform: str = "linux/amd64"
     local_enabled: bool = False
     users: Users | None = None
+    policies: Policies = field(default_factory=Policies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,7 @@ class Parts:
     Attributes:
         changed: called when ready answers may have become wrong.
         admits: whether a content of a length should be kept when nobody asked for that.
+        verdicts: what was accepted before.
         check: re-hashes a blob, puts a bad one away and has it healed; the store's own `verify`
             when absent.
     """
@@ -79,6 +85,7 @@ class Parts:
     catalog: Catalog
     fills: Fills
     remotes: Mapping[str, Remote]
+    verdicts: VerdictBook
     clock: Clock
     events: Events
     metrics: Registry
@@ -100,6 +107,7 @@ class RegistryRooms:
     pushes: Pushes
     healing: Healing
     shelf: Shelf
+    verdicts: Verdicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +119,7 @@ class _Pulling:
     tags: Tags
     listings: Listings
     companions: Companions
+    verdicts: Verdicts
 
 
 def assemble(parts: Parts, rules: Rules) -> RegistryRooms:
@@ -135,11 +144,13 @@ def assemble(parts: Parts, rules: Rules) -> RegistryRooms:
     )
     return RegistryRooms(
         front=_front(parts, rules, pulling=pulling, pushes=pushes, inventory=inventory),
+        verdicts=pulling.verdicts,
         images=Images(
             names=rules.names,
             tags=pulling.tags,
             wholeness=pulling.wholeness,
             companions=pulling.companions,
+            verdicts=pulling.verdicts,
             catalog=catalog,
             store=store,
             inventory=inventory,
@@ -175,10 +186,31 @@ def _pulling(parts: Parts, rules: Rules) -> _Pulling:
     wholeness = Wholeness(
         contents=contents, catalog=catalog, store=parts.store, own_platform=rules.own_platform
     )
+    listings = Listings(
+        contents=contents,
+        catalog=catalog,
+        window_seconds=rules.listing_seconds,
+        clock=clock,
+        nursery=nursery,
+    )
+    judged = parts.metrics.counter(
+        "skerry_trust_judged", "Images judged by their signatures, by outcome", ["outcome"]
+    )
+    verdicts = Verdicts(
+        policies=rules.policies,
+        book=parts.verdicts,
+        catalog=catalog,
+        store=parts.store,
+        listings=listings,
+        clock=clock,
+        events=parts.events,
+        count=lambda outcome: judged.add(1, outcome),
+    )
     tags = Tags(
         contents=contents,
         catalog=catalog,
         wholeness=wholeness,
+        verdicts=verdicts,
         windows=rules.windows,
         serve_deleted=rules.serve_deleted,
         negative_seconds=rules.negative_seconds,
@@ -186,13 +218,6 @@ def _pulling(parts: Parts, rules: Rules) -> _Pulling:
         events=parts.events,
         nursery=nursery,
         changed=parts.changed,
-    )
-    listings = Listings(
-        contents=contents,
-        catalog=catalog,
-        window_seconds=rules.listing_seconds,
-        clock=clock,
-        nursery=nursery,
     )
     companions = Companions(
         tags=tags,
@@ -204,7 +229,8 @@ def _pulling(parts: Parts, rules: Rules) -> _Pulling:
         enabled=rules.companions,
     )
     tags.on_confirmed = companions.start
-    return _Pulling(contents, wholeness, tags, listings, companions)
+    verdicts.bring = companions.fetch_now
+    return _Pulling(contents, wholeness, tags, listings, companions, verdicts)
 
 
 def _front(
@@ -239,6 +265,7 @@ def _front(
         rooms=Rooms(manifests, blobs, pulling.listings, pushes),
         names=rules.names,
         gate=Gate(users=rules.users, private=private, local_enabled=rules.local_enabled),
+        verdicts=pulling.verdicts,
         meters=meters,
         node_id=parts.node_id,
         clock=parts.clock,

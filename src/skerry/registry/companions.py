@@ -57,7 +57,7 @@ class Companions:
         self._events = events
         self._enabled = enabled
         self._came: OrderedDict[tuple[Repository, Digest], float] = OrderedDict()
-        self._flights: SingleFlight[tuple[Repository, Digest], None] = SingleFlight(
+        self._flights: SingleFlight[tuple[Repository, Digest], str] = SingleFlight(
             nursery, name="companions"
         )
 
@@ -71,8 +71,15 @@ class Companions:
         if self._enabled and not repository.local and since >= AGAIN_SECONDS:
             self._flights.start(key, lambda: self.fetch(repository, digest))
 
-    async def fetch(self, repository: Repository, digest: Digest) -> None:
-        """Fetches all companions; what cannot be had is one event and stops nothing."""
+    async def fetch_now(self, repository: Repository, digest: Digest) -> str:
+        """Fetches all companions on the asker's time, with whoever is at it; what did not come
+        and why, "" when all did."""
+        key = (repository, digest)
+        return await self._flights.run(key, lambda: self.fetch(repository, digest))
+
+    async def fetch(self, repository: Repository, digest: Digest) -> str:
+        """Fetches all companions; what cannot be had is one event and stops nothing. Returns what
+        that was and why, "" when all came."""
         missed: Missed = []
         try:
             await self._listings.tags(repository, now=True)
@@ -95,12 +102,12 @@ class Companions:
             companions += [meaning.digest] if meaning is not None else []
         missed += await self._take(repository, companions)
         if missed:
-            self._tell(repository, digest, missed)
-            return
+            return self._tell(repository, digest, missed)
         self._came[repository, digest] = self._clock.monotonic()
         self._came.move_to_end((repository, digest))
         if len(self._came) > ASKED_MAX:
             self._came.popitem(last=False)
+        return ""
 
     async def _take(self, repository: Repository, companions: Sequence[Digest]) -> Missed:
         """Makes these whole here; which of them are not."""
@@ -116,14 +123,16 @@ class Companions:
                 missed.append((str(digest), error))
         return missed
 
-    def _tell(self, repository: Repository, digest: Digest, missed: Missed) -> None:
+    def _tell(self, repository: Repository, digest: Digest, missed: Missed) -> str:
         whats = ", ".join(what for what, _ in missed[:TOLD_MAX])
         more = f" and {len(missed) - TOLD_MAX} more" if len(missed) > TOLD_MAX else ""
         reasons = "; ".join(dict.fromkeys(error.what for _, error in missed))
+        cause = f"{whats}{more}: {reasons}"[:CAUSE_CHARS_MAX]
         self._events.emit(
             "companion.missing",
             f"{repository}@{digest}",
-            cause=f"{whats}{more}: {reasons}"[:CAUSE_CHARS_MAX],
+            cause=cause,
             next_step="they are fetched after the next good check of the tag, or by `skerry warm`",
             level=Level.WARNING,
         )
+        return cause

@@ -54,6 +54,7 @@ class Desk:
         self._version = version
         self._images = rooms.images
         self._shelf = rooms.shelf
+        self._verdicts = rooms.verdicts
         self._healing = rooms.healing
         self._housekeeper = housekeeper
         self._parts = parts
@@ -94,6 +95,7 @@ class Desk:
         root = self._images.root(named)
         if root is None:
             raise NotHeld(f"{named} is not on this node", next_step="see `skerry ls`")
+        await self._verdicts.allow(named.repository, root)
         done = await export_layout(
             Path(path),
             [(str(named), root)],

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from skerry.aio.offload import off_loop
 from skerry.base.clock import Clock
+from skerry.base.digest import Digest
 from skerry.base.errors import Party, SkerryError
 from skerry.registry.blobs import Blobs
 from skerry.registry.core.errors import Code, RegistryError, error_answer
@@ -40,6 +42,7 @@ from skerry.registry.patience import Patience
 from skerry.registry.ports import Repository
 from skerry.registry.push import Pushes
 from skerry.registry.replies import Outcome
+from skerry.registry.verdicts import Verdicts
 from skerry.store.ports import DigestMismatch, SpoolAborted, StoreError
 from skerry.upstream.flight import TooLarge
 from skerry.upstream.ports import Absent, Denied, TransportError, Unavailable
@@ -73,6 +76,7 @@ class Front:
         rooms: Rooms,
         names: NameTable,
         gate: Gate,
+        verdicts: Verdicts,
         meters: Meters,
         node_id: str,
         clock: Clock,
@@ -81,6 +85,7 @@ class Front:
         self._rooms = rooms
         self._names = names
         self._gate = gate
+        self._verdicts = verdicts
         self.meters = meters
         self._node_id = node_id
         self._clock = clock
@@ -140,7 +145,9 @@ class Front:
             answer, outcome = await self._rooms.manifests.answer(
                 request, repository, target.reference
             )
+            await self._judged(request, repository, _digest_in(answer), answer)
         elif isinstance(target, BlobTarget):
+            await self._judged(request, repository, target.digest)
             answer, outcome = await self._rooms.blobs.answer(request, repository, target.digest)
         elif isinstance(target, TagsTarget | ReferrersTarget):
             answer, outcome = await self._list(request, repository, target)
@@ -149,6 +156,21 @@ class Front:
         if self._gate.is_private(repository):
             answer = Answer(answer.status, answer.headers, answer.body)  # never the fast way
         return self._conditional(request, answer), outcome
+
+    async def _judged(
+        self, request: Request, repository: Repository, digest: Digest, answer: Answer | None = None
+    ) -> None:
+        """Nothing leaves a repository with a policy unless an acceptance covers it; what is
+        refused lets go of the answer that was made."""
+        if self._verdicts.allowed(repository, digest):
+            return
+        try:
+            async with self._patience.waiting(request, repository, "the word of its signatures"):
+                await self._verdicts.allow(repository, digest)
+        except BaseException:
+            if answer is not None and not isinstance(answer.body, bytes | AsyncIterator):
+                answer.body.close()
+            raise
 
     async def _base(self, request: Request) -> tuple[Answer, Outcome]:
         """The version check: always answered here, never by a token service (R4)."""
@@ -161,7 +183,10 @@ class Front:
     async def _list(
         self, request: Request, repository: Repository, target: TagsTarget | ReferrersTarget
     ) -> tuple[Answer, Outcome]:
-        """Within the deadline, like everything that may need an upstream."""
+        """Within the deadline, like everything that may need an upstream.
+
+        What refers to a refused image can be listed: whoever signs next has to see it.
+        """
         async with self._patience.waiting(request, repository, "the list"):
             if isinstance(target, TagsTarget):
                 return await self._tags(request, repository, target)
@@ -205,6 +230,10 @@ class Front:
         if not isinstance(answer.body, bytes) and hasattr(answer.body, "close"):
             answer.body.close()
         return Answer(304, answer.headers.without("Content-Length", "Content-Type"))
+
+
+def _digest_in(answer: Answer) -> Digest:
+    return Digest.parse(answer.headers.get("Docker-Content-Digest") or "")
 
 
 _UNKNOWN = {

@@ -20,6 +20,7 @@ from skerry.registry.core.names import NameTable, resolve
 from skerry.registry.operations import NotHeld, Pinned, Removed, WarmEvent, WarmStep
 from skerry.registry.ports import Catalog, Pin, Repository
 from skerry.registry.tags import Tags
+from skerry.registry.verdicts import Verdicts
 from skerry.registry.wholeness import Progress, Wanted, Wholeness
 from skerry.store.ports import Inventory, Store
 
@@ -55,6 +56,7 @@ class Images:
         tags: Tags,
         wholeness: Wholeness,
         companions: Companions,
+        verdicts: Verdicts,
         catalog: Catalog,
         store: Store,
         inventory: Inventory,
@@ -65,6 +67,7 @@ class Images:
         self._tags = tags
         self._wholeness = wholeness
         self._companions = companions
+        self._verdicts = verdicts
         self._catalog = catalog
         self._store = store
         self._inventory = inventory
@@ -135,6 +138,8 @@ class Images:
             if (error := task.result()) is not None:
                 raise error
             await self._companions.fetch(named.repository, root)
+            self._verdicts.forget_refusals()  # who asks by hand has just signed, mostly
+            await self._verdicts.admit(named.repository, root)
             yield _warming(WarmStep.DONE, image, root, progress)
         except SkerryError as error:
             yield WarmEvent(

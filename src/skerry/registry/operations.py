@@ -241,6 +241,55 @@ class Status:
     serving: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """One owner whose signature counts."""
+
+    owner: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """A good signature that counts for nothing, and why."""
+
+    key: str
+    format: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Whether an image may leave this node, and by whose word.
+
+    Attributes:
+        policy: "" when none holds for the repository; then everything may leave.
+        threshold: how many owners have to sign.
+        missing: in words; "" when nothing is.
+        admitted_at: when it was accepted, seconds since the epoch; None if it never was.
+    """
+
+    reference: str
+    digest: str
+    policy: str
+    accepted: bool
+    threshold: int = 0
+    required: tuple[str, ...] = ()
+    signers: tuple[Signer, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
+    missing: str = ""
+    admitted_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A signature was attached. `signatures` counts those that the image has by now."""
+
+    reference: str
+    digest: str
+    signatures: int
+
+
 class Operations(Protocol):
     """What the admin door offers. References are the familiar form of `Reference.parse`."""
 

@@ -28,6 +28,7 @@ from skerry.registry.core.freshness import (
 from skerry.registry.core.manifests import MANIFEST_BYTES_MAX
 from skerry.registry.ports import Catalog, CatalogReadOnly, Repository, Tag
 from skerry.registry.remote import Remote, manifest_fetch
+from skerry.registry.verdicts import Verdicts
 from skerry.registry.wholeness import Wholeness
 from skerry.telemetry.events import Events, Level
 from skerry.upstream.ports import Absent, Reply
@@ -70,6 +71,7 @@ class Tags:
         contents: Contents,
         catalog: Catalog,
         wholeness: Wholeness,
+        verdicts: Verdicts,
         windows: Sequence[TagWindow],
         serve_deleted: bool,
         negative_seconds: float,
@@ -81,6 +83,7 @@ class Tags:
         self._contents = contents
         self._catalog = catalog
         self._wholeness = wholeness
+        self._verdicts = verdicts
         self._windows = windows
         self._serve_deleted = serve_deleted
         self._negative_seconds = negative_seconds
@@ -140,6 +143,8 @@ class Tags:
     def _choice(self, tag: Tag) -> Digest:
         """Which image a tag answers with; while nothing is pending there is no choice."""
         if tag.pending is None:
+            return tag.digest
+        if not self._verdicts.may_take_over(tag.repository, tag.name, tag.pending):
             return tag.digest
         pending_whole, current_whole = self._whole_now(tag, tag.pending)
         return takeover.decide(
@@ -280,15 +285,17 @@ class Tags:
         subject = f"{tag.repository}:{tag.name}"
         try:
             await self._wholeness.complete(tag.repository, new, like=tag.digest, explicit=False)
+            await self._verdicts.admit_move(tag.repository, tag.name, new)
         except SkerryError as error:
             self._events.emit(
                 "tag.take_over_waits",
                 subject,
                 cause=error.what,
-                next_step="the last whole image is served until the new one is whole here",
+                next_step="the last good image is served until this one is whole and signed",
                 level=Level.WARNING,
             )
             return
+        await self._verdicts.moved(tag.repository, tag.name, tag.digest)
         await self._put(takeover.take_over(tag, confirmed_at=self._clock.now()))
         self._events.emit("tag.taken_over", subject, cause=str(new))
         self.on_confirmed(tag.repository, new)

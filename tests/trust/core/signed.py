@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from skerry.base.digest import Digest
+from skerry.trust.core import bundle
 from skerry.trust.core.keys import PublicKey, public_key
 
 SUBJECT = Digest("sha256", "5" * 64)
@@ -107,3 +108,28 @@ def envelope(
 
 def url64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def statement_of(subject: Digest) -> bytes:
+    """The in-toto statement that says an image is signed, as cosign writes it."""
+    document = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"digest": {subject.algorithm: subject.hex}}],
+        "predicateType": bundle.SIGN_PREDICATE,
+        "predicate": {},
+    }
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def bundle_of(statement: bytes, signature: bytes, *, hint: str) -> bytes:
+    """A bundle with one signature over its pre-authentication."""
+    document = {
+        "mediaType": bundle.BUNDLE_TYPE,
+        "verificationMaterial": {"publicKey": {"hint": hint}, "tlogEntries": []},
+        "dsseEnvelope": {
+            "payload": base64.b64encode(statement).decode(),
+            "payloadType": bundle.STATEMENT_TYPE,
+            "signatures": [{"sig": base64.b64encode(signature).decode()}],
+        },
+    }
+    return json.dumps(document, separators=(",", ":")).encode()

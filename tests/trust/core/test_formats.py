@@ -22,11 +22,13 @@ from tests.trust.core.signed import (
     NOW,
     SUBJECT,
     Private,
+    bundle_of,
     certificate,
     ec_key,
     envelope,
     public,
     sign,
+    statement_of,
 )
 
 VECTORS = Path(__file__).parents[3].parent / "shared" / "vectors"
@@ -111,11 +113,11 @@ def test_a_payload_that_can_be_read_in_two_ways_or_not_at_all_is_refused(payload
 
 def bundled(private: Private, statement: bytes) -> bytes:
     message = bundle.pre_authentication(bundle.STATEMENT_TYPE, statement)
-    return bundle.write(statement, sign(private, message), hint="k")
+    return bundle_of(statement, sign(private, message), hint="k")
 
 
 def test_a_bundle_with_a_statement_makes_a_claim_for_its_subject() -> None:
-    made = bundled(ANN, bundle.statement_of(SUBJECT))
+    made = bundled(ANN, statement_of(SUBJECT))
     found = bundle.claims(made, MANIFEST, (public(ANN), public(BOB)))
     assert found == (Claim(public(ANN).fingerprint, SUBJECT, Format.BUNDLE),)
 
@@ -145,7 +147,7 @@ def test_a_bundle_over_the_manifest_itself_makes_a_claim_for_its_digest() -> Non
     ],
 )
 def test_a_bundle_of_another_kind_is_refused(change: dict[str, object]) -> None:
-    made = json.loads(bundled(ANN, bundle.statement_of(SUBJECT)))
+    made = json.loads(bundled(ANN, statement_of(SUBJECT)))
     with pytest.raises(BadInput):
         bundle.claims(json.dumps(made | change).encode(), MANIFEST, (public(ANN),))
 
@@ -154,10 +156,10 @@ def test_a_bundle_of_another_kind_is_refused(change: dict[str, object]) -> None:
     "statement",
     [
         b"{}",
-        bundle.statement_of(SUBJECT).replace(b"Statement/v1", b"Statement/v9"),
-        bundle.statement_of(SUBJECT).replace(b"cosign/sign/v1", b"slsa/provenance/v1"),
-        bundle.statement_of(SUBJECT).replace(b'"sha256"', b'"md5"'),
-        json.dumps(json.loads(bundle.statement_of(SUBJECT)) | {"subject": []}).encode(),
+        statement_of(SUBJECT).replace(b"Statement/v1", b"Statement/v9"),
+        statement_of(SUBJECT).replace(b"cosign/sign/v1", b"slsa/provenance/v1"),
+        statement_of(SUBJECT).replace(b'"sha256"', b'"md5"'),
+        json.dumps(json.loads(statement_of(SUBJECT)) | {"subject": []}).encode(),
     ],
 )
 def test_a_statement_that_says_something_else_is_no_signature(statement: bytes) -> None:
@@ -166,7 +168,7 @@ def test_a_statement_that_says_something_else_is_no_signature(statement: bytes) 
 
 
 def test_two_signatures_in_one_envelope_are_refused() -> None:
-    made = json.loads(bundled(ANN, bundle.statement_of(SUBJECT)))
+    made = json.loads(bundled(ANN, statement_of(SUBJECT)))
     made["dsseEnvelope"]["signatures"] *= 2
     with pytest.raises(BadInput, match="exactly one"):
         bundle.claims(json.dumps(made).encode(), MANIFEST, (public(ANN),))
@@ -305,6 +307,6 @@ def test_a_member_of_any_kind_makes_notation_refuse_and_not_fail(name: str, valu
     JSON_VALUES,
 )
 def test_a_member_of_any_kind_makes_a_bundle_claim_nothing(name: str, value: object) -> None:
-    made = json.loads(bundled(ANN, bundle.statement_of(SUBJECT))) | {name: value}
+    made = json.loads(bundled(ANN, statement_of(SUBJECT))) | {name: value}
     with pytest.raises(BadInput):
         bundle.claims(json.dumps(made).encode(), MANIFEST, (public(ANN),))

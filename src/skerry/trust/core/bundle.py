@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Iterable
 
 from skerry.base.digest import Digest, InvalidDigest, digest_of
@@ -56,31 +55,6 @@ def claims(data: bytes, manifest: bytes, keys: Iterable[PublicKey]) -> tuple[Cla
 def pre_authentication(kind: str, payload: bytes) -> bytes:
     """DSSE's PAE: what is signed for a payload of a type."""
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
-
-
-def statement_of(subject: Digest) -> bytes:
-    """The in-toto statement that says an image is signed, as cosign writes it."""
-    document = {
-        "_type": _STATEMENTS[0],
-        "subject": [{"digest": {subject.algorithm: subject.hex}}],
-        "predicateType": SIGN_PREDICATE,
-        "predicate": {},
-    }
-    return json.dumps(document, separators=(",", ":")).encode()
-
-
-def write(statement: bytes, signature: bytes, *, hint: str) -> bytes:
-    """A bundle with one signature over `pre_authentication(STATEMENT_TYPE, statement)`."""
-    document = {
-        "mediaType": BUNDLE_TYPE,
-        "verificationMaterial": {"publicKey": {"hint": hint}, "tlogEntries": []},
-        "dsseEnvelope": {
-            "payload": base64.b64encode(statement).decode(),
-            "payloadType": STATEMENT_TYPE,
-            "signatures": [{"sig": base64.b64encode(signature).decode()}],
-        },
-    }
-    return json.dumps(document, separators=(",", ":")).encode()
 
 
 def _subjects(envelope: Json, payload: bytes) -> tuple[Digest, ...]:

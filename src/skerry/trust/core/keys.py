@@ -25,8 +25,6 @@ _CURVES: dict[str, hashes.HashAlgorithm] = {
     "secp521r1": hashes.SHA512(),
 }
 
-Native = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
-
 
 class Algorithm(StrEnum):
     """What a key signs with."""

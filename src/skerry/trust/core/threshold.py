@@ -11,10 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from skerry.base.digest import Digest
 from skerry.base.errors import Party, SkerryError
-from skerry.trust.core.keys import PublicKey
+
+if TYPE_CHECKING:  # counting needs no cryptography, and most nodes ask for no signature
+    from skerry.trust.core.keys import PublicKey
 
 OWNERS_MAX = 64
 CLAIMS_MAX = 1000
@@ -148,9 +151,9 @@ class Verdict:
     def __str__(self) -> str:
         if self.accepted:
             return "signed by " + ", ".join(owner for owner, _ in self.signers)
-        wanted = [f"{self.lacking} more of the owners"] if self.lacking else []
-        wanted += [f"{owner}" for owner in self.absent]
-        return f"not signed by {' and '.join(wanted)}"
+        if self.absent:
+            return "not signed by " + " and ".join(self.absent)
+        return f"signatures of {self.lacking} more owners are missing"
 
 
 def judge(asked: Policy, subject: Digest, claims: Iterable[Claim], now: float) -> Verdict:

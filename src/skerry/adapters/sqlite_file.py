@@ -1,0 +1,228 @@
+"""One SQLite file of the node: opening it, its schema, its writer thread.
+
+Owns the connection and the order of writes. Never knows what a row means. Reads happen on the
+calling thread; writes on one thread, in the order in which they were called: what was called while
+one transaction ran shares the next one. A write survives the death of the process; one that asks
+for it, the loss of power too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from skerry.base.errors import SkerryError
+
+BUSY_SECONDS = 5.0
+GATHER_SECONDS = 0.02
+BATCH_MAX = 200
+"""Changes in one transaction: nobody waits longer than for so many."""
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+"""What SQLite gives and takes: the types are the schema's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a file is.
+
+    Attributes:
+        schema: the statements that make a new one.
+        named: what messages call it.
+        unusable: the error that its users know.
+        without: how the node goes on without it, for the next step.
+    """
+
+    application_id: int
+    version: int
+    schema: str
+    named: str
+    unusable: type[SkerryError]
+    without: str
+
+
+class SqliteFile:
+    """One SQLite database. Without a path it lives in memory, and writes happen at once.
+
+    Raises what its form says when the file is not ours, damaged, or of a newer Skerry.
+    """
+
+    def __init__(self, path: Path | None, form: Form) -> None:
+        self._path = path
+        self._form = form
+        self._changing = threading.Lock()
+        self._queueing = threading.Lock()
+        self._queue: deque[_Write] = deque()
+        self._draining = False
+        self._gathering: asyncio.TimerHandle | None = None
+        own_thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+        self._executor = None if path is None else own_thread
+        try:
+            self._writer = _connect(path)
+            _prepare(self._writer, form)
+            self._reader = self._writer if path is None else _connect(path)
+            if path is not None:
+                self._reader.execute("PRAGMA query_only = 1")
+        except sqlite3.Error as error:
+            raise form.unusable(
+                f"{form.named} {path} cannot be opened ({error})",
+                next_step=f"move it away and start again: {form.without}",
+            ) from error
+
+    def read(self, sql: str, parameters: Row = ()) -> list[Row]:
+        """All rows of a query; no statement stays open. Raises as its form says."""
+        try:
+            return self._reader.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
+
+    async def write(
+        self,
+        change: Callable[[sqlite3.Connection], T],
+        *,
+        synced: bool = False,
+        at_leisure: bool = False,
+    ) -> T:
+        """Runs a change in a transaction; `synced` waits for the disk. Raises as its form
+        says.
+
+        One that nobody waits for (`at_leisure`) waits a moment for others to share with. It is
+        carried out whether its asker waits for it or not. A change that fails undoes itself alone,
+        but it must bear being begun a second time after what it did was undone.
+        """
+        if self._executor is None:
+            return self._alone(change, synced)
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        with self._queueing:
+            self._queue.append(_Write(change, synced, done))
+            at_leisure = at_leisure and len(self._queue) < BATCH_MAX
+        if not at_leisure:
+            self._begin()
+        elif self._gathering is None:
+            loop = asyncio.get_running_loop()
+            self._gathering = loop.call_later(GATHER_SECONDS, self._begin)
+        return await done
+
+    async def close(self) -> None:
+        """Ends the writer after what is queued, and folds the log into the file."""
+        if self._executor is not None:
+            self._begin()
+            await asyncio.to_thread(self._executor.shutdown)
+            self._reader.close()
+        self._writer.close()
+
+    def _begin(self) -> None:
+        """Lets the writer's thread begin, unless it is at it."""
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+        with self._queueing:
+            begin = bool(self._queue) and not self._draining
+            self._draining = self._draining or begin
+        if begin and self._executor is not None:
+            self._executor.submit(self._drain, asyncio.get_running_loop())
+
+    def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
+        """On the writer's thread: everything that is queued, batch by batch."""
+        while True:
+            with self._queueing:
+                batch = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_MAX))]
+                if not batch:
+                    self._draining = False
+                    return
+            outcomes = self._carried_out(batch)
+            with suppress(RuntimeError):  # the loop has ended: nobody waits any more
+                loop.call_soon_threadsafe(_tell, batch, outcomes)
+
+    def _carried_out(self, batch: list[_Write]) -> list[object]:
+        """What each change gave, or the error it raised."""
+        if len(batch) > 1:
+            try:
+                synced = any(write.synced for write in batch)
+                return self._run([write.change for write in batch], synced)
+            except Exception:
+                pass
+        outcomes: list[object] = []
+        for write in batch:
+            try:
+                outcomes.append(self._alone(write.change, write.synced))
+            except Exception as error:
+                outcomes.append(error)
+        return outcomes
+
+    def _alone(self, change: Callable[[sqlite3.Connection], T], synced: bool) -> T:
+        return self._run([change], synced)[0]
+
+    def _run(self, changes: list[Callable[[sqlite3.Connection], T]], synced: bool) -> list[T]:
+        with self._changing:
+            try:
+                self._writer.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
+                self._writer.execute("BEGIN IMMEDIATE")
+                results = [change(self._writer) for change in changes]
+                self._writer.execute("COMMIT")
+            except BaseException as error:
+                with suppress(sqlite3.Error):
+                    self._writer.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error):
+                    raise self._unusable(error) from error
+                raise
+            return results
+
+    def _unusable(self, error: sqlite3.Error) -> SkerryError:
+        return self._form.unusable(
+            f"{self._form.named} failed ({error})",
+            next_step="check the disk of the data directory; the file may be moved away",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """One change that waits for its transaction."""
+
+    change: Callable[[sqlite3.Connection], Any]
+    synced: bool
+    done: asyncio.Future[Any]
+
+
+def _tell(batch: list[_Write], outcomes: list[object]) -> None:
+    for write, outcome in zip(batch, outcomes, strict=True):
+        if write.done.done():
+            continue  # its asker has left
+        if isinstance(outcome, Exception):
+            write.done.set_exception(outcome)
+        else:
+            write.done.set_result(outcome)
+
+
+def _connect(path: Path | None) -> sqlite3.Connection:
+    uri = ":memory:" if path is None else f"{path.absolute().as_uri()}?mode=rwc"
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    connection.execute("PRAGMA journal_mode = WAL")
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, form: Form) -> None:
+    """Makes the schema in a new file. Raises as its form says for a file that is not ours."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    owner: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    tables: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if tables and (owner != form.application_id or version > form.version):
+        raise form.unusable(
+            f"{form.named} is another program's, or a newer Skerry's",
+            next_step=f"move it away and start again: {form.without}",
+        )
+    if not tables:
+        connection.executescript(f"BEGIN;{form.schema};COMMIT")
+        connection.execute(f"PRAGMA application_id = {form.application_id}")
+        connection.execute(f"PRAGMA user_version = {form.version}")

@@ -1,0 +1,286 @@
+"""Whether what a repository holds may leave it: signatures found, counted, and the outcome kept.
+
+Owns the finding of signatures beside an image (a `.sig` tag, referrers) and the moment at which a
+verdict is asked for. The counting is `trust.core.threshold`; this shell only brings it bytes that
+are here. What is refused stays stored: it is not served, and judged again later (requirements D1,
+D3; known failures T31, T41-T43).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+from skerry.aio.offload import off_loop
+from skerry.base.clock import Clock
+from skerry.base.digest import Digest
+from skerry.base.errors import BadInput, Party
+from skerry.registry.core.errors import Code, RegistryError
+from skerry.registry.core.manifests import MANIFEST_BYTES_MAX
+from skerry.registry.core.referrers import companion_tags, subject_of_tag
+from skerry.registry.listings import Listings
+from skerry.registry.ports import Catalog, Manifest, Repository
+from skerry.store.ports import Store, StoreError
+from skerry.telemetry.events import Events, Level
+from skerry.trust.core.policies import Policies, Rule
+from skerry.trust.core.threshold import Claim, Verdict, judge
+from skerry.trust.ports import Admitted, VerdictBook
+
+if TYPE_CHECKING:
+    from skerry.trust.core.artifacts import SignatureBlob
+
+REFUSED_SECONDS = 10.0
+"""A refusal is not judged again for so long: a signature may come at any time."""
+REFUSED_MAX = 4096
+REFERRERS_MAX = 64
+DEPTH_MAX = 4
+"""Of indexes in indexes, and of signatures of signatures."""
+VERIFY_BYTES = 256 << 10
+"""What checking one signature costs, in bytes of hashing: about a tenth of a millisecond."""
+
+
+class Verdicts:
+    """The gate between what is stored and who asks for it."""
+
+    def __init__(
+        self,
+        *,
+        policies: Policies,
+        book: VerdictBook,
+        catalog: Catalog,
+        store: Store,
+        listings: Listings,
+        clock: Clock,
+        events: Events,
+        count: Callable[[str], None],
+    ) -> None:
+        """`count` counts a judgement: `accepted`, or why it was refused."""
+        self._policies = policies
+        self._book = book
+        self._catalog = catalog
+        self._store = store
+        self._listings = listings
+        self._clock = clock
+        self._events = events
+        self._count = count
+        self.bring: Callable[[Repository, Digest], Awaitable[str]] | None = None
+        """Fetches what is attached to an image; what did not come and why, "" when all did."""
+        self._refused: OrderedDict[tuple[str, Digest], tuple[float, Verdict]] = OrderedDict()
+
+    def rule_of(self, repository: Repository) -> Rule | None:
+        """What is asked of a repository's images; None for nothing."""
+        return self._policies.of(str(repository))
+
+    def may_take_over(self, repository: Repository, tag: str, digest: Digest) -> bool:
+        """Whether `admit_move` has accepted this, or nothing is asked; looks nowhere else."""
+        rule = self.rule_of(repository)
+        if rule is None:
+            return True
+        accepted = self._book.admitted(rule.version, digest) is not None
+        return accepted and not self._goes_back(rule, repository, tag, digest)
+
+    def allowed(self, repository: Repository, digest: Digest) -> bool:
+        """Whether a manifest or blob may leave the repository by what was accepted before."""
+        rule = self.rule_of(repository)
+        return rule is None or any(
+            self._book.admitted(rule.version, root) is not None
+            for root in self._roots(repository, digest)
+        )
+
+    async def allow(self, repository: Repository, digest: Digest) -> None:
+        """Raises RegistryError unless a manifest or blob may leave the repository: 403 when it is
+        not signed as its policy says, 503 when its signatures cannot be had now."""
+        rule = self.rule_of(repository)
+        if rule is None:
+            return
+        refusal: RegistryError | None = None
+        for root in self._roots(repository, digest):
+            try:
+                await self.admit(repository, root)
+            except RegistryError as error:
+                refusal = refusal or error
+            else:
+                return
+        raise refusal or _refused(repository, digest, rule, "no image here leads to it")
+
+    async def admit(self, repository: Repository, digest: Digest) -> None:
+        """Judges one image by its own signatures, and keeps an acceptance. Raises RegistryError
+        as `allow` does."""
+        rule = self.rule_of(repository)
+        if rule is None or self._book.admitted(rule.version, digest) is not None:
+            return
+        until, verdict = self._refused.get((rule.version, digest), (0.0, None))
+        if verdict is None or until <= self._clock.monotonic():
+            verdict = await self.verdict(repository, digest, rule)
+            trouble = ""
+            if not verdict.accepted and not repository.local and self.bring is not None:
+                # Signed after it was pushed, or never asked for: its signatures are fetched now.
+                trouble = await self.bring(repository, digest)
+                verdict = await self.verdict(repository, digest, rule)
+            if not verdict.accepted and trouble:
+                self._cannot_judge(repository, digest, rule, trouble)
+                return
+            await self._note(repository, digest, rule, verdict)
+        if not verdict.accepted:
+            raise _refused(repository, digest, rule, str(verdict))
+
+    async def verdict(self, repository: Repository, digest: Digest, rule: Rule) -> Verdict:
+        """What the signatures that are here say of an image now."""
+        claims = await self.claims(repository, digest, rule)
+        return judge(rule.policy, digest, claims, self._clock.now())
+
+    async def claims(self, repository: Repository, digest: Digest, rule: Rule) -> list[Claim]:
+        """Every good signature of an image that is here; a bad one is as good as none."""
+        # Late: a node whose policies ask for nothing saves cryptography's time and memory.
+        from skerry.trust.core.artifacts import BYTES_MAX, claims_of
+
+        try:
+            manifest = await self._store.read(digest, bytes_max=MANIFEST_BYTES_MAX)
+        except StoreError:
+            return []
+        found: list[Claim] = []
+        for blob in await self._blobs(repository, digest):
+            try:
+                data = await self._store.read(blob.digest, bytes_max=BYTES_MAX[blob.format])
+                read = partial(claims_of, blob, data, manifest, rule.believed, self._clock.now())
+                found += await off_loop(VERIFY_BYTES * len(rule.policy.keys), read)
+            except (StoreError, BadInput):
+                continue
+        return found
+
+    def admitted_at(self, rule: Rule, digest: Digest) -> float | None:
+        """When a rule accepted an image; None if it never did."""
+        found = self._book.admitted(rule.version, digest)
+        return None if found is None else found.at
+
+    def forget_refusals(self) -> None:
+        """A signature came: what was refused is judged at its next request."""
+        self._refused.clear()
+
+    async def moved(self, repository: Repository, tag: str, old: Digest) -> None:
+        """Notes that a tag means something else now."""
+        if self.rule_of(repository) is not None:
+            await self._book.left(str(repository), tag, old, self._clock.now())
+
+    async def admit_move(self, repository: Repository, tag: str, new: Digest) -> None:
+        """Raises RegistryError unless a tag may take over a digest: signed, and not one that it
+        has left before (an older image is validly signed too)."""
+        rule = self.rule_of(repository)
+        if rule is None:
+            return
+        await self.admit(repository, new)
+        if self._goes_back(rule, repository, tag, new):
+            self._count("downgrade")
+            raise _refused(repository, new, rule, f"the tag {tag} meant it before, and moved on")
+
+    def _goes_back(self, rule: Rule, repository: Repository, tag: str, digest: Digest) -> bool:
+        return not rule.downgrades and self._book.has_left(str(repository), tag, digest)
+
+    def _roots(self, repository: Repository, digest: Digest) -> Iterator[Digest]:
+        """The images whose acceptance covers a content: itself, what lists it, what it is
+        attached to. Nearest first, each once; looked for as far as it is asked for."""
+        seen: set[Digest] = set()
+        level = [digest]
+        for _ in range(DEPTH_MAX):
+            above: list[Digest] = []
+            for each in level:
+                if each in seen:
+                    continue
+                seen.add(each)
+                manifest = self._catalog.manifest(each)
+                above += self._catalog.parents(repository, each)
+                if manifest is not None:
+                    yield each
+                    above += self._subjects(repository, manifest)
+            level = above
+
+    def _subjects(self, repository: Repository, manifest: Manifest) -> Iterator[Digest]:
+        """What a signature, an SBOM and the like belongs to. Whoever can attach things to a signed
+        image could attach another image: that is no part of the signed one."""
+        if any("tar" in link.media_type for link in manifest.links if link.kind == "layer"):
+            return
+        if manifest.subject is not None:
+            yield manifest.subject
+        for tag in self._catalog.tags(repository):
+            subject = subject_of_tag(tag.name) if tag.digest == manifest.digest else None
+            if subject is not None:
+                yield subject
+
+    async def _blobs(self, repository: Repository, digest: Digest) -> list[SignatureBlob]:
+        from skerry.trust.core.artifacts import ARTIFACT_TYPES, signature_blobs
+
+        holders = [
+            each.digest
+            for each in self._listings.known_referrers(repository, digest)
+            if each.artifact_type in ARTIFACT_TYPES
+        ][:REFERRERS_MAX]
+        for name in companion_tags(digest):
+            tag = self._catalog.tag(repository, name)
+            holders += [tag.digest] if tag is not None else []
+        blobs: list[SignatureBlob] = []
+        for holder in holders:
+            try:
+                blobs += signature_blobs(
+                    await self._store.read(holder, bytes_max=MANIFEST_BYTES_MAX)
+                )
+            except (StoreError, BadInput):
+                continue
+        return blobs
+
+    async def _note(
+        self, repository: Repository, digest: Digest, rule: Rule, verdict: Verdict
+    ) -> None:
+        if verdict.accepted:
+            self._count("accepted")
+            self._refused.pop((rule.version, digest), None)
+            owners = tuple(owner for owner, _ in verdict.signers)
+            await self._book.admit(
+                Admitted(rule.policy.name, rule.version, digest, owners, self._clock.now())
+            )
+            return
+        key = (rule.version, digest)
+        if key not in self._refused:
+            self._count("refused")
+            self._events.emit(
+                "trust.refused",
+                f"{repository}@{digest}",
+                cause=f"policy {rule.policy.name}: {verdict}",
+                next_step="`skerry verify` shows each signature; sign it, or change the policy",
+                level=Level.WARNING,
+            )
+        self._refused[key] = (self._clock.monotonic() + REFUSED_SECONDS, verdict)
+        self._refused.move_to_end(key)
+        if len(self._refused) > REFUSED_MAX:
+            self._refused.popitem(last=False)
+
+    def _cannot_judge(
+        self, repository: Repository, digest: Digest, rule: Rule, trouble: str
+    ) -> None:
+        """Signatures that cannot be fetched: an earlier yes stands unless the policy is critical.
+
+        Raises RegistryError.
+        """
+        before = self._book.ever_admitted(rule.policy.name, digest)
+        if before is not None and not rule.policy.critical:
+            self._count("earlier_verdict")
+            return
+        self._count("unfetchable")
+        raise RegistryError(
+            Code.UNAVAILABLE,
+            f"{repository}@{digest} cannot be judged now: its signatures cannot be fetched"
+            f" ({trouble})",
+            headers=(("Retry-After", str(int(REFUSED_SECONDS))),),
+            next_step="try again when the upstream answers",
+            party=Party.UPSTREAM,
+        )
+
+
+def _refused(repository: Repository, digest: Digest, rule: Rule, why: str) -> RegistryError:
+    return RegistryError(
+        Code.DENIED,
+        f"{repository}@{digest} is held back by the policy {rule.policy.name}: {why}",
+        next_step="`skerry verify` on the node shows each signature and what is missing",
+        party=Party.OPERATOR,
+    )
