@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import cached, cold, edge_large, edge_misses, still, workers
+from bench import cached, cold, edge_hits, edge_large, edge_misses, still, workers
 from bench.figures import Better, Figure, keep
 from bench.machine import LOAD
 from bench.stage import Stage
@@ -31,6 +31,7 @@ MEASURES: dict[str, Measure] = {
     "bytes": cold.upstream_bytes,
     "crowd": cold.crowd,
     "large": edge_large.large,
+    "hits": edge_hits.hits,
     "misses": edge_misses.misses,
     "workers": workers.hits,
     "start": still.start,

@@ -5,38 +5,72 @@ Owns two measurements with warm caches, servers on one core and the load on the 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
+from bench.edge_caches import Cache, nginx_cache
 from bench.figures import Better, Figure, compare
-from bench.machine import cpu_seconds, run
+from bench.load import Load, curled, wrk
+from bench.machine import LOAD, SERVERS, run, started_on
 from bench.stage import ACCEPT, Stage, layered
 
-_RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
 BLOB_BYTES = 200 << 20
 
 
 def manifests(stage: Stage, *, quick: bool) -> Iterator[Figure]:
-    """Cached manifests a second by digest, 32 connections kept alive."""
+    """Cached manifests a second by digest, 32 connections kept alive, and their latency."""
     image = stage.push("bench/manifest", layered(1, layers=12, layer_bytes=2000))
     mirrors = [stage.skerry(), stage.distribution(), stage.drayage()]
     for mirror in mirrors:
         mirror.pull("bench/manifest", image)
-    seconds, rounds = (1, 2) if quick else (3, 5)
-    rates: dict[str, list[float]] = {mirror.name: [] for mirror in mirrors}
+    asked = {
+        mirror.name: (mirror.url("bench/manifest", "manifests", str(image.digest)), mirror.pid)
+        for mirror in mirrors
+    }
+    for cache in _nginxes(stage, image.manifest.data):
+        asked[cache.name] = (f"http://{cache.authority}/manifest", cache.pid)
+        for _ in range(3):
+            run("curl", "-sf", "-o", "/dev/null", asked[cache.name][0])
+    seconds, rounds = (1, 2) if quick else (3, 7)
+    size = len(image.manifest.data)
+    loads: dict[str, list[Load]] = {name: [] for name in asked}
     for _ in range(rounds):
-        for mirror in mirrors:
-            url = mirror.url("bench/manifest", "manifests", str(image.digest))
-            rates[mirror.name].append(requests_per_second(url, seconds))
-    for peer, bar in (("docker-registry", 12.0), ("drayage", 0.5)):
+        for name, (url, pid) in asked.items():
+            loads[name].append(wrk(url, pid, seconds=seconds, body_bytes=size, accept=ACCEPT))
+    bars = {"docker-registry": 50.0, "drayage": 3.0, "nginx": 1.3, "nginx-file": 1.0}
+    for peer, bar in bars.items():
+        both = list(zip(loads["skerry"], loads[peer], strict=True))
         yield compare(
             f"cached-manifests-vs-{peer}",
             "1/s",
             peer=peer,
-            pairs=list(zip(rates["skerry"], rates[peer], strict=True)),
+            pairs=[(mine.rate, theirs.rate) for mine, theirs in both],
             bar=bar,
             better=Better.MORE,
         )
+        if peer.startswith("nginx"):
+            yield compare(
+                f"cached-manifests-p99-vs-{peer}",
+                "ms",
+                peer=peer,
+                pairs=[(mine.p99_ms, theirs.p99_ms) for mine, theirs in both],
+                bar=1.5,
+                better=Better.LESS,
+            )
+
+
+def _nginxes(stage: Stage, manifest: bytes) -> list[Cache]:
+    """The same bytes from nginx: out of its proxy_cache, and as a plain file."""
+    root = stage.rig.place("manifests")
+    (root / "manifest").write_bytes(manifest)
+    lines = "  add_header Cache-Control max-age=36000;\n"
+    with started_on(LOAD):
+        origin = stage.rig.nginx(root, lines)
+    with started_on(SERVERS):
+        plain = stage.rig.nginx(root, lines, "  open_file_cache max=1000 inactive=1h;\n")
+    return [
+        nginx_cache(stage, origin.authority, lock=False),
+        Cache("nginx-file", plain.authority, plain.child.pid),
+    ]
 
 
 def blobs(stage: Stage, *, quick: bool) -> Iterator[Figure]:
@@ -58,7 +92,7 @@ def blobs(stage: Stage, *, quick: bool) -> Iterator[Figure]:
     costs: dict[str, list[float]] = {name: [] for name in urls}
     for _ in range(rounds):
         for name, (url, pid) in urls.items():
-            costs[name].append(seconds_per_gigabyte(url, pid, times))
+            costs[name].append(curled(url, pid, times=times).cpu_seconds_per_gb)
     for peer, bar in (("docker-registry", 0.5), ("nginx", 1.2)):
         yield compare(
             f"cached-blob-cpu-vs-{peer}",
@@ -68,19 +102,3 @@ def blobs(stage: Stage, *, quick: bool) -> Iterator[Figure]:
             bar=bar,
             better=Better.LESS,
         )
-
-
-def requests_per_second(url: str, seconds: int) -> float:
-    """What wrk gets from one thread and 32 connections. Raises RuntimeError on any other answer."""
-    said = run("wrk", "-t1", "-c32", f"-d{seconds}s", "-H", f"Accept: {ACCEPT}", url)
-    rate = _RATE.search(said)
-    if rate is None or "Non-2xx" in said or "Socket errors" in said:
-        raise RuntimeError(f"wrk {url}: {said}")
-    return float(rate[1])
-
-
-def seconds_per_gigabyte(url: str, pid: int, times: int) -> float:
-    """CPU seconds of a process group for each 1e9 bytes that curl takes over one connection."""
-    before = cpu_seconds(pid)
-    said = run("curl", "-sf", "-w", "%{size_download}\n", *(["-o", "/dev/null", url] * times))
-    return (cpu_seconds(pid) - before) / (sum(map(int, said.split())) / 1e9)

@@ -46,11 +46,12 @@ def nginx_cache(stage: Stage, origin: str, *, lock: bool) -> Cache:
     config.write_text(
         f"daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;\n"
         "events { worker_connections 1024; }\n"
-        f"http {{ access_log off; sendfile on; tcp_nopush on; client_body_temp_path {folder}/b;\n"
+        f"http {{ access_log off; sendfile on; client_body_temp_path {folder}/b;\n"
         f"  proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;\n"
         f"  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n"
         f"  proxy_cache_path {folder}/cache levels=1:2 keys_zone=c:64m max_size=8g inactive=1h"
         " use_temp_path=off;\n"
+        "  open_file_cache max=10000 inactive=1h; open_file_cache_valid 1h;\n"
         f"  upstream o {{ server {origin}; keepalive 64; keepalive_requests 1000000; }}\n"
         f"  server {{ listen {authority}; keepalive_requests 1000000;\n"
         "    location / { proxy_pass http://o; proxy_http_version 1.1;"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from skerry.adapters.http_hot_way import HotFields
 from skerry.adapters.http_server import Door
 from skerry.adapters.http_server_state import DoorLimits
 from skerry.adapters.http_server_tls import Pair, TlsNames
@@ -197,6 +198,7 @@ async def opened(
     *,
     clock: Clock | None = None,
     limits: DoorLimits | None = None,
+    hot_fields: HotFields | None = None,
     cert_file: str | None = None,
     key_file: str | None = None,
 ) -> AsyncIterator[Door]:
@@ -209,6 +211,7 @@ async def opened(
             port=0,
             clock=clock or SystemClock(),
             limits=limits,
+            hot_fields=hot_fields,
             tls=TlsNames((Pair(cert_file, key_file or ""),)) if cert_file else None,
         )
         await door.open()

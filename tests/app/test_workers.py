@@ -143,7 +143,8 @@ async def test_nothing_is_left_open_by_answers_that_ended_or_were_left(scene: Sc
     scene.replies["/large"] = large
     _, worker = await scene.visit_both()
     (told,) = scene.workers.workers
-    assert (await worker.get("/large")).body == data
+    for _ in range(3):  # from then on its door keeps the file open for the fast way
+        assert (await worker.get("/large")).body == data
     steady = (descriptors(os.getpid()), descriptors(told.pid))
     for _ in range(20):
         visitor = await scene.visit()

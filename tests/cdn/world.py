@@ -16,6 +16,7 @@ from skerry.adapters.sqlite_edge_file import EdgeFile
 from skerry.adapters.sqlite_purge_book import SqlitePurgeBook
 from skerry.adapters.sqlite_variants import SqliteVariants
 from skerry.aio.tasks import Nursery
+from skerry.app.hot_tables import HotTables
 from skerry.base.clock import ManualClock
 from skerry.base.ranges import parse_range
 from skerry.cdn.assembly import EdgeParts, assemble_edge
@@ -175,6 +176,23 @@ class FakeOrigin:
         return Headers((("Date", format_date(self.clock.now())),))
 
 
+@dataclass
+class Ready:
+    """`cdn.ports.ReadyAnswers` that notes what it was told, and tells others of it."""
+
+    forgotten: list[str] = field(default_factory=list)
+    all_count: int = 0
+    others: HotTables = field(default_factory=HotTables)
+
+    def forget(self, about: str) -> None:
+        self.forgotten.append(about)
+        self.others.forget(about)
+
+    def forget_all(self) -> None:
+        self.all_count += 1
+        self.others.forget_all()
+
+
 class World:
     """One edge with one site; `policy` is that of its route."""
 
@@ -201,6 +219,8 @@ class World:
         self.store = store or MemoryStore(self.clock)
         self.file = file or EdgeFile(None)
         self.variants = SqliteVariants(self.file)
+        self.ready = Ready()
+        self.store.removed = lambda digest: self.ready.forget(str(digest))
         self.origin = make_origin(self.clock)
         self.fills = Fills(
             self.store,
@@ -212,6 +232,7 @@ class World:
         self.book = SqlitePurgeBook(self.file)
         vault = make_vault(self) if make_vault else None
         route = Route("/", "site", policy, slice_bytes, ANY_METHOD, upgrades=upgrades)
+        self.sites = [Site("site", ("www.example.org",), routes or (route,))]
         self.rooms = assemble_edge(
             EdgeParts(
                 store=self.store,
@@ -227,12 +248,13 @@ class World:
                 loop_id="rock-1",
                 chance=Random(7),
                 sign=lambda message: b"signed",
+                ready=self.ready,
                 admits=admits,
                 backing=vault.writeback if vault else None,
                 deeper=vault.tier if vault else None,
                 tiers=lambda entries, purges: (*tiers, vault.tier) if vault else tiers,
             ),
-            [Site("site", ("www.example.org",), routes or (route,))],
+            self.sites,
         )
 
     def page(

@@ -64,11 +64,12 @@ def template(
     *,
     aging: Aging | None,
     date: bytes,
-    end: bytes = b"\r\n",
+    open_end: bool = False,
 ) -> HeadTemplate | None:
     """The template of a head as it is sent now; None when its numbers are not those of `aging`.
 
-    A Date is a number of ours only when its value is `date` itself: another's stays as it is.
+    A Date is a number of ours only when its value is `date` itself: another's stays as it is. With
+    `open_end` the head stops within the last field, for more to be written behind it.
     """
     pieces: list[bytes] = []
     slots: list[Slot] = []
@@ -101,5 +102,8 @@ def template(
     moving = sorted(slot.value for slot in slots if slot is not Slot.DATE)
     if aging is not None and moving != ["age", "ttl"]:
         return None
-    fixed.append(end)
+    if open_end:
+        fixed.pop()
+    else:
+        fixed.append(b"\r\n")
     return HeadTemplate((*pieces, b"".join(fixed)), tuple(slots), aging)

@@ -36,7 +36,8 @@ def keep_hot(carried: Carried, answer: Answer, fields: Fields) -> Answer:
         status = 200 if status == 206 else status
         plain = [field for field in fields if field[0] not in _OF_A_PART]
         ranged = [*plain, (b"content-range", b"bytes ")]
-        part_head = template(206, ranged, aging=hot.aging, date=date, end=b"")
+        if status == 200:
+            part_head = template(206, ranged, aging=hot.aging, date=date, open_end=True)
         fields = [*plain, (b"content-length", b"%d" % whole)]
     head = template(status, fields, aging=hot.aging, date=date)
     if head is None:

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from skerry.adapters.http_hot_way import HotFields
 from skerry.adapters.sqlite_edge_file import EdgeFile
 from skerry.adapters.sqlite_purge_book import SqlitePurgeBook
 from skerry.adapters.sqlite_variants import SqliteVariants
@@ -23,7 +24,8 @@ from skerry.app.wiring import sites_of
 from skerry.cdn.assembly import EdgeParts, EdgeRooms, assemble_edge
 from skerry.cdn.backed import BackedVariants
 from skerry.cdn.core.route import RouteTable
-from skerry.cdn.ports import Entry, Variants
+from skerry.cdn.ports import Entry, ReadyAnswers, Variants
+from skerry.cdn.repeatable import DECISIVE, MOOT
 from skerry.registry.assembly import Parts
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ class OpenEdge:
 
 
 def open_edge(
-    parts: Parts, outside: Outside, settings: Settings, *, ends: AsyncExitStack
+    parts: Parts, outside: Outside, settings: Settings, *, ready: ReadyAnswers, ends: AsyncExitStack
 ) -> OpenEdge:
     """Opens what the edge keeps, and makes its rooms; `ends` gets what must be closed.
 
@@ -56,7 +58,6 @@ def open_edge(
     ends.push_async_callback(file.close)
     book = SqlitePurgeBook(file)
     origins = SiteOrigins(parts, outside, settings.sites)
-    sites = sites_of(settings)
     variants: Variants = SqliteVariants(file)
     vault = _vault(
         parts, settings, book.node, table=lambda: rooms.front.table, slices=variants.slices,
@@ -79,13 +80,14 @@ def open_edge(
             loop_id=parts.node_id,
             chance=parts.chance,
             sign=key.sign,
+            ready=ready,
             admits=parts.admits,
             backing=vault.writeback if vault else None,
             deeper=vault.tier if vault else None,
             tiers=lambda entries, purges: (vault.tier,) if vault else (),
             prewarm_bytes_per_second=settings.prewarm.bytes_per_second,
         ),
-        sites,
+        sites_of(settings),
     )
     ends.push_async_callback(rooms.inventory.flush)
     desk = EdgeDesk(
@@ -126,3 +128,13 @@ def _vault(
     from skerry.app.vault import open_vault_rooms
 
     return open_vault_rooms(parts, settings, node=node, table=table, slices=slices, ends=ends)
+
+
+def hot_fields() -> HotFields:
+    """Which requests of the edge's doors may take the fast way."""
+    return HotFields(
+        harmless=None,
+        decisive=frozenset(name.encode() for name in DECISIVE),
+        ranges=True,
+        moot={name.encode(): other.encode() for name, other in MOOT.items()},
+    )

@@ -16,7 +16,7 @@ from skerry.app.settings import Settings, SiteSettings
 from skerry.app.wiring import servers_of, sites_of
 from skerry.cdn.assembly import EdgeRooms
 from skerry.cdn.core.moved import origin_of
-from skerry.cdn.core.route import build
+from skerry.cdn.core.route import RouteTable, build
 from skerry.cdn.following import Following
 from skerry.cdn.ports import Origin, Variants
 from skerry.cdn.reclassing import drop_what_is_not_public
@@ -163,11 +163,14 @@ class EdgeReload:
         # No await from here on: a request finds the old table and its origins, or the new ones.
         self._origins.use(new.sites, self._origins.plan(new.sites))
         self._rooms.front.use(sites_of(new))
-        self._changed()
-        table = self._rooms.front.table
-        work = drop_what_is_not_public(self._variants, table)
+        work = self._reclass(self._rooms.front.table)
         self.reclassing = self._nursery.start(work, name="edge.reclass")
         return told
+
+    async def _reclass(self, table: RouteTable) -> int:
+        dropped = await drop_what_is_not_public(self._variants, table)
+        self._changed()  # another reload may have made it public again, and ready, meanwhile
+        return dropped
 
 
 def difference(old: Sequence[SiteSettings], new: Sequence[SiteSettings]) -> SitesChanged:

@@ -11,6 +11,7 @@ import random
 import secrets
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 from skerry import __version__
@@ -142,7 +143,7 @@ class Node:
             # Late: a node without sites saves the time and the memory.
             from skerry.app.edge import open_edge
 
-            edge = open_edge(parts, outside, settings, ends=self._ends)
+            edge = open_edge(parts, outside, settings, ready=self.hot, ends=self._ends)
             owners["edge"] = edge.rooms.inventory
             rooms.healing.elsewhere = edge.vault.healer if edge.vault else None
         end(nursery.close)
@@ -250,15 +251,14 @@ class Node:
         return book
 
     def _make_edge_doors(self, public: PublicDoors, front: Handler) -> None:
+        from skerry.app.edge import hot_fields
+
         doors, tls = self.settings.doors, edge_tls(self.settings)
+        make = partial(public.make, front, hot_fields=hot_fields(), plain_refusals=True)
         if doors.edge:
-            self.edge_door = public.make(
-                front, name="edge", address=doors.edge, plain_refusals=True
-            )
+            self.edge_door = make(name="edge", address=doors.edge)
         if doors.edge_tls and tls is not None:
-            self.edge_tls_door = public.make(
-                front, name="edge_tls", address=doors.edge_tls, plain_refusals=True, tls=tls
-            )
+            self.edge_tls_door = make(name="edge_tls", address=doors.edge_tls, tls=tls)
 
     def reload_soon(self) -> None:
         """Takes what is written in the settings now, or as soon as the node has started; how it

@@ -20,11 +20,12 @@ from skerry.cdn.fetches import Fetches
 from skerry.cdn.inventory import EdgeInventory
 from skerry.cdn.measures import EdgeMeters
 from skerry.cdn.nearer import Nearer
-from skerry.cdn.ports import Backing, Deeper, Origin, PurgeBook, Tier, Variants
+from skerry.cdn.ports import Backing, Deeper, Origin, PurgeBook, ReadyAnswers, Tier, Variants
 from skerry.cdn.prewarm import Prewarm
 from skerry.cdn.purges import Purges
 from skerry.cdn.ranged import Ranged
 from skerry.cdn.reclassing import may_be_stored
+from skerry.cdn.repeatable import Repeatable
 from skerry.cdn.service import Edge, Rooms
 from skerry.cdn.slice_recall import SliceRecall
 from skerry.cdn.slicing import Slicing
@@ -48,6 +49,7 @@ class EdgeParts:
         admits: whether a body of a length should be kept.
         backing: what keeps copies elsewhere of all that `variants` is told of.
         deeper: what may hold objects in slices that this disk has not.
+        ready: where answers of the edge are kept to be given again.
         tiers: made of the rooms they stand on; asked before the origin, nearest first.
         prewarm_bytes_per_second: what prewarming takes at most; 0 for no bound.
     """
@@ -65,6 +67,7 @@ class EdgeParts:
     loop_id: str
     chance: Random
     sign: Sign
+    ready: ReadyAnswers
     admits: Callable[[str, int], bool] = lambda key, size_bytes: True
     backing: Backing | None = None
     deeper: Deeper | None = None
@@ -85,40 +88,34 @@ class EdgeRooms:
 
 def assemble_edge(parts: EdgeParts, sites: Sequence[Site]) -> EdgeRooms:
     """Makes and joins the rooms; starts nothing. Raises BadInput for contradictory sites."""
-    purges = Purges(
-        variants=parts.variants,
-        book=parts.book,
-        clock=parts.clock,
-        nursery=parts.nursery,
-        events=parts.events,
-        sign=parts.sign,
-    )
+    purges = _purges(parts)
     entries = Entries(
         variants=parts.variants,
         store=parts.store,
         purges=purges,
         clock=parts.clock,
         nursery=parts.nursery,
+        ready=parts.ready,
     )
     fetches = _fetches(parts, entries, purges)
-    names = Names(node=parts.node_name, hop=parts.loop_id)
-    answers = Answers(store=parts.store, names=names, chance=parts.chance)
+    meters = EdgeMeters(parts.metrics)
+    answers = _answers(parts)
     slicing = _slicing(parts, entries, purges)
     rooms = Rooms(
         answers=answers,
         ranged=Ranged(slicing=slicing, answers=answers, clock=parts.clock),
         entries=entries,
         fetches=fetches,
-        tunnels=Tunnels(
-            clock=parts.clock, nursery=parts.nursery, metrics=parts.metrics, hop=parts.loop_id
-        ),
+        tunnels=_tunnels(parts),
+        repeatable=Repeatable(entries=entries, meters=meters),
         through=Through(entries=entries, purges=purges, clock=parts.clock, hop=parts.loop_id),
     )
     front = Edge(
         rooms=rooms,
         origins=parts.origins,
         sites=sites,
-        meters=EdgeMeters(parts.metrics),
+        meters=meters,
+        ready=parts.ready,
         loop_id=parts.loop_id,
         clock=parts.clock,
     )
@@ -164,6 +161,29 @@ def _slicing(parts: EdgeParts, entries: Entries, purges: Purges) -> Slicing:
         hop=parts.loop_id,
         deep=SliceRecall(parts.deeper, parts.fills) if parts.deeper else None,
     )
+
+
+def _purges(parts: EdgeParts) -> Purges:
+    return Purges(
+        variants=parts.variants,
+        book=parts.book,
+        clock=parts.clock,
+        nursery=parts.nursery,
+        events=parts.events,
+        sign=parts.sign,
+        ready=parts.ready,
+    )
+
+
+def _tunnels(parts: EdgeParts) -> Tunnels:
+    return Tunnels(
+        clock=parts.clock, nursery=parts.nursery, metrics=parts.metrics, hop=parts.loop_id
+    )
+
+
+def _answers(parts: EdgeParts) -> Answers:
+    names = Names(node=parts.node_name, hop=parts.loop_id)
+    return Answers(store=parts.store, names=names, chance=parts.chance)
 
 
 def _fetches(parts: EdgeParts, entries: Entries, purges: Purges) -> Fetches:

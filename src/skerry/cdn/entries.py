@@ -7,7 +7,7 @@ be used: that is `core.reuse`.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from skerry.aio.tasks import Nursery
@@ -17,7 +17,7 @@ from skerry.base.errors import SkerryError
 from skerry.cdn.core.key import CacheKey
 from skerry.cdn.core.purge import Names, Target, names_it
 from skerry.cdn.core.purge_log import Verdict
-from skerry.cdn.ports import EdgeUnusable, Entry, Stored, Variants
+from skerry.cdn.ports import EdgeUnusable, Entry, ReadyAnswers, Stored, Variants
 from skerry.cdn.purges import Mark, Purges
 from skerry.store.ports import Store
 from skerry.upstream.fills import Fill
@@ -65,13 +65,21 @@ class Entries:
     """What is stored, as the rest of the edge sees it."""
 
     def __init__(
-        self, *, variants: Variants, store: Store, purges: Purges, clock: Clock, nursery: Nursery
+        self,
+        *,
+        variants: Variants,
+        store: Store,
+        purges: Purges,
+        clock: Clock,
+        nursery: Nursery,
+        ready: ReadyAnswers,
     ) -> None:
         self._variants = variants
         self._store = store
         self._purges = purges
         self._clock = clock
         self._nursery = nursery
+        self._ready = ready
         self._growing: dict[CacheKey, list[Held]] = {}
         self._uses: OrderedDict[CacheKey, float] = OrderedDict()
         self._kept = self._lost = 0
@@ -133,6 +141,7 @@ class Entries:
     def begin(self, entry: Entry, mark: Mark, fill: Fill) -> Held:
         """A response whose body has begun to come; in the index as soon as it is whole."""
         held = Held(entry, mark, fill)
+        self._ready.forget(entry.key.digest)
         self._growing.setdefault(entry.key, []).append(held)
         self._nursery.start(self._finish(held, fill), name="edge.keep")
         return held
@@ -145,6 +154,7 @@ class Entries:
         for index, each in enumerate(helds):
             if each.fill is held.fill:
                 helds[index] = held
+        self._ready.forget(held.entry.key.digest)
         return held
 
     async def keep(self, entry: Entry, mark: Mark, *, at_leisure: bool = False) -> Held:
@@ -153,6 +163,7 @@ class Entries:
         held = self.judged(Held(entry, mark))
         if held is None or not self.allows(entry.key):
             return Held(entry, mark)
+        self._ready.forget(entry.key.digest)
         written = replace(held.entry, as_of=self._purges.mark().purges)
         try:
             # Judged and queued without a pause: what is ordered later also settles later.
@@ -161,10 +172,14 @@ class Entries:
             self._kept += 1
         except EdgeUnusable:
             self._lost += 1
+        finally:
+            # What was found while it was written is the old one.
+            self._ready.forget(entry.key.digest)
         return held
 
     async def remove(self, helds: tuple[Held, ...]) -> None:
         """Forgets responses; their bytes go when room is needed."""
+        self.forget_ready(held.entry for held in helds)
         for held in helds:
             self._ungrow(held)
         try:
@@ -172,6 +187,13 @@ class Entries:
             await self._variants.remove(kept)
         except EdgeUnusable:
             self._lost += 1
+        finally:
+            self.forget_ready(held.entry for held in helds)
+
+    def forget_ready(self, entries: Iterable[Entry]) -> None:
+        """No ready answer of their keys is given from now on."""
+        for digest in {entry.key.digest for entry in entries}:
+            self._ready.forget(digest)
 
     def is_filling(self, digest: Digest) -> bool:
         """Whether a body of this digest is on its way into the index."""

@@ -54,7 +54,10 @@ class EdgeInventory:
     async def drop(self, group_ids: list[str]) -> None:
         """Forgets these responses durably; their bytes go after this returns."""
         listed = [self._listed[each] for each in group_ids if each in self._listed]
-        await self._variants.remove(listed)
+        try:
+            await self._variants.remove(listed)
+        finally:
+            self._entries.forget_ready(listed)
 
     def still_wanted(self, digest: Digest) -> bool:
         """Whether a stored response or a fill holds the content now."""

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from enum import StrEnum
 
 from skerry.telemetry.metrics import Registry
-from skerry.wire.message import Answer
+from skerry.wire.message import Answer, HotUses
 
 
 class Served(StrEnum):
@@ -50,6 +50,15 @@ class EdgeMeters:
         self._requests.add(1, data_class, outcome)
         self._bytes.add(size_bytes, data_class, outcome)
         self._seconds.observe(seconds, outcome)
+
+    def fast(self, data_class: str) -> HotUses:
+        """Counts hits of the fast way, which is not timed."""
+
+        def counted(uses: int, body_bytes: int) -> None:
+            self._requests.add(uses, data_class, Served.HIT)
+            self._bytes.add(body_bytes, data_class, Served.HIT)
+
+        return counted
 
     def refused(self, reason: str) -> None:
         """Counts a refusal by its bounded reason."""

@@ -11,6 +11,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from skerry.base.digest import Hasher
 from skerry.cdn.core.hops import end_to_end
 from skerry.cdn.core.status import ProxyError, ProxyStatus
+from skerry.cdn.core.storing import refusal
+from skerry.cdn.ports import RoutePolicy
 from skerry.upstream.ports import Cause, Exchange, TransportError, Trouble, Unavailable
 from skerry.wire.message import Answer, BodyAborted, Headers, Interim, Request
 
@@ -125,3 +127,10 @@ class Pieces:
     async def skip(self, count: int) -> None:
         while count > 0:
             count -= len(await self.take(count))
+
+
+def part_of_storable(request: Request, policy: RoutePolicy, exchange: Exchange) -> bool:
+    """Whether an answer with a part tells that the whole may be stored."""
+    if exchange.status != 206 or "If-Range" in request.headers:
+        return False
+    return refusal(request, 206, exchange.headers, policy, parts=True) is None

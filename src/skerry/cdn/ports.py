@@ -242,6 +242,16 @@ class Backing(Protocol):
         """Whether its copy is confirmed; None when it gets none. Asked from any thread."""
 
 
+class ReadyAnswers(Protocol):
+    """Answers that are given again without asking the edge, wherever they are kept."""
+
+    def forget(self, about: str) -> None:
+        """None that was made of this (a `CacheKey.digest`) is given from now on."""
+
+    def forget_all(self) -> None:
+        """None is given from now on."""
+
+
 class Origin(Protocol):
     """The origin servers of a site, in order of health, behind breakers and budgets."""
 

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
-from skerry.cdn.core.key import CacheKey
-from skerry.cdn.core.purge import Mode, Names, Target
+from skerry.cdn.core.key import CacheKey, key_digest
+from skerry.cdn.core.purge import Kind, Mode, Names, Target
 from skerry.cdn.core.purge_log import LogStatistics, Missed, PurgeLog, Took, Verdict
 from skerry.cdn.core.receipt import Receipt, Sign
-from skerry.cdn.ports import EdgeUnusable, Entry, PurgeBook, Variants
+from skerry.cdn.ports import EdgeUnusable, Entry, PurgeBook, ReadyAnswers, Variants
 from skerry.cdn.purge_work import Job, PurgeWork, PurgeWorkStatistics
 from skerry.telemetry.events import Events, Level
 
@@ -66,11 +66,13 @@ class Purges:
         nursery: Nursery,
         events: Events,
         sign: Sign,
+        ready: ReadyAnswers,
     ) -> None:
         self._variants = variants
         self._book = book
         self._clock = clock
         self._events = events
+        self._ready = ready
         position, vector = book.base()
         self._log = PurgeLog(book.node, position=position, vector=vector)
         self.work = PurgeWork(
@@ -86,8 +88,6 @@ class Purges:
         self._unsettled = False
         self._ordered: deque[tuple[Target, Mode]] = deque(maxlen=ORDERED_MAX)
         self._invalidated = 0
-        self.changed: Callable[[], None] = lambda: None
-        """Called when something has come into force: ready answers may be wrong."""
 
     @property
     def node(self) -> str:
@@ -134,7 +134,7 @@ class Purges:
         """
         self._ordered.append((target, mode))
         sequence, job = self._order(target, mode)
-        self.changed()
+        self._forget_ready(target)
         receipt = await asyncio.shield(job.done)
         if receipt is None:
             raise EdgeUnusable("the purge is in force, but there is no receipt of it")
@@ -153,7 +153,7 @@ class Purges:
                 self.work.take(record)
                 news = True
         if news:
-            self.changed()
+            self._ready.forget_all()
         await self.work.all_noted()
         return news
 
@@ -166,7 +166,7 @@ class Purges:
         for target in targets:
             self._invalidations.order(target, Mode.SOFT, at_seconds=self._clock.now())
             position = self._invalidations.position
-            self.changed()
+            self._forget_ready(target)
             try:
                 await self._variants.purge(target, Mode.SOFT)
             except EdgeUnusable:
@@ -186,6 +186,13 @@ class Purges:
         at = round(self._clock.now() * 1000) / 1000
         record = self._log.order(target, mode, at_seconds=at)
         return record.sequence, self.work.take(record)
+
+    def _forget_ready(self, target: Target) -> None:
+        """Something has come into force: ready answers may be wrong."""
+        if target.kind is Kind.URL:
+            self._ready.forget(key_digest(target.scope + target.value))
+        else:
+            self._ready.forget_all()
 
     def _tell_of_adoption(self, node: str) -> None:
         self.work.take(None)

@@ -21,17 +21,17 @@ from skerry.cdn.core.hops import wanted_protocols
 from skerry.cdn.core.key import CacheKey
 from skerry.cdn.core.route import RouteTable, Site, build
 from skerry.cdn.core.status import CacheStatus, Fwd, ProxyError, ProxyStatus
-from skerry.cdn.core.storing import refusal
 from skerry.cdn.entries import Entries, Held
 from skerry.cdn.fetches import Ask, Confirmed, Erred, Fetches, Kept, may_share
 from skerry.cdn.measures import EdgeMeters, Served, announced_bytes
-from skerry.cdn.passing import broke_its_promise, passed, proxy_status
-from skerry.cdn.ports import DataClass, Origin, RoutePolicy, Stored
+from skerry.cdn.passing import broke_its_promise, part_of_storable, passed, proxy_status
+from skerry.cdn.ports import DataClass, Origin, ReadyAnswers, RoutePolicy, Stored
 from skerry.cdn.ranged import Ranged, is_far
+from skerry.cdn.repeatable import Repeatable
 from skerry.cdn.through import Through
 from skerry.cdn.tunnels import Tunnels
 from skerry.store.ports import DigestMismatch
-from skerry.upstream.ports import Exchange, Unavailable
+from skerry.upstream.ports import Unavailable
 from skerry.wire.message import Answer, Request
 
 JOINS_MAX = 2
@@ -50,6 +50,7 @@ class Rooms:
     entries: Entries
     fetches: Fetches
     ranged: Ranged
+    repeatable: Repeatable
     through: Through
     tunnels: Tunnels
 
@@ -84,6 +85,7 @@ class Edge:
         meters: EdgeMeters,
         loop_id: str,
         clock: Clock,
+        ready: ReadyAnswers,
     ) -> None:
         self._rooms = rooms
         self._origins = origins
@@ -91,6 +93,7 @@ class Edge:
         self._meters = meters
         self._loop_id = loop_id
         self._clock = clock
+        self._ready = ready
 
     @property
     def table(self) -> RouteTable:
@@ -100,6 +103,7 @@ class Edge:
     def use(self, sites: Sequence[Site]) -> None:
         """Takes another table of sites, from the next request on. Raises BadInput."""
         self._table = build(sites)
+        self._ready.forget_all()
 
     def admitted(self, request: Request) -> Admitted | Refused:
         """What the threshold says to a request."""
@@ -145,7 +149,7 @@ class Edge:
 
     async def _decide(self, admitted: Admitted, case: _Case, joins: int) -> _Outcome | None:
         """One round; None to begin anew with what is stored by now."""
-        now = self._clock.now()
+        at, now = self._clock.monotonic(), self._clock.now()
         decision = reuse.decide(case.stored, case.request, now, case.policy)
         validate: reuse.Validate | None = None
         match decision:
@@ -153,7 +157,11 @@ class Edge:
                 if is_far(case.request, _held(case, decision.stored)):
                     return await self._pass(admitted, case.origin, Fwd.PARTIAL, case)
                 status = CacheStatus(ttl_seconds=decision.ttl_seconds, detail=decision.detail)
-                return await self._stored(case, decision, status, Served.HIT)
+                hit = await self._stored(case, decision, status, Served.HIT)
+                if hit is None:
+                    return None
+                leave = self._rooms.repeatable.with_leave
+                return leave(case.request, case.found, decision, hit[0], at=at), Served.HIT
             case reuse.ServeStale():
                 if decision.behind is not None:
                     self._rooms.fetches.refresh(_ask(case, decision.behind))
@@ -324,7 +332,7 @@ class Edge:
             )
             if not isinstance(after, reuse.PassError):
                 return await self._failed(case, why, exchange.status)
-        if case is not None and _part_of_storable(case, exchange):
+        if case is not None and part_of_storable(case.request, case.policy, exchange):
             # This client has its range; the whole is fetched behind it, for the next ones.
             self._rooms.fetches.refresh(_ask(case, None))
         status = CacheStatus(fwd=why, fwd_status=exchange.status)
@@ -384,11 +392,3 @@ def _fetchable(case: _Case, why: Fwd) -> bool:
     asked = case.request.headers.get("Range")
     begins_later = asked is not None and not _FROM_START.match(asked)
     return _keepable(case) and not (begins_later and why in _NOT_WHOLE)
-
-
-def _part_of_storable(case: _Case, exchange: Exchange) -> bool:
-    """Whether an answer with a part tells that the whole may be stored."""
-    if exchange.status != 206 or "If-Range" in case.request.headers:
-        return False
-    request, headers = case.request, exchange.headers
-    return refusal(request, 206, headers, case.policy, parts=True) is None

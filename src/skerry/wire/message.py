@@ -201,8 +201,8 @@ class Hot:
         about: names of what the answer was made of; when one is forgotten, so is the answer.
         aging: the numbers in the head that follow the clock; None when none do.
         fields: lower-case names of the request fields that the answer depends on, as sent.
-        whole_bytes: length of the whole body, where parts of it may be answered as well. A
-            segment that comes with it is of a file that holds that body and nothing else.
+        whole_bytes: length of the whole body, of which parts may be answered as well where the
+            status is 200 or 206. Needed with a segment, whose file holds that body and no more.
     """
 
     valid_until: float
