@@ -22,7 +22,8 @@ DECISIVE = frozenset({
     "authorization", "cache-control", "cdn-loop", "content-encoding", "content-length",
     "content-type", "content_length", "expect", "if-match", "if-range", "if-unmodified-since",
     "max-forwards", "pragma", "proxy-authorization", "te", "trailer", "transfer-encoding",
-    "transfer_encoding", "upgrade", "x-http-method", "x-http-method-override", "x-method-override",
+    "transfer_encoding", "upgrade", "want-repr-digest", "x-http-method",
+    "x-http-method-override", "x-method-override",
 })  # fmt: skip
 """Request fields that some decision on the way to a stored answer reads, or that speak of a body.
 
