@@ -133,7 +133,7 @@ class Twin:
     def __init__(self) -> None:
         key = NodeKey(Ed25519PrivateKey.generate())
         self.purges = RememberingPurges(key)
-        self.changes = 0
+        self.siblings = {"node-b": True, "node-c": False}
         self.desk = EdgeDesk(
             table=lambda: build(SITES),
             purges=self.purges,
@@ -141,8 +141,8 @@ class Twin:
             servers=lambda: {HOST: (DEAD,)},
             key=key,
             prewarm=PrewarmDesk(RememberingPrewarm(), price_per_gb_micro=90_000),
-            changed=self._changed,
+            confirm=self._confirm,
         )
 
-    def _changed(self) -> None:
-        self.changes += 1
+    async def _confirm(self, sequence: int) -> Mapping[str, bool]:
+        return self.siblings

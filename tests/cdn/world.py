@@ -25,6 +25,7 @@ from skerry.cdn.core.dates import format_date
 from skerry.cdn.core.route import Route, Site
 from skerry.cdn.core.validation import Outcome, evaluate, if_range_holds, selected
 from skerry.cdn.ports import DataClass, RoutePolicy, Tier
+from skerry.cdn.sibling_assembly import SiblingParts
 from skerry.cdn.vault.assembly import VaultRooms
 from skerry.store.testing import MemoryStore, read_segment
 from skerry.telemetry.events import Events
@@ -210,6 +211,8 @@ class World:
         make_origin: type[FakeOrigin] = FakeOrigin,
         routes: tuple[Route, ...] = (),
         make_vault: Callable[[World], VaultRooms] | None = None,
+        siblings: SiblingParts | None = None,
+        name: str = "rock",
     ) -> None:
         self.clock = clock or ManualClock()
         self.events = Events(self.clock.now)
@@ -244,8 +247,8 @@ class World:
                 events=self.events,
                 metrics=self.metrics,
                 nursery=self.nursery,
-                node_name="rock",
-                loop_id="rock-1",
+                node_name=name,
+                loop_id=f"{name}-1",
                 chance=Random(7),
                 sign=lambda message: b"signed",
                 ready=self.ready,
@@ -253,6 +256,7 @@ class World:
                 backing=vault.writeback if vault else None,
                 deeper=vault.tier if vault else None,
                 tiers=lambda entries, purges: (*tiers, vault.tier) if vault else tiers,
+                siblings=siblings,
             ),
             self.sites,
         )

@@ -28,9 +28,10 @@ def key(node: Served, tmp_path: Path) -> str:
 def test_a_purge_says_how_many_objects_went_and_where_its_receipt_is(node: Served) -> None:
     result = run("purge", "--prefix", f"https://{HOST}/media/", node=node)
     assert result.exit_code == 0
-    gone, receipt = result.stdout.splitlines()
+    gone, receipt, has, has_not = result.stdout.splitlines()
     assert gone == f"7 objects gone: prefix /media/ of https://{HOST}"
     assert receipt == "receipt 1: skerry receipt list --after 0"
+    assert (has, has_not) == ("in force on node-b", "not yet in force on node-c")
     soft = run("purge", "--key", "film", "--soft", node=node)
     assert soft.stdout.startswith("7 objects to be checked before use: key film\n")
 

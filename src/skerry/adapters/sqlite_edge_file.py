@@ -50,6 +50,12 @@ CREATE TABLE purge (
 CREATE TABLE receipt (sequence INTEGER PRIMARY KEY, line BLOB NOT NULL);
 INSERT INTO book VALUES (1, 'node-' || lower(hex(randomblob(8))), 0, '{{}}')
 """
+
+
+class EdgeDamaged(EdgeUnusable):
+    """The file is damaged: `sqlite_edge_rescue` saves what can be read."""
+
+
 EDGE = Form(
     0x534B4544,  # "SKED"
     1,
@@ -57,11 +63,12 @@ EDGE = Form(
     named="the edge's index",
     unusable=EdgeUnusable,
     without="the cache begins cold",
+    damaged=EdgeDamaged,
 )
 
 
 class EdgeFile(SqliteFile):
     """The edge's own file; without a path in memory. Raises EdgeUnusable."""
 
-    def __init__(self, path: Path | None) -> None:
-        super().__init__(path, EDGE)
+    def __init__(self, path: Path | None, *, frozen: bool = False) -> None:
+        super().__init__(path, EDGE, frozen=frozen)

@@ -22,6 +22,8 @@ from typing import Any, TypeVar
 from skerry.base.errors import SkerryError
 
 BUSY_SECONDS = 5.0
+WRITER_CACHE_KIB = 32 * 1024
+"""A purge of a thousand entries among a million touches some thousand pages."""
 GATHER_SECONDS = 0.02
 BATCH_MAX = 200
 """Changes in one transaction: nobody waits longer than for so many."""
@@ -40,6 +42,7 @@ class Form:
         named: what messages call it.
         unusable: the error that its users know.
         without: how the node goes on without it, for the next step.
+        damaged: the error where the file itself is to blame; None for no difference.
     """
 
     application_id: int
@@ -48,15 +51,22 @@ class Form:
     named: str
     unusable: type[SkerryError]
     without: str
+    damaged: type[SkerryError] | None = None
 
 
 class SqliteFile:
     """One SQLite database. Without a path it lives in memory, and writes happen at once.
 
-    Raises what its form says when the file is not ours, damaged, or of a newer Skerry.
+    Raises what its form says when the file is not ours, damaged, or of a newer Skerry. With
+    `frozen` it takes no writes, and none are tried: for a disk that takes none.
+
+    Attributes:
+        damaged: the file has proved to be damaged since it was opened.
     """
 
-    def __init__(self, path: Path | None, form: Form) -> None:
+    def __init__(self, path: Path | None, form: Form, *, frozen: bool = False) -> None:
+        self._frozen = frozen
+        self.damaged = False
         self._path = path
         self._form = form
         self._changing = threading.Lock()
@@ -67,13 +77,16 @@ class SqliteFile:
         own_thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._executor = None if path is None else own_thread
         try:
-            self._writer = _connect(path)
+            self._writer = _connect_frozen(path) if frozen and path else _connect(path)
             _prepare(self._writer, form)
-            self._reader = self._writer if path is None else _connect(path)
+            alone = frozen or path is None
+            self._reader = self._writer if alone else _connect(path)
+            self._writer.execute(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
             if path is not None:
                 self._reader.execute("PRAGMA query_only = 1")
         except sqlite3.Error as error:
-            raise form.unusable(
+            kind = form.damaged if form.damaged and is_damage(error) else form.unusable
+            raise kind(
                 f"{form.named} {path} cannot be opened ({error})",
                 next_step=f"move it away and start again: {form.without}",
             ) from error
@@ -99,6 +112,11 @@ class SqliteFile:
         carried out whether its asker waits for it or not. A change that fails undoes itself alone,
         but it must bear being begun a second time after what it did was undone.
         """
+        if self._frozen:
+            raise self._form.unusable(
+                f"the disk of {self._form.named} takes no writes",
+                next_step="free space or make the data directory writable, and restart the node",
+            )
         if self._executor is None:
             return self._alone(change, synced)
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -178,9 +196,21 @@ class SqliteFile:
             return results
 
     def _unusable(self, error: sqlite3.Error) -> SkerryError:
+        if self._form.damaged is not None and is_damage(error):
+            return self._proved_damaged(self._form.damaged, error)
         return self._form.unusable(
             f"{self._form.named} failed ({error})",
             next_step="check the disk of the data directory; the file may be moved away",
+        )
+
+    def _proved_damaged(self, kind: type[SkerryError], error: sqlite3.Error) -> SkerryError:
+        if not self.damaged and self._path is not None:
+            self.damaged = True
+            with suppress(OSError):  # the next start does not find it out again by chance
+                damage_note(self._path).touch()
+        return kind(
+            f"{self._form.named} is damaged ({error})",
+            next_step="restart the node: it saves what can be read and begins a new file",
         )
 
 
@@ -201,6 +231,29 @@ def _tell(batch: list[_Write], outcomes: list[object]) -> None:
             write.done.set_exception(outcome)
         else:
             write.done.set_result(outcome)
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file itself is to blame, not the disk's room or rights."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def damage_note(path: Path) -> Path:
+    """The empty file that says: this one is damaged."""
+    return path.with_name(f"{path.name}.is-damaged")
+
+
+def _connect_frozen(path: Path) -> sqlite3.Connection:
+    """A file on a disk that takes no writes. What is in its log belongs to it: without that one
+    purged things would come back, so the log is ignored only when there is none."""
+    log = path.with_name(f"{path.name}-wal")
+    how = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None, check_same_thread=False
+    )
+    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return connection
 
 
 def _connect(path: Path | None) -> sqlite3.Connection:

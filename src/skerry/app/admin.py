@@ -16,7 +16,6 @@ import msgspec
 
 from skerry.app.admin_access import Access
 from skerry.app.admin_replies import (
-    JSON,
     Route,
     Routes,
     failed,
@@ -256,8 +255,9 @@ class AdminDoor:
 
     async def _purge(self, request: Request) -> Answer:
         wanted = await read_body(request, PurgeRequest)
-        receipt = await self._sites().purge(wanted)
-        return Answer(200, headers_of(JSON), receipt.line)
+        purged = await self._sites().purge(wanted)
+        siblings = [{"name": name, "confirmed": has} for name, has in purged.siblings.items()]
+        return json_answer({"receipt": msgspec.Raw(purged.receipt.line), "siblings": siblings})
 
     async def _purges(self, request: Request) -> Answer:
         text = request.query_value("after") or "0"

@@ -11,22 +11,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skerry.adapters.http_hot_way import HotFields
-from skerry.adapters.sqlite_edge_file import EdgeFile
 from skerry.adapters.sqlite_purge_book import SqlitePurgeBook
 from skerry.adapters.sqlite_variants import SqliteVariants
 from skerry.app.edge_desk import EdgeDesk
+from skerry.app.edge_file import WatchedFile
 from skerry.app.edge_sites import EdgeReload, SiteOrigins
-from skerry.app.node_key import ensure_key
+from skerry.app.mounted import Mounted
+from skerry.app.node_key import NodeKey, ensure_key
 from skerry.app.outside import Outside
 from skerry.app.prewarm_desk import PrewarmDesk
 from skerry.app.settings import Settings
+from skerry.app.siblings import sibling_parts
 from skerry.app.wiring import sites_of
 from skerry.cdn.assembly import EdgeParts, EdgeRooms, assemble_edge
 from skerry.cdn.backed import BackedVariants
 from skerry.cdn.core.route import RouteTable
-from skerry.cdn.ports import Entry, ReadyAnswers, Variants
+from skerry.cdn.ports import Entry, PurgeBook, ReadyAnswers, Variants
 from skerry.cdn.repeatable import DECISIVE, MOOT
+from skerry.cdn.sibling_link import BASE
 from skerry.registry.assembly import Parts
+from skerry.wire.message import Handler
 
 if TYPE_CHECKING:
     from skerry.app.vault_desk import VaultDesk
@@ -43,7 +47,19 @@ class OpenEdge:
     rooms: EdgeRooms
     desk: EdgeDesk
     reload: EdgeReload
+    watched: WatchedFile
     vault: VaultDesk | None = None
+
+    async def keep_up(self) -> None:
+        """Writes noted uses and what could not be written before; tells of a damaged file."""
+        await self.rooms.inventory.flush()
+        self.rooms.purges.work.go_on()
+        self.watched.tell()
+
+    def beside(self, front: Handler) -> Handler:
+        """The registry's front, with the siblings' door below its own path."""
+        door = self.rooms.siblings.door
+        return front if door is None else Mounted(front, prefix=f"{BASE}/", below=door)
 
 
 def open_edge(
@@ -51,10 +67,11 @@ def open_edge(
 ) -> OpenEdge:
     """Opens what the edge keeps, and makes its rooms; `ends` gets what must be closed.
 
-    Raises EdgeUnusable, NodeKeyError.
+    Raises EdgeUnusable, NodeKeyError, BadInput.
     """
     key = ensure_key(settings.node.data_path)
-    file = EdgeFile(settings.node.data_path / EDGE_FILE)
+    watched = WatchedFile(settings.node.data_path / EDGE_FILE, parts.events)
+    file = watched.file
     ends.push_async_callback(file.close)
     book = SqlitePurgeBook(file)
     origins = SiteOrigins(parts, outside, settings.sites)
@@ -86,22 +103,29 @@ def open_edge(
             deeper=vault.tier if vault else None,
             tiers=lambda entries, purges: (vault.tier,) if vault else (),
             prewarm_bytes_per_second=settings.prewarm.bytes_per_second,
+            siblings=sibling_parts(settings.siblings, key=key, transport=outside.transport),
         ),
         sites_of(settings),
     )
     ends.push_async_callback(rooms.inventory.flush)
-    desk = EdgeDesk(
+    desk = _desk(settings, rooms, book, key, origins)
+    reload = EdgeReload(rooms, origins, variants, changed=parts.changed, nursery=parts.nursery)
+    care = None if vault is None else _care(parts, settings, vault, variants, rooms)
+    return OpenEdge(rooms, desk, reload, watched, care)
+
+
+def _desk(
+    settings: Settings, rooms: EdgeRooms, book: PurgeBook, key: NodeKey, origins: SiteOrigins
+) -> EdgeDesk:
+    return EdgeDesk(
         table=lambda: rooms.front.table,
         purges=rooms.purges,
         book=book,
         servers=origins.servers,
         key=key,
         prewarm=PrewarmDesk(rooms.prewarm, price_per_gb_micro=settings.prewarm.price_per_gb_micro),
-        changed=parts.changed,
+        confirm=rooms.siblings.siblings.confirm,
     )
-    reload = EdgeReload(rooms, origins, variants, changed=parts.changed, nursery=parts.nursery)
-    care = None if vault is None else _care(parts, settings, vault, variants, rooms)
-    return OpenEdge(rooms, desk, reload, care)
 
 
 def _care(

@@ -6,7 +6,8 @@ Decides nothing about what a purge means: that is `cdn.core.purge`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
@@ -56,6 +57,16 @@ class Purging(Protocol):
         """In force, durable and on record when this returns. Raises EdgeUnusable."""
 
 
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """A purge's receipt, and which siblings have confirmed it."""
+
+    receipt: Receipt
+    siblings: Mapping[str, bool]
+
+
+Confirm = Callable[[int], Awaitable[Mapping[str, bool]]]
+"""Tells siblings of a purge, by its number; which of them have it in force within a second."""
 Servers = Callable[[], Mapping[str, Sequence[SourceStatistics]]]
 """How the servers of each site are, by the site's name."""
 
@@ -72,7 +83,7 @@ class EdgeDesk:
         servers: Servers,
         key: NodeKey,
         prewarm: PrewarmDesk,
-        changed: Callable[[], None] = lambda: None,
+        confirm: Confirm,
     ) -> None:
         self._table = table
         self._purges = purges
@@ -80,21 +91,19 @@ class EdgeDesk:
         self._servers = servers
         self._key = key
         self.prewarm = prewarm
-        self._changed = changed
+        self._confirm = confirm
 
     @property
     def public_key(self) -> str:
         """What receipts are checked with, as PEM."""
         return self._key.public_pem
 
-    async def purge(self, wanted: PurgeRequest) -> Receipt:
-        """Purges; in force when this returns. Raises BadInput, EdgeUnusable."""
+    async def purge(self, wanted: PurgeRequest) -> Purged:
+        """Purges; in force here when this returns, and told to the siblings. Raises BadInput,
+        EdgeUnusable."""
         target = target_of(wanted, self._table())
-        try:
-            mode = Mode.SOFT if wanted.soft else Mode.HARD
-            return (await self._purges.purge(target, mode)).receipt
-        finally:
-            self._changed()
+        ordered = await self._purges.purge(target, Mode.SOFT if wanted.soft else Mode.HARD)
+        return Purged(ordered.receipt, await self._confirm(ordered.sequence))
 
     def receipts(self, after: int) -> list[bytes]:
         """The receipts after a sequence number, one canonical line each, at most 1,000."""

@@ -159,6 +159,9 @@ class Node:
                 settings.store.scrub_period_seconds, settings.store.scrub_bytes_per_second
             ),
         )
+        if edge is not None:
+            # What was purged while this node was down is learned before anything is served.
+            await edge.rooms.siblings.siblings.start()
         desk = Desk(
             node=settings.node.name,
             version=__version__,
@@ -169,7 +172,7 @@ class Node:
         self._gauges(store)
         await self._open_doors(rooms, parts, desk, edge, lambda: self._not_ready(catalog))
         self._housekeeper.start()
-        flushes = [rooms.inventory.flush, *([edge.rooms.inventory.flush] if edge else [])]
+        flushes = [rooms.inventory.flush, *([edge.keep_up] if edge else [])]
         upkeep = Upkeep(
             catalog=catalog,
             flushes=flushes,
@@ -312,7 +315,7 @@ class Node:
             events=self.events,
         )
         self.registry_door = public.make(
-            rooms.front,
+            rooms.front if edge is None else edge.beside(rooms.front),
             name="registry",
             address=doors.registry,
             tls=registry_tls(self.settings),

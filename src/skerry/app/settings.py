@@ -125,10 +125,12 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
 
 class SiblingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """[[sibling]]: another node on this site, asked by digest before going out."""
+    """[[sibling]]: another node on this site, asked before going out: for images by digest, and
+    with its public key for what sites store, and told of purges."""
 
     url: str
     name: str = ""
+    public_key_file: FilePath = ""
     ca_file: FilePath = ""
     plain_http: bool = False
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-import ssl
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,11 +23,13 @@ from skerry.app.settings import (
     UpstreamSettings,
     split_address,
 )
+from skerry.app.settings_checks_siblings import check_siblings, sibling_warnings
 from skerry.app.settings_checks_sites import check_sites, site_warnings
 from skerry.app.settings_checks_vault import check_vault, vault_warnings
 from skerry.app.settings_errors import Problem, SettingsError
 from skerry.app.settings_rules import (
     READ_STEP,
+    bundle_trouble,
     certificate_trouble,
     file_trouble,
     refused,
@@ -60,7 +61,7 @@ def check(settings: Settings) -> list[Problem]:
         *_store(settings.store),
         *_registry(settings),
         *_upstreams(settings.upstreams),
-        *_siblings(settings),
+        *check_siblings(settings.siblings),
         *check_sites(settings.sites, edge_tls=bool(settings.doors.edge_tls)),
         *check_vault(settings),
         *_dns(settings),
@@ -85,7 +86,12 @@ def warnings(settings: Settings) -> tuple[str, ...]:
                 found.append(f"{source.password_file} can be read by others: chmod 600 it")
             if source.password_file and source.plain_http:
                 found.append(f"{source.name} is sent its password in the clear (plain_http)")
-    return (*found, *site_warnings(settings.sites, settings.doors), *vault_warnings(settings))
+    return (
+        *found,
+        *site_warnings(settings.sites, settings.doors),
+        *sibling_warnings(settings),
+        *vault_warnings(settings),
+    )
 
 
 def read_password(source: SourceSettings) -> str:
@@ -112,18 +118,6 @@ def read_password(source: SourceSettings) -> str:
 
 
 _ADDRESS = "write host:port, e.g. 127.0.0.1:5000"
-
-
-def bundle_trouble(field: str, path: str) -> Iterator[Problem]:
-    """A file of certificates that is trusted besides the system's."""
-    problems = list(file_trouble(field, path))
-    yield from problems
-    if path and not problems:
-        try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
-        except (OSError, ssl.SSLError):
-            step = "name a PEM file: -----BEGIN CERTIFICATE----- and so on"
-            yield refused(field, path, "holds no certificate", step)
 
 
 def _mode(path: str) -> int:
@@ -305,18 +299,6 @@ def _source(here: str, source: SourceSettings) -> Iterator[Problem]:
         yield refused(
             f"{here}.requests_per_minute", source.requests_per_minute, "is negative", step
         )
-
-
-def _siblings(settings: Settings) -> Iterator[Problem]:
-    seen: set[str] = set()
-    for index, sibling in enumerate(settings.siblings):
-        at = f"sibling[{index}]"
-        if sibling.name in seen:
-            reason = "another sibling has the name"
-            yield refused(f"{at}.name", sibling.name, reason, "give each its own name")
-        seen.add(sibling.name)
-        yield from url_trouble(f"{at}.url", sibling.url, plain_http=sibling.plain_http)
-        yield from bundle_trouble(f"{at}.ca_file", sibling.ca_file)
 
 
 def _dns(settings: Settings) -> Iterator[Problem]:

@@ -75,3 +75,15 @@ def _pair(field: str, cert_file: str, key_file: str) -> Iterator[Problem]:
         reason = f"does not belong to {key_file}" if mismatch else f"and {key_file} are no pair"
         step = "name PEM files, the chain with the node's own certificate first, the key unlocked"
         yield refused(field, cert_file, reason, step)
+
+
+def bundle_trouble(field: str, path: str) -> Iterator[Problem]:
+    """A file of certificates that is trusted besides the system's."""
+    problems = list(file_trouble(field, path))
+    yield from problems
+    if path and not problems:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        except (OSError, ssl.SSLError):
+            step = "name a PEM file: -----BEGIN CERTIFICATE----- and so on"
+            yield refused(field, path, "holds no certificate", step)

@@ -14,7 +14,7 @@ from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
 from skerry.cdn.answers import Answers, Names
 from skerry.cdn.core.receipt import Sign
-from skerry.cdn.core.route import Site
+from skerry.cdn.core.route import RouteTable, Site
 from skerry.cdn.entries import Entries
 from skerry.cdn.fetches import Fetches
 from skerry.cdn.inventory import EdgeInventory
@@ -27,6 +27,7 @@ from skerry.cdn.ranged import Ranged
 from skerry.cdn.reclassing import may_be_stored
 from skerry.cdn.repeatable import Repeatable
 from skerry.cdn.service import Edge, Rooms
+from skerry.cdn.sibling_assembly import Around, SiblingParts, SiblingRooms, assemble_siblings
 from skerry.cdn.slice_recall import SliceRecall
 from skerry.cdn.slicing import Slicing
 from skerry.cdn.through import Through
@@ -50,7 +51,9 @@ class EdgeParts:
         backing: what keeps copies elsewhere of all that `variants` is told of.
         deeper: what may hold objects in slices that this disk has not.
         ready: where answers of the edge are kept to be given again.
-        tiers: made of the rooms they stand on; asked before the origin, nearest first.
+        tiers: made of the rooms they stand on; asked after the siblings and before the origin,
+            nearest first.
+        siblings: those that are trusted; their keys, and how to reach them.
         prewarm_bytes_per_second: what prewarming takes at most; 0 for no bound.
     """
 
@@ -73,6 +76,7 @@ class EdgeParts:
     deeper: Deeper | None = None
     tiers: Callable[[Entries, Purges], Sequence[Tier]] = lambda entries, purges: ()
     prewarm_bytes_per_second: int = 0
+    siblings: SiblingParts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ class EdgeRooms:
     purges: Purges
     inventory: EdgeInventory
     prewarm: Prewarm
+    siblings: SiblingRooms
 
 
 def assemble_edge(parts: EdgeParts, sites: Sequence[Site]) -> EdgeRooms:
@@ -97,7 +102,10 @@ def assemble_edge(parts: EdgeParts, sites: Sequence[Site]) -> EdgeRooms:
         nursery=parts.nursery,
         ready=parts.ready,
     )
-    fetches = _fetches(parts, entries, purges)
+    siblings = assemble_siblings(
+        parts.siblings, _around(parts, entries, purges, lambda: front.table)
+    )
+    fetches = _fetches(parts, entries, purges, siblings.tier)
     meters = EdgeMeters(parts.metrics)
     answers = _answers(parts)
     slicing = _slicing(parts, entries, purges)
@@ -120,18 +128,32 @@ def assemble_edge(parts: EdgeParts, sites: Sequence[Site]) -> EdgeRooms:
         clock=parts.clock,
     )
     entries.allows = lambda key: may_be_stored(front.table, key)
-    return EdgeRooms(
-        front=front,
+    inventory = EdgeInventory(
+        variants=parts.variants,
+        entries=entries,
+        slicing=slicing,
+        origins=parts.origins,
+        backing=parts.backing,
+    )
+    prewarm = _prewarm(parts, front, rooms, slicing)
+    return EdgeRooms(front, entries, purges, inventory, prewarm, siblings)
+
+
+def _around(
+    parts: EdgeParts, entries: Entries, purges: Purges, table: Callable[[], RouteTable]
+) -> Around:
+    """What the siblings' rooms stand on."""
+    return Around(
+        store=parts.store,
         entries=entries,
         purges=purges,
-        inventory=EdgeInventory(
-            variants=parts.variants,
-            entries=entries,
-            slicing=slicing,
-            origins=parts.origins,
-            backing=parts.backing,
-        ),
-        prewarm=_prewarm(parts, front, rooms, slicing),
+        table=table,
+        node_name=parts.node_name,
+        clock=parts.clock,
+        nursery=parts.nursery,
+        events=parts.events,
+        metrics=parts.metrics,
+        chance=parts.chance,
     )
 
 
@@ -186,13 +208,13 @@ def _answers(parts: EdgeParts) -> Answers:
     return Answers(store=parts.store, names=names, chance=parts.chance)
 
 
-def _fetches(parts: EdgeParts, entries: Entries, purges: Purges) -> Fetches:
+def _fetches(parts: EdgeParts, entries: Entries, purges: Purges, nearest: Tier | None) -> Fetches:
     """What is not here: from a nearer tier, or from the origin."""
     return Fetches(
         fills=parts.fills,
         entries=entries,
         nearer=Nearer(
-            tiers=parts.tiers(entries, purges),
+            tiers=[*([nearest] if nearest else []), *parts.tiers(entries, purges)],
             fills=parts.fills,
             store=parts.store,
             entries=entries,

@@ -37,6 +37,20 @@ class ReceiptRow(msgspec.Struct, frozen=True):
         return msgspec.json.encode(self, order="deterministic").decode()
 
 
+class SiblingRow(msgspec.Struct, frozen=True):
+    """Whether a sibling has a purge in force."""
+
+    name: str
+    confirmed: bool
+
+
+class PurgedRow(msgspec.Struct, frozen=True):
+    """The answer of POST /api/v1/purge."""
+
+    receipt: ReceiptRow
+    siblings: list[SiblingRow]
+
+
 class ReceiptList(msgspec.Struct, frozen=True):
     """The answer of GET /api/v1/purges."""
 
@@ -73,16 +87,20 @@ def purge(
     named = {"url": url, "prefix": prefix, "host": host, "key": key, "group": group,
              "origin": origin}  # fmt: skip
     body: dict[str, object] = {name: text for name, text in named.items() if text is not None}
-    found = connect(node, config, data_dir).post(
-        "/api/v1/purge", {**body, "soft": soft}, ReceiptRow
+    purged = connect(node, config, data_dir).post(
+        "/api/v1/purge", {**body, "soft": soft}, PurgedRow
     )
     if as_json:
-        print_json(found)
+        print_json(purged)
         return
+    found = purged.receipt
     done = "to be checked before use" if soft else "gone"
     of = f" of {plain(found.scope)}" if found.scope else ""
     out().print(f"{found.object_count} objects {done}: {found.kind} {plain(found.value)}{of}")
     out().print(f"receipt {found.sequence}: skerry receipt list --after {found.sequence - 1}")
+    for has, said in ((True, "in force on"), (False, "[yellow]not yet in force on[/]")):
+        if names := [plain(each.name) for each in purged.siblings if each.confirmed is has]:
+            out().print(f"{said} {', '.join(names)}")
     if found.object_count == 0:
         err().print("[yellow]note:[/] nothing here bore that name; scheme and port belong to it")
 
@@ -166,11 +184,14 @@ def _read(path: Path) -> bytes:
 
 
 def _lines(data: bytes) -> list[bytes]:
-    """The receipts of a file, byte for byte, or the one that `purge --json` laid out."""
+    """The receipts of a file, byte for byte, or the one in a purge's answer as it was printed."""
     try:
-        line = msgspec.json.decode(data, type=ReceiptRow).line.encode()
+        purged = msgspec.json.decode(data, type=PurgedRow)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        line = b""
-    if line and msgspec.json.format(line, indent=2) == data.strip():
-        return [line]
+        purged = None
+    if purged is not None:
+        siblings = msgspec.json.encode(purged.siblings).decode()
+        told = f'{{"receipt":{purged.receipt.line},"siblings":{siblings}}}'.encode()
+        if data.strip() in (told, msgspec.json.format(told, indent=2)):
+            return [purged.receipt.line.encode()]
     return [line for line in data.splitlines() if line.strip()]
