@@ -16,7 +16,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import cached, cold, edge_hits, edge_large, edge_misses, still, workers
+from bench import (
+    cached,
+    cold,
+    edge_hits,
+    edge_large,
+    edge_misses,
+    edge_scale,
+    still,
+    workers,
+)
 from bench.figures import Better, Figure, keep
 from bench.machine import LOAD
 from bench.stage import Stage
@@ -34,6 +43,7 @@ MEASURES: dict[str, Measure] = {
     "hits": edge_hits.hits,
     "misses": edge_misses.misses,
     "workers": workers.hits,
+    "scale": edge_scale.scale,
     "start": still.start,
     "idle": still.idle,
 }

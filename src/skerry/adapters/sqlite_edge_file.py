@@ -28,6 +28,7 @@ CREATE TABLE entry (
 );
 CREATE INDEX entry_by_path ON entry (origin, path);
 CREATE INDEX entry_by_host ON entry (host);
+CREATE INDEX entry_by_use ON entry (last_used);
 CREATE INDEX entry_by_digest ON entry (digest) WHERE digest IS NOT NULL;
 CREATE TABLE name (
     kind TEXT NOT NULL, value TEXT NOT NULL, entry INTEGER NOT NULL,

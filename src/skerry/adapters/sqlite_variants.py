@@ -166,6 +166,20 @@ class SqliteVariants:
                 return
             after = rows[-1][-1]
 
+    def oldest(self, count_max: int) -> Iterator[Entry]:
+        after, left = (float("-inf"), -1), count_max
+        while left > 0:
+            sql = (
+                f"SELECT {_COLUMNS} FROM entry WHERE (last_used, id) > (?, ?) "
+                "ORDER BY last_used, id LIMIT ?"
+            )
+            rows = self._file.read(sql, (*after, min(left, SCAN_ROWS)))
+            for row in rows:
+                yield _entry(row, {})
+            if not rows:
+                return
+            after, left = (rows[-1][14], rows[-1][-1]), left - len(rows)
+
     def statistics(self) -> VariantsStatistics:
         """A snapshot."""
         count = self._file.read("SELECT count(*) FROM entry")[0][0]

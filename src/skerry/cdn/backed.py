@@ -56,3 +56,6 @@ class BackedVariants:
 
     def all(self) -> Iterator[Entry]:
         return self._variants.all()
+
+    def oldest(self, count_max: int) -> Iterator[Entry]:
+        return self._variants.oldest(count_max)

@@ -13,6 +13,10 @@ from skerry.cdn.ports import Backing, Entry, Origin, Variants
 from skerry.cdn.slicing import Slicing
 from skerry.store.ports import Group
 
+GROUPS_MAX = 20_000
+"""So many of the least recently used are told at a time: memory does not grow with what is stored.
+What else is stored is safe: nothing goes that `still_wanted` knows."""
+
 
 class EdgeInventory:
     """`store.ports.Inventory` of the edge."""
@@ -34,11 +38,11 @@ class EdgeInventory:
         self._listed: dict[str, Entry] = {}
 
     def groups(self) -> list[Group]:
-        """Every stored response that has a body."""
+        """The least recently used stored responses that have a body, `GROUPS_MAX` at most."""
         refetchable = any(origin.reachable() for origin in self._origins.values())
         listed: dict[str, Entry] = {}
         groups: list[Group] = []
-        for entry in self._variants.all():
+        for entry in self._variants.oldest(GROUPS_MAX):
             members = self._members(entry)
             if not members:
                 continue

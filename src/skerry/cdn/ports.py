@@ -145,6 +145,9 @@ class Variants(Protocol):
     def all(self) -> Iterator[Entry]:
         """Every entry, in no order."""
 
+    def oldest(self, count_max: int) -> Iterator[Entry]:
+        """The entries whose last use is longest ago, in that order."""
+
     async def clear(self) -> None:
         """Forgets everything, in one step."""
 

@@ -200,7 +200,8 @@ class Inventory(Protocol):
     """What the owners of the blobs know, for eviction. Filled by `app`."""
 
     def groups(self) -> list[Group]:
-        """Every group, including one for each loose blob that somebody owns.
+        """Every group, including one for each loose blob that somebody owns; of very many, those
+        that go first.
 
         Called in a thread of its own, since a large catalog takes seconds.
         """

@@ -111,6 +111,7 @@ class Housekeeper:
         self._asks = Asks()
         self._wrote = True
         self._seen: tuple[float, list[Group]] | None = None
+        self._loose_at = float("-inf")
         self._evictions = self._evicted_groups = self._evicted_bytes = 0
         self._evictions_failed = self._scrub_rounds = self._corrupt = 0
         store.make_room = self.make_room
@@ -164,8 +165,12 @@ class Housekeeper:
 
     async def _free(self, goal_bytes: int, *, why: str) -> Evicted:
         groups = await self._groups()
-        blob_count, freed_bytes = await self._free_loose(groups, goal_bytes)
-        plan = plan_freeing(groups, goal_bytes=goal_bytes - freed_bytes)
+        blob_count = freed_bytes = 0
+        plan = plan_freeing(groups, goal_bytes=goal_bytes)
+        # Looking at every blob takes a while where there are millions: now and then, or in need.
+        if not plan.enough or self._clock.monotonic() >= self._loose_at:
+            blob_count, freed_bytes = await self._free_loose(groups, goal_bytes)
+            plan = plan_freeing(groups, goal_bytes=goal_bytes - freed_bytes)
         if plan.groups:
             # Durably, before the first byte goes: a crash here leaves loose blobs, never names
             # of bytes that are gone (T38).
@@ -201,9 +206,10 @@ class Housekeeper:
 
     async def _free_loose(self, groups: list[Group], goal_bytes: int) -> tuple[int, int]:
         """Deletes old blobs that no group holds (a crash or a drop left them)."""
-        held = {digest for group in groups for digest in group.members}
+        held = {digest for group in groups for digest in group.members}  # others are `wanted`
         before = self._clock.now() - LOOSE_SECONDS
         count = freed_bytes = 0
+        self._loose_at = self._clock.monotonic() + LOOSE_SECONDS
         async for info in self._all_blobs():
             if freed_bytes >= goal_bytes:
                 break
