@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,10 +126,17 @@ def _starts(node: NodeProcess, *, quick: bool) -> Iterator[Figure]:
             node.kill()
             began = time.perf_counter()
             node.start()
-            request = urllib.request.Request(
-                f"http://{node.edge}{path_of(7)}", headers={"Host": HOST}
-            )
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                answer.read()
+            node.child.wait_until(lambda: _answers(node))
             values.append(time.perf_counter() - began)
     yield within("edge-start-after-kill", "s", values=[median(values)], most=START_SECONDS_MAX)
+
+
+def _answers(node: NodeProcess) -> bool:
+    request = urllib.request.Request(f"http://{node.edge}{path_of(7)}", headers={"Host": HOST})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return len(answer.read()) > 0
+    except urllib.error.URLError as error:
+        if isinstance(error, urllib.error.HTTPError):
+            raise
+        return False
