@@ -225,13 +225,8 @@ class World:
         self.ready = Ready()
         self.store.removed = lambda digest: self.ready.forget(str(digest))
         self.origin = make_origin(self.clock)
-        self.fills = Fills(
-            self.store,
-            self.nursery,
-            clock=self.clock,
-            events=self.events,
-            metrics=self.metrics,
-        )
+        told = {"clock": self.clock, "events": self.events, "metrics": self.metrics}
+        self.fills = Fills(self.store, self.nursery, **told)  # type: ignore[arg-type]
         self.book = SqlitePurgeBook(self.file)
         vault = make_vault(self) if make_vault else None
         route = Route("/", "site", policy, slice_bytes, ANY_METHOD, upgrades=upgrades)
