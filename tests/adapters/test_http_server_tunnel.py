@@ -127,7 +127,7 @@ async def test_what_is_sent_before_the_answer_is_held_and_bounded() -> None:
 async def test_a_reader_that_stops_stops_the_other_side() -> None:
     made, route = front()
     async with opened(made) as door:
-        client = await connect(door, receive_buffer_bytes=4096)
+        client = await connect(door, receive_buffer_bytes=65536)
         await client.send(ASK)
         end = await switched(client, route)
         sent = 0
