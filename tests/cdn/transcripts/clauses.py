@@ -24,10 +24,12 @@ CLAUSES: dict[str, str] = {
     "RFC 9110 5.6.4": "quoted strings",
     "RFC 9110 5.6.7": "dates",
     "RFC 9110 6.6.1": "Date",
+    "RFC 9110 6.5": "trailers are not kept, and never become fields",
     "RFC 9110 7.6.1": "Connection",
     "RFC 9110 7.6.2": "Max-Forwards",
     "RFC 9110 7.6.3": "Via",
     "RFC 9110 7.7": "no transformation",
+    "RFC 9110 7.8": "Upgrade",
     "RFC 9110 8.8.1": "validators",
     "RFC 9110 8.8.2.2": "when a date is a strong validator",
     "RFC 9110 8.8.3": "entity tags",
@@ -48,6 +50,7 @@ CLAUSES: dict[str, str] = {
     "RFC 9110 14.4": "Content-Range",
     "RFC 9110 15": "statuses that nobody knows",
     "RFC 9110 15.1": "statuses whose freshness may be guessed",
+    "RFC 9110 15.2": "answers before the final one; 103 of RFC 8297",
     "RFC 9110 15.3.5": "204",
     "RFC 9110 15.3.7": "206",
     "RFC 9110 15.3.7.2": "several parts",
@@ -125,6 +128,7 @@ CLAUSES: dict[str, str] = {
     "RFC 9213 2.1": "targeted fields as dictionaries",
     "RFC 9213 2.2": "which field governs",
     "RFC 9213 3.1": "CDN-Cache-Control",
+    "RFC 9530 3": "Repr-Digest",
     "RFC 9875 2": "Cache-Groups",
     "RFC 9875 2.2.1": "invalidation does not go on",
     "RFC 9875 3": "Cache-Group-Invalidation",
@@ -132,9 +136,17 @@ CLAUSES: dict[str, str] = {
 
 ELSEWHERE: dict[str, tuple[str, ...]] = {
     "RFC 9110 7.6.1": ("tests/cdn/core/test_hops.py",),
+    "RFC 9110 6.5": ("tests/attacks/test_smuggling.py::test_a_trailer_never_becomes_a_field",),
+    "RFC 9110 7.8": ("tests/cdn/test_edge_upgrades.py",),
     "RFC 9110 8.8.2.2": ("tests/cdn/core/test_parts.py::test_a_date_is_strong_a_second_later",),
     "RFC 9110 14.4": (
         "tests/cdn/core/test_parts.py::test_content_range_is_read_as_rfc_9110_section_14_4_says",
+    ),
+    "RFC 9110 15.2": (
+        "tests/cdn/test_edge_upgrades.py"
+        "::test_early_hints_reach_the_one_who_asked_without_fields_of_the_hop",
+        "tests/adapters/test_http_server_tunnel.py"
+        "::test_interim_answers_come_before_the_answer_and_only_in_http_1_1",
     ),
     "RFC 9110 15.3.7.2": (
         "tests/cdn/core/test_multipart.py::test_a_hundred_ranges_as_an_updater_sends_them",
@@ -161,4 +173,9 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
         "::test_an_ambiguous_head_gets_one_clear_error_and_nothing_behind_it_is_read",
     ),
     "RFC 9211 2.6": ("tests/cdn/test_edge_sharing.py::test_fifty_askers_cost_one_request",),
+    "RFC 9530 3": (
+        "tests/cdn/test_edge_digests.py"
+        "::test_a_client_that_asks_is_told_the_representations_digest",
+        "tests/cdn/core/test_digests.py",
+    ),
 }
