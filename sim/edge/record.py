@@ -83,10 +83,11 @@ F = TypeVar("F", bound=Fact)
 
 @dataclass(slots=True)
 class History:
-    """One world's scenario, facts and remains."""
+    """One world's scenario, facts and remains; `ready_count` answers came from the door's table."""
 
     scenario: Scenario
     facts: list[Fact] = field(default_factory=list)
+    ready_count: int = 0
     remains: tuple[str, ...] = ("the world never came to its end",)
 
     def of(self, kind: type[F]) -> Iterator[F]:

@@ -152,7 +152,8 @@ class Outage:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One world, before it starts."""
+    """One world, before it starts. `doored` lets visitors come by the node's own door, whose ready
+    answers are then in play; else they ask the edge itself, and read at their own pace."""
 
     seed: int
     things: tuple[Thing, ...]
@@ -163,6 +164,7 @@ class Scenario:
     cuts: bool
     sliced: bool
     overrides_if_error_seconds: float | None = field(default=None)
+    doored: bool = False
 
     @cached_property
     def calm(self) -> bool:
@@ -176,7 +178,9 @@ def draw(seed: int) -> Scenario:
     calm = chance.random() < 0.2
     things = tuple(_thing(chance, number) for number in range(chance.randint(1, 4)))
     moments = sorted(chance.uniform(0, WORLD_SECONDS) for _ in range(3))
-    visits = tuple(_visit(chance, n, things, moments) for n in range(chance.randint(6, 24)))
+    doored = chance.random() < 0.6
+    count = chance.randint(12, 36) if doored else chance.randint(6, 24)
+    visits = tuple(_visit(chance, n, things, moments) for n in range(count))
     orders = () if calm else tuple(_order(chance, things, moments) for _ in range(_few(chance)))
     outages = () if calm else tuple(_outage(chance) for _ in range(chance.randint(0, 2)))
     return Scenario(
@@ -189,6 +193,7 @@ def draw(seed: int) -> Scenario:
         cuts=not calm and chance.random() < 0.3,
         sliced=chance.random() < 0.5,
         overrides_if_error_seconds=chance.choice([None, None, 30.0]),
+        doored=doored,
     )
 
 

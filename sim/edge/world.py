@@ -14,6 +14,7 @@ from contextlib import suppress
 from random import Random
 from typing import Any, TypeVar
 
+from sim.edge.door import SimDoor
 from sim.edge.origin import SimOrigin
 from sim.edge.record import Answered, Broken, Crashed, Fact, History, Left, Purged, Stored
 from sim.edge.scenario import SLICE_BYTES, Act, Order, Scenario, Thing, Visit, credentials
@@ -80,6 +81,9 @@ class Life:
     def __init__(self, world: World) -> None:
         self.nursery = Nursery(on_crash=world.crashed)
         self.file = LifeFile(world.disk, world.chance)
+        self.door = SimDoor(self._front, world.clock)
+        ready = HotTables()
+        ready.add(self.door.door.hot)
         events, metrics = Events(world.clock.now), Registry()
         scenario = world.scenario
         policy = RoutePolicy(
@@ -103,10 +107,18 @@ class Life:
             loop_id="rock-1",
             chance=world.chance,
             sign=lambda message: b"signed",
-            ready=HotTables(),
+            ready=ready,
         )
         self.rooms = world.assemble(parts, [Site("site", (HOST,), (route,))])
         self.clients: set[asyncio.Task[None]] = set()
+
+    async def _front(self, request: Request) -> Answer:
+        return await self.rooms.front(request)
+
+    async def close(self) -> None:
+        """Ends whatever runs."""
+        await self.door.close()
+        await self.nursery.close()
 
 
 class World:
@@ -148,7 +160,7 @@ class World:
         await asyncio.wait(jobs)
         await asyncio.sleep(REST_SECONDS)
         await self._look()
-        await self.life.nursery.close()
+        await self._end(self.life)
 
     def remains(self, stuck: str) -> tuple[str, ...]:
         """What is left; called when `run` has returned. All of it should be nothing."""
@@ -178,9 +190,16 @@ class World:
     async def _ask(self, visit: Visit, life: Life) -> None:
         asked_at = self._loop.time()
         thing = self.scenario.things[visit.thing]
-        request = Request(
-            visit.method, thing.target, _headers(visit, thing, asked_at), raw_path=thing.target
-        )
+        headers = _headers(visit, thing, asked_at)
+        if self.scenario.doored:
+            got = await life.door.ask(visit.method, thing.target, headers)
+            now = self._loop.time()
+            if got.broken:
+                self.note(Broken(now, visit))
+            else:
+                self.note(Answered(now, asked_at, visit, got.status, got.headers, got.body))
+            return
+        request = Request(visit.method, thing.target, headers, raw_path=thing.target)
         answer = await life.rooms.front(request)
         try:
             body = await self._read(answer, visit.pace_seconds)
@@ -230,7 +249,11 @@ class World:
             client.cancel()
         await self._look()
         self.life = Life(self)
-        await old.nursery.close()
+        await self._end(old)
+
+    async def _end(self, life: Life) -> None:
+        self.history.ready_count += life.door.door.hot.statistics().hits
+        await life.close()
 
     async def _evict(self, order: Order) -> None:
         """What housekeeping does to one response: first the entry, then the bytes."""

@@ -11,6 +11,7 @@ import pytest
 from sim.edge.checkers import complaints
 from sim.edge.scenario import draw
 from sim.edge.world import run
+from skerry.app.hot_tables import HotTables
 from skerry.cdn import fetches, resumption, slicing
 from skerry.cdn.core import freshness, parts, reuse, storing
 from skerry.cdn.core.parts import Validator
@@ -62,6 +63,12 @@ def test_an_edge_that_takes_any_two_parts_for_one_is_caught(
 
 def test_an_edge_that_forgets_its_purges_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Entries, "judged", lambda self, held: held)
+    assert "nothing_purged_comes_back" in caught()
+
+
+def test_ready_answers_that_outlive_a_purge_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HotTables, "forget", lambda self, about: None)
+    monkeypatch.setattr(HotTables, "forget_all", lambda self: None)
     assert "nothing_purged_comes_back" in caught()
 
 

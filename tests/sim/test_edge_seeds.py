@@ -11,8 +11,8 @@ from sim.edge.record import Answered, Asked, Broken, Crashed, Left, Purged
 from sim.edge.scenario import SECRET, Kind, draw
 from sim.edge.world import run
 
-SEEDS = 300
-BATCH = 50
+SEEDS = 200
+BATCH = 40
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, BATCH))
@@ -38,6 +38,7 @@ def test_the_worlds_of_the_edge_are_worth_it() -> None:
         history = run(draw(seed))
         scenario = history.scenario
         seen["calm"] += scenario.calm
+        seen["ready"] += history.ready_count
         for kind in (Broken, Left, Purged, Crashed):
             seen[kind.__name__] += sum(1 for _ in history.of(kind))
         seen["open at once"] += any(fact.open_count > 1 for fact in history.of(Asked))
@@ -50,7 +51,7 @@ def test_the_worlds_of_the_edge_are_worth_it() -> None:
             seen["large part"] += thing.kind is Kind.LARGE and fact.status == 206
             seen["stood in"] += "fwd" in fact.cache and "ttl=-" in fact.cache
             seen["304"] += fact.status == 304
-    for what in ("calm", "Left", "Purged", "Crashed", "open at once", "hit", "stored"):
+    for what in ("calm", "Left", "Purged", "Crashed", "open at once", "hit", "ready"):
         assert seen[what] >= 10, (what, seen)
     for what in ("collapsed", "fwd=stale", "fwd=partial", "fwd=vary-miss", "secret", "large part"):
         assert seen[what] >= 10, (what, seen)
