@@ -17,6 +17,7 @@ from skerry.adapters.http_client_head import Framing, request_head
 from skerry.adapters.http_server import Door
 from skerry.adapters.http_server_connection import DoorConnection
 from skerry.adapters.http_server_state import Stage
+from skerry.app.edge import hot_fields
 from skerry.upstream.ports import Exchange
 from skerry.wire.message import Answer, Headers, Interim, Request
 from tests.cdn.world import FakeExchange, FakeOrigin, World
@@ -166,7 +167,16 @@ class Bench:
         self.errors: list[str] = []
         self.world = World(make_origin=Origin, slice_bytes=None)
         self.calls = 0
-        self.door = Door(self.front, name="edge", host="127.0.0.1", port=0, clock=self.world.clock)
+        self.door = Door(
+            self.front,
+            name="edge",
+            host="127.0.0.1",
+            port=0,
+            clock=self.world.clock,
+            hot_fields=hot_fields(),
+            plain_refusals=True,
+        )
+        self.world.ready.others.add(self.door.hot)
         self.door._config.load()
         loop.set_exception_handler(lambda _, context: self.errors.append(str(context)))
 
