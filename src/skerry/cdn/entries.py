@@ -97,7 +97,9 @@ class Entries:
             entries = self._variants.find(key)
         except EdgeUnusable:
             entries = ()
-        found = [*self._growing.get(key, ())]
+        growing = self._growing.get(key, ())
+        # One that broke is found no more, though its end is told a moment later.
+        found = [held for held in growing if held.fill is None or not held.fill.failed]
         found += [Held(entry, self._purges.mark_of(entry)) for entry in entries]
         judged = (self.judged(held) for held in found)
         return tuple(held for held in judged if held is not None)

@@ -24,11 +24,9 @@ from skerry.upstream.flight import RETRY_AFTER_SECONDS, Admits, Flight, Places, 
 from skerry.upstream.ports import Cause, Trouble, Unavailable
 from skerry.wire.message import BodyAborted, Segment
 
-FILLS_MAX = 64
-"""Fills in flight per authority; the rest wait. Per authority: a dead one slows no other (T25)."""
+FILLS_MAX = 64  # in flight per authority, the rest wait: a dead one slows no other (T25)
 QUEUED_MAX = 1024  # per authority, waiting or flying: any more would come too late
-PASS_THROUGH_SECONDS = 30.0
-"""How long a content that could not be written is not tried to be kept again."""
+PASS_THROUGH_SECONDS = 30.0  # what could not be written is not tried again for so long
 UNKEEPABLE_MAX = 1024  # so many such contents are remembered
 READ_BYTES = 256 * 1024
 
@@ -120,6 +118,10 @@ class Fill:
     def size_bytes(self) -> int | None:
         """The content's length, or None while nobody has said it."""
         return self._flight.size_bytes
+
+    @property
+    def failed(self) -> bool:
+        return self._flight.error is not None  # it will never be whole here
 
     def again(self) -> Fill:
         """The same fill for another asker."""
@@ -343,8 +345,6 @@ class Fills:
             received_bytes=int(self._received.total()),
             troubles=tuple(self._troubles.most_common()),
         )
-
-    # What a flight reports.
 
     def received(self, source: str, count_bytes: int) -> None:
         self._received.add(count_bytes, source)
