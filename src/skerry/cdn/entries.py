@@ -19,11 +19,15 @@ from skerry.cdn.core.purge import Names, Target, names_it
 from skerry.cdn.core.purge_log import Verdict
 from skerry.cdn.ports import EdgeUnusable, Entry, ReadyAnswers, Stored, Variants
 from skerry.cdn.purges import Mark, Purges
-from skerry.store.ports import Store
+from skerry.store.ports import SMALL_BYTES_MAX, Store
 from skerry.upstream.fills import Fill
 from skerry.wire.message import Body
 
 USES_MAX = 100_000
+SETTLING_MAX = 4096
+SETTLING_BYTES_MAX = 32 << 20
+"""Bodies that are whole and wait for their row in the index: how many, and how much of them may be
+in memory until then. Past either nothing new is kept; what was under way by then comes on top."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +61,8 @@ class EntriesStatistics:
     """A snapshot."""
 
     growing_count: int
+    settling_count: int
+    settling_bytes: int
     kept_count: int
     lost_count: int
 
@@ -82,10 +88,16 @@ class Entries:
         self._ready = ready
         self._growing: dict[CacheKey, list[Held]] = {}
         self._uses: OrderedDict[CacheKey, float] = OrderedDict()
+        self._settling = self._settling_bytes = 0
         self._kept = self._lost = 0
         self.allows: Callable[[CacheKey], bool] = lambda key: True
         """Whether what has this key may be stored now: its route may have changed on the way."""
         purges.work.under_way = self._named
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another body may be kept: the index is not too far behind."""
+        return self._settling < SETTLING_MAX and self._settling_bytes < SETTLING_BYTES_MAX
 
     def find(self, key: CacheKey) -> tuple[Held, ...]:
         """Every response of a key that no purge forbids.
@@ -204,7 +216,11 @@ class Entries:
 
     def statistics(self) -> EntriesStatistics:
         return EntriesStatistics(
-            sum(len(helds) for helds in self._growing.values()), self._kept, self._lost
+            sum(len(helds) for helds in self._growing.values()),
+            self._settling,
+            self._settling_bytes,
+            self._kept,
+            self._lost,
         )
 
     async def _finish(self, held: Held, fill: Fill) -> None:
@@ -225,7 +241,14 @@ class Entries:
             if each.fill is held.fill:
                 stored = replace(each.stored, size_bytes=size_bytes)
                 entry = replace(each.entry, stored=stored, digest=digest)
-                await self.keep(entry, each.mark, at_leisure=True)
+                in_memory = size_bytes if size_bytes <= SMALL_BYTES_MAX else 0
+                self._settling += 1
+                self._settling_bytes += in_memory
+                try:
+                    await self.keep(entry, each.mark, at_leisure=True)
+                finally:
+                    self._settling -= 1
+                    self._settling_bytes -= in_memory
                 return
 
     def _ungrow(self, held: Held) -> None:

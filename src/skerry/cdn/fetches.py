@@ -303,7 +303,7 @@ class Fetches:
             FillKey(digest, ask.origin.name, scope, name=name),
             (place,) * ATTEMPTS,
             size_bytes=size,
-            keep=self._admits(ask.key.digest, size or 0),
+            keep=self._entries.has_room and self._admits(ask.key.digest, size or 0),
         )
         return self._entries.begin(entry, mark, fill)
 

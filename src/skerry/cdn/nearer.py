@@ -132,6 +132,6 @@ class Nearer:
             FillKey(copy.digest, copy.tier),
             (copy.place,),
             size_bytes=copy.size_bytes,
-            keep=self._admits(key.digest, copy.size_bytes),
+            keep=self._entries.has_room and self._admits(key.digest, copy.size_bytes),
         )
         return self._entries.begin(entry, mark, fill)
