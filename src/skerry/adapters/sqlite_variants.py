@@ -30,6 +30,12 @@ _COLUMNS = (
     "size_bytes, invalidated, digest, as_of, last_used, slice_bytes, id"
 )
 _REPLACED = ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS[:-4].split(", ")[5:])
+# Updated in place, so that its slices stay.
+_PUT = (
+    f"INSERT INTO entry (key, variant, origin, {_COLUMNS[:-4]}) "
+    f"VALUES (?,?,?,{','.join('?' * 16)}) ON CONFLICT (key, variant) DO UPDATE SET "
+    f"{_REPLACED} RETURNING id"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +78,13 @@ class SqliteVariants:
             names.append(("key", surrogate))
 
         def change(db: sqlite3.Connection) -> None:
-            # Updated in place, so that its slices stay.
-            [(ident,)] = db.execute(
-                f"INSERT INTO entry (key, variant, origin, {_COLUMNS[:-4]}) "
-                f"VALUES (?,?,?,{','.join('?' * 16)}) ON CONFLICT (key, variant) DO UPDATE SET "
-                f"{_REPLACED} RETURNING id",
-                (place, variant, entry.key.origin, *row),
-            ).fetchall()
+            [(ident,)] = db.execute(_PUT, (place, variant, entry.key.origin, *row)).fetchall()
             db.execute("DELETE FROM name WHERE entry = ?", (ident,))
-            db.executemany(
-                "INSERT OR IGNORE INTO name VALUES (?,?,?)",
-                [(kind, value, ident) for kind, value in names],
-            )
+            if names:
+                db.executemany(
+                    "INSERT OR IGNORE INTO name VALUES (?,?,?)",
+                    [(kind, value, ident) for kind, value in names],
+                )
             db.execute(
                 "DELETE FROM entry WHERE key = ? AND id NOT IN (SELECT id FROM entry "
                 f"WHERE key = ? ORDER BY received_at DESC LIMIT {VARIANTS_MAX})",

@@ -135,7 +135,7 @@ class Entries:
             return held
         view = held.fill.again()
         await view.opened()
-        return replace(held, fill=view)
+        return Held(held.entry, held.mark, view, held.read)
 
     def used(self, key: CacheKey) -> None:
         """Notes a use; written out by `flush`."""
@@ -178,10 +178,10 @@ class Entries:
         if held is None or not self.allows(entry.key):
             return Held(entry, mark)
         self._ready.forget(entry.key.digest)
-        written = replace(held.entry, as_of=self._purges.mark().purges)
+        # Judged and queued without a pause: what is ordered later also settles later.
+        as_of, now = self._purges.mark().purges, self._clock.now()
         try:
-            # Judged and queued without a pause: what is ordered later also settles later.
-            written = replace(written, last_used=self._clock.now())
+            written = replace(held.entry, as_of=as_of, last_used=now)
             await self._variants.put(written, at_leisure=at_leisure)
             self._kept += 1
         except EdgeUnusable:

@@ -257,7 +257,9 @@ class Fetches:
         self, ask: Ask, exchange: Exchange, answer: Answered, headers: Headers, mark: Mark
     ) -> Landed:
         """Stores a whole answer, or says that it is only for the one who asked."""
-        request, received = replace(ask.request, method="GET"), end_to_end(exchange.headers)
+        request, received = ask.request, end_to_end(exchange.headers)
+        if request.method != "GET":
+            request = replace(request, method="GET")
         keys = surrogate_keys(received)
         kind = received.get("Content-Type")
         why = refusal(request, exchange.status, exchange.headers, ask.policy)

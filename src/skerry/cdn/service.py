@@ -186,7 +186,7 @@ class Edge:
         sharable = joins < JOINS_MAX and may_share(case.request)
         # Tiers are asked once: a copy that did not do is no reason to ask again.
         near = joins == 0 and why in _NOT_HERE
-        ask = replace(_ask(case, validate), shared=sharable, near=near)
+        ask = _ask(case, validate, shared=sharable, near=near)
         return await self._fetch(case, ask, why)
 
     async def _stored(
@@ -367,8 +367,11 @@ def _held(case: _Case, stored: Stored) -> Held:
     return next(held for held in case.found if held.stored is stored)
 
 
-def _ask(case: _Case, validate: reuse.Validate | None) -> Ask:
-    return Ask(case.key, case.policy, case.origin, case.request, case.found, validate)
+def _ask(
+    case: _Case, validate: reuse.Validate | None, *, shared: bool = True, near: bool = False
+) -> Ask:
+    found = case.found
+    return Ask(case.key, case.policy, case.origin, case.request, found, validate, shared, near)
 
 
 def _keepable(case: _Case) -> bool:

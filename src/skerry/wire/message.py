@@ -25,7 +25,7 @@ class Headers:
         return iter(self._fields)
 
     def __contains__(self, name: str) -> bool:
-        return self.get(name) is not None
+        return name.lower() in (self._values or self._by_name())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Headers) and self._fields == other._fields
@@ -38,26 +38,32 @@ class Headers:
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """The first value of a field."""
-        values = self._by_name().get(name.lower())
+        values = (self._values or self._by_name()).get(name.lower())
         return values[0] if values else default
 
     def all(self, name: str) -> tuple[str, ...]:
         """Every value of a field, one per field line."""
-        return self._by_name().get(name.lower(), ())
+        return (self._values or self._by_name()).get(name.lower(), ())
 
     def joined(self, name: str) -> str:
         """Every value of a list field as one (RFC 9110 section 5.3); "" when absent."""
-        return ", ".join(self.all(name))
+        values = (self._values or self._by_name()).get(name.lower())
+        return ", ".join(values) if values else ""
 
     def with_fields(self, *fields: tuple[str, str]) -> Headers:
         """These fields replaced or added."""
-        gone = {name.lower() for name, _ in fields}
-        return Headers((*(f for f in self._fields if f[0].lower() not in gone), *fields))
+        kept = self.without(*[name for name, _ in fields])
+        return Headers((*kept._fields, *fields))
 
     def without(self, *names: str) -> Headers:
         """All but these fields."""
-        gone = {name.lower() for name in names}
-        return Headers([f for f in self._fields if f[0].lower() not in gone])
+        values = self._values or self._by_name()
+        gone = {low for name in names if (low := name.lower()) in values}
+        if not gone:
+            return self  # most often; what is immutable needs no copy
+        kept = Headers([f for f in self._fields if f[0].lower() not in gone])
+        kept._values = {name: each for name, each in values.items() if name not in gone}
+        return kept
 
     def _by_name(self) -> dict[str, tuple[str, ...]]:
         values = self._values

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import AddressValueError, IPv6Address
 from urllib.parse import unquote_to_bytes
@@ -85,6 +85,7 @@ class CacheKey:
     port: int
     path: str
     query: str = ""
+    _digest: str = field(default="", init=False, repr=False, compare=False)
 
     @property
     def origin(self) -> str:
@@ -106,7 +107,9 @@ class CacheKey:
     def digest(self) -> str:
         """A stable name for storage: hexadecimal, `DIGEST_HEX` digits. Changing it is a format
         change: everything on disk would be lost to the cache."""
-        return key_digest(self.text)
+        if not self._digest:  # hashed once: a request asks for it at every step
+            object.__setattr__(self, "_digest", key_digest(self.text))
+        return self._digest
 
 
 def key_digest(text: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 import http_sf
 
@@ -189,16 +190,23 @@ def _appended(headers: Headers, field: str, member: str) -> Headers:
     """A list field with one more member; a value that is no list would spoil ours and goes."""
     came = headers.joined(field)
     try:
-        http_sf.parse(came.encode("latin-1"), tltype="list")
+        if came:
+            http_sf.parse(came.encode("latin-1"), tltype="list")
     except ValueError:
         came = ""
     return headers.with_fields((field, f"{came}, {member}" if came.strip(" \t") else member))
 
 
 def _member(name: str, parameters: dict[str, object]) -> str:
-    return http_sf.ser([(_token_or_text(name), parameters)])  # type: ignore[list-item]
+    return _serialised(name, tuple(parameters.items()))
 
 
+@lru_cache(maxsize=1024)  # a node says the same few things all day
+def _serialised(name: str, parameters: tuple[tuple[str, object], ...]) -> str:
+    return http_sf.ser([(_token_or_text(name), dict(parameters))])  # type: ignore[list-item]
+
+
+@lru_cache(maxsize=64)
 def _token_or_text(text: str) -> object:
     token = http_sf.Token(text)
     try:

@@ -276,16 +276,18 @@ def _mismatch(fill: Fill, size: int | None) -> str:
 def _receive(fill: Fill, event: Event) -> Step:
     assert isinstance(event, Received)  # noqa: S101
     skipped = min(fill.skip_bytes, event.count_bytes)
-    fill = replace(fill, skip_bytes=fill.skip_bytes - skipped)
+    if skipped:
+        fill = replace(fill, skip_bytes=fill.skip_bytes - skipped)
     received = fill.received_bytes + event.count_bytes - skipped
     most = fill.size_bytes_max if fill.size_bytes is None else fill.size_bytes
     if received > most:
         return _pass_over(fill, f"gave more than {most} bytes", blame=fill.said_bytes is not None)
     if received == fill.received_bytes:
         return fill, []
-    fill, commands = _begin(fill)
-    fill = replace(fill, received_bytes=received, givers=fill.givers | {fill.at})
+    binding, commands = _begin(fill)
     commands.append(Write(skipped))
+    givers = fill.givers | {fill.at}
+    fill = replace(fill, received_bytes=received, givers=givers, begun=True, binding=binding)
     # The last byte is the end, whether or not the place gets to say so.
     return _prove(fill, commands) if received == fill.size_bytes else (fill, commands)
 
@@ -327,13 +329,8 @@ def _move_on(
 ) -> Step:
     """Notes why the place at hand is given up and asks the next one."""
     cause = () if trouble is None else (Cause(fill.places[fill.at], trouble, what),)
-    fill = replace(
-        fill,
-        at=fill.at + 1,
-        resumes=0,
-        verdicts=fill.verdicts | {verdict},
-        causes=fill.causes + cause,
-    )
+    verdicts, causes = fill.verdicts | {verdict}, fill.causes + cause
+    fill = replace(fill, at=fill.at + 1, resumes=0, verdicts=verdicts, causes=causes)
     fill, commands = _open_here(fill, Wanted())
     return fill, first + commands
 
@@ -345,17 +342,18 @@ def _outcome(verdicts: frozenset[Verdict]) -> Outcome:
     return Outcome.DENIED if Verdict.DENIED in verdicts else Outcome.ABSENT
 
 
-def _begin(fill: Fill) -> Step:
+def _begin(fill: Fill) -> tuple[bool, list[Command]]:
+    """What the first byte, or the end without one, makes of `binding`, and has done."""
     if fill.begun:
-        return fill, []
+        return fill.binding, []
     # From now on readers may be told the length.
-    binding = fill.size_bytes is not None
-    return replace(fill, begun=True, binding=binding), [Begin(fill.size_bytes)]
+    return fill.size_bytes is not None, [Begin(fill.size_bytes)]
 
 
 def _prove(fill: Fill, commands: list[Command]) -> Step:
-    fill, begin = _begin(fill)
-    proving = replace(fill, state=State.PROVING, size_bytes=fill.received_bytes)
+    binding, begin = _begin(fill)
+    size = fill.received_bytes
+    proving = replace(fill, state=State.PROVING, size_bytes=size, begun=True, binding=binding)
     return proving, [*begin, *commands, Close(), Commit()]
 
 
