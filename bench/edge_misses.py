@@ -17,7 +17,7 @@ from statistics import median
 
 from bench.edge_caches import Cache, nginx_cache, skerry_edge, squid, varnish
 from bench.figures import Better, Figure, compare, within
-from bench.machine import LOAD, run, started_on
+from bench.machine import LOAD, cpu_seconds, run, started_on
 from bench.stage import Stage
 from tests.rig.processes import Service
 
@@ -72,6 +72,7 @@ def _large(caches: list[Cache], *, quick: bool) -> Iterator[Figure]:
     for _ in range(rounds):
         for cache in caches:
             speeds[cache.name].append(megabytes_per_second(cache))
+            _at_rest(cache)
     for cache in caches[1:]:
         yield compare(
             f"miss-200MB-vs-{cache.name}",
@@ -81,6 +82,14 @@ def _large(caches: list[Cache], *, quick: bool) -> Iterator[Figure]:
             bar=0.9 if cache.name.startswith("nginx") else 0.5,
             better=Better.MORE,
         )
+
+
+def _at_rest(cache: Cache) -> None:
+    """Waits until it has ended what it does behind an answer: the next one shares its core."""
+    before, now = -1.0, cpu_seconds(cache.pid)
+    while now > before:
+        time.sleep(0.2)
+        before, now = now, cpu_seconds(cache.pid)
 
 
 def _first_bytes(mine: Cache, nginx: Cache, *, quick: bool) -> Figure:

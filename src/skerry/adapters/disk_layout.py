@@ -212,6 +212,10 @@ def read_and_close(fd: int, size_bytes: int) -> bytes:
         return file.read(size_bytes)
 
 
+HASH_STEP_BYTES = 8 * 1024 * 1024
+"""Hashed in a thread at once, so that others get theirs."""
+
+
 def hash_and_close(fd: int, hasher: Hasher, offset_bytes: int, size_bytes: int) -> int:
     """Hashes so much of an open file from an offset; how much there was. Raises OSError."""
     try:

@@ -3,22 +3,24 @@
 Owns `ingest/<name>` from begin to commit or abort. Chunks are gathered while a thread is busy
 with the ones before, so that a fast source costs one thread hop per megabyte and a slow one waits
 for nobody. Order at commit: prove, release followers, fsync, rename, fsync of the folder (design
-section 4; known failures T10, T13, T15).
+section 4; known failures T10, T13, T15). A long content without a name has nothing to prove but
+its length: it is hashed behind its readers, from the file, and named before it is synced.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 
-from skerry.adapters.disk_layout import translated
+from skerry.adapters.disk_layout import HASH_STEP_BYTES, hash_and_close, translated, unlink_quietly
 from skerry.base.digest import Digest, new_hasher
 from skerry.store.growth import FileSegment, Growth
 from skerry.store.ports import (
@@ -40,6 +42,12 @@ FIRST_BYTES = 128 * 1024
 
 PENDING_BYTES_MAX = 1024 * 1024
 """The writer waits for the disk when it is this far ahead."""
+
+BEHIND_BYTES_MIN = 1024 * 1024
+"""A content without a name that is not longer is hashed as it comes: it is at hand."""
+
+BEHIND_BYTES_MAX = 256 * 1024 * 1024
+"""The hash is never further behind: what it reads again is then still in the page cache."""
 
 CLAIM_STEP_BYTES = 4 * 1024 * 1024
 """How far a spool of unknown length claims the budget ahead."""
@@ -92,15 +100,17 @@ class DiskSpool:
         # Late followers dup it after commit too, so it lives as long as the spool is held.
         self._close = weakref.finalize(self, os.close, fd)
         self._desk = desk
-        self._algorithm = algorithm
-        self._hasher = new_hasher(algorithm)
+        self._behind = not named and (size_bytes is None or size_bytes > BEHIND_BYTES_MIN)
+        self._algorithm = NAMELESS_ALGORITHM if self._behind else algorithm
+        self._hasher = new_hasher(self._algorithm)
         self._growth = Growth(held_back_bytes=HELD_BACK_BYTES if named else 0)
         self._state = State.OPEN
-        self._accepted = self._written = 0
+        self._accepted = self._written = self._hashed = 0
         self._pending: list[bytes] = []
         self._job: asyncio.Future[None] | None = None
         self._error: StoreError | None = None
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
     def received_bytes(self) -> int:
@@ -129,7 +139,7 @@ class DiskSpool:
         self._raise_unless_open()
         try:
             await self._drain()
-            self.digest = found = await self._prove(digest)
+            self.digest = await self._prove(digest)
         except BaseException as error:
             reason = error if isinstance(error, Exception) else SpoolAborted("commit was cancelled")
             await self.abort(reason)
@@ -138,14 +148,14 @@ class DiskSpool:
         self._growth.finish(self._written)
         if when_proven is not None:
             when_proven()
-        durable = self._start(lambda: self._make_durable(found))
-        durable.add_done_callback(self._committed)
+        self._keep_on()
         try:
             # Cancelling the writer does not stop a commit that has begun.
-            await asyncio.shield(durable)
+            await asyncio.shield(self._kept)
         except OSError as error:
-            raise self._desk.failed(error, f"storing {found}") from error
-        return found
+            raise self._desk.failed(error, f"storing {self.digest or NAMELESS}") from error
+        assert self.digest is not None  # noqa: S101  nothing is kept without a name
+        return self.digest
 
     async def abort(self, error: Exception) -> None:
         if self._state is State.OPEN:
@@ -185,7 +195,8 @@ class DiskSpool:
         """Hands what is pending to the disk, in a thread unless it is little."""
         chunks, self._pending = self._pending, []
         size = sum(len(chunk) for chunk in chunks)
-        if size <= (INLINE_BYTES_MAX if self._written else FIRST_BYTES):
+        inline = size <= (INLINE_BYTES_MAX if self._written else FIRST_BYTES)
+        if inline and not self._too_far_behind():
             try:
                 self._absorb(chunks)
             except OSError as error:
@@ -193,7 +204,7 @@ class DiskSpool:
             else:
                 self._absorbed(size)
             return
-        self._job = self._start(lambda: self._absorb(chunks))
+        self._job = self._start(lambda: self._absorb_and_hash(chunks))
         self._job.add_done_callback(lambda job: self._job_done(job, size))
 
     def _absorb(self, chunks: list[bytes]) -> None:
@@ -201,10 +212,19 @@ class DiskSpool:
         position = self._written
         for chunk in chunks:
             data = memoryview(chunk)
-            self._hasher.update(data)
+            if not self._behind:
+                self._hasher.update(data)
             while data:
                 done = os.pwrite(self._fd, data, position)
                 position, data = position + done, data[done:]
+
+    def _absorb_and_hash(self, chunks: list[bytes]) -> None:
+        self._absorb(chunks)
+        while self._too_far_behind():
+            self._hash_on(BEHIND_BYTES_MIN)
+
+    def _too_far_behind(self) -> bool:
+        return self._behind and self._written - self._hashed > BEHIND_BYTES_MAX
 
     def _absorbed(self, size: int) -> None:
         self._written += size
@@ -233,14 +253,17 @@ class DiskSpool:
 
     # ending
 
-    async def _prove(self, digest: Digest | None) -> Digest:
+    async def _prove(self, digest: Digest | None) -> Digest | None:
+        """The digest of what came; None when nothing depends on it and it is still to be found."""
         if self.size_bytes not in (None, self._written):
             raise DigestMismatch(
                 f"{digest or NAMELESS} came with {self._written} of {self.size_bytes} bytes",
                 next_step="it is fetched again from another source, if there is one",
             )
+        if self._behind and digest is None:
+            return None
         algorithm = NAMELESS_ALGORITHM if digest is None else digest.algorithm
-        if algorithm != self._algorithm:
+        if self._behind or algorithm != self._algorithm:
             self._job = again = self._start(lambda: self._hash_again(algorithm))
             again.add_done_callback(lambda job: self._job_done(job, 0))
             await asyncio.wait([again])
@@ -259,23 +282,52 @@ class DiskSpool:
             file.seek(0)
             self._hasher = hashlib.file_digest(file, algorithm)
 
-    def _make_durable(self, digest: Digest) -> None:
-        try:
-            os.fsync(self._fd)
-            self._desk.place(self._path, digest)
-        except OSError:
-            with suppress(OSError):
-                os.unlink(self._path)
-            raise
+    def _hash_on(self, size_bytes: int) -> None:
+        done = hash_and_close(os.dup(self._fd), self._hasher, self._hashed, size_bytes)
+        if not done:
+            raise OSError(errno.EIO, f"the file ends at {self._hashed} bytes")
+        self._hashed += done
 
-    def _committed(self, durable: asyncio.Future[None]) -> None:
-        self._desk.ended(self, durable.exception() is None)
+    def _keep_on(self) -> None:
+        """The next step of keeping what readers have: hashed if it has no name yet, then synced."""
+        if self.digest is None and self._hashed == self._written:
+            self.digest = Digest(self._algorithm, self._hasher.hexdigest())
+        step = self._start(self._make_durable if self.digest is not None else self._hash_rest)
+        step.add_done_callback(self._stepped)
+
+    def _stepped(self, step: asyncio.Future[None]) -> None:
+        error = step.exception()
+        if error is None and self.digest is None:
+            self._keep_on()
+            return
+        self._desk.ended(self, error is None)
         self.gone.set_result(None)
+        if error is None:
+            self._kept.set_result(None)
+        else:
+            self._kept.set_exception(error)
+
+    def _hash_rest(self) -> None:
+        with self._unlinked_if_it_fails():
+            self._hash_on(HASH_STEP_BYTES)
+
+    def _make_durable(self) -> None:
+        assert self.digest is not None  # noqa: S101  it was named on the loop, before it is visible
+        with self._unlinked_if_it_fails():
+            os.fsync(self._fd)
+            self._desk.place(self._path, self.digest)
+
+    @contextmanager
+    def _unlinked_if_it_fails(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            unlink_quietly(self._path)
+            raise
 
     def _throw_away(self) -> None:
         def unlink() -> None:
-            with suppress(OSError):
-                os.unlink(self._path)
+            unlink_quietly(self._path)
             self._close()
 
         self._start(unlink).add_done_callback(self._thrown_away)

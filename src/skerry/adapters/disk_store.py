@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from skerry.adapters.disk_index import DiskIndex
 from skerry.adapters.disk_layout import (
+    HASH_STEP_BYTES,
     Folder,
     Layout,
     hash_and_close,
@@ -48,7 +49,6 @@ from skerry.wire.message import Segment
 
 THREADS_MAX = 8
 READ_INLINE_BYTES_MAX = 64 * 1024
-HASH_STEP_BYTES = 8 * 1024 * 1024
 CHANGED_COUNT_MAX = 5_000
 """So many corrections are written before more are gathered."""
 QUARANTINE_BYTES_MAX = 1 << 30

@@ -91,7 +91,8 @@ class Spool(Protocol):
 
     @property
     def digest(self) -> Digest | None:
-        """What the bytes are called; known from their proof on, before they are visible."""
+        """What the bytes are called; known before they are visible: from their proof on, or later
+        if nobody had a name for them."""
 
     @property
     def content(self) -> bytes | None:
@@ -113,6 +114,7 @@ class Spool(Protocol):
         they are named by their sha256. Returns the name.
 
         Order: prove, release followers and call `when_proven`, fsync, rename, fsync of the folder.
+        What nobody had a name for may be hashed after the release: it proves nothing to them.
         Returns when the blob is durable. Raises DigestMismatch (followers are aborted, the bytes
         are gone) or StoreFull (followers got everything, nothing is kept). A blob already there
         is success.

@@ -123,10 +123,13 @@ class MemorySpool:
     ) -> Digest:
         self._raise_fault()
         try:
-            self.digest = found = self._prove(digest)
+            found = self._prove(digest)
         except DigestMismatch as error:
             await self.abort(error)
             raise
+        small = self.size_bytes is not None and self.size_bytes <= SMALL_BYTES_MAX
+        if small or digest is not None:
+            self.digest = found
         self.growth.finish(self.received_bytes)
         if when_proven is not None:
             when_proven()
@@ -134,6 +137,7 @@ class MemorySpool:
         try:
             self._raise_fault()
             self._store.raise_read_only()
+            self.digest = found
             self._store.keep(found, self.memory)
         finally:
             self._store.spools.discard(self)
