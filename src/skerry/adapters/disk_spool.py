@@ -40,8 +40,8 @@ INLINE_BYTES_MAX = 16 * 1024
 FIRST_BYTES = 128 * 1024
 """So much of the beginning is written at once: a reader waits for it, and for nothing else."""
 
-PENDING_BYTES_MAX = 1024 * 1024
-"""The writer waits for the disk when it is this far ahead."""
+PENDING_BYTES_MAX = 2 * 1024 * 1024
+"""The writer waits for the disk when it is this far ahead: a few batches, or each would wait."""
 
 BEHIND_BYTES_MIN = 1024 * 1024
 """A content without a name that is not longer is hashed as it comes: it is at hand."""

@@ -16,7 +16,7 @@ from skerry.upstream.core.limits import silence_seconds
 from skerry.upstream.ports import Dial, TransportError, Trouble
 from skerry.wire.message import NO_HEADERS, BodyAborted, Duplex, Headers, Interim
 
-AHEAD_BYTES_MAX = 512 * 1024
+AHEAD_BYTES_MAX = 1024 * 1024
 """The source is made to wait when so much has not been taken; one more read may have come."""
 
 
