@@ -24,6 +24,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 from uvicorn.protocols.utils import is_ssl
 
+from skerry.adapters.http_send_together import WrittenTogether
 from skerry.adapters.http_server_speech import Fields, encode_interim
 from skerry.wire.message import Answer, Body, BodyAborted, Headers, Segment
 
@@ -266,14 +267,15 @@ class Outlet:
         elif size_of(answer.body) is None and cycle.scope["http_version"] == "1.0":
             until_close = not any(name == b"content-length" for name, _ in fields)
             cycle.chunked_encoding = False if until_close else None
-        await cycle.send(
-            {"type": "http.response.start", "status": answer.status, "headers": fields}
-        )
         body = answer.body
-        if ends_with_head:
+        with WrittenTogether(cycle):
+            await cycle.send(
+                {"type": "http.response.start", "status": answer.status, "headers": fields}
+            )
+            if isinstance(body, bytes) and not ends_with_head:
+                await self._send_chunk(cycle, body)
+        if ends_with_head or isinstance(body, bytes):
             pass
-        elif isinstance(body, bytes):
-            await self._send_chunk(cycle, body)
         elif isinstance(body, AsyncIterator):
             async for piece in body:
                 if isinstance(piece, bytes):

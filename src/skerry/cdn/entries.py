@@ -239,7 +239,9 @@ class Entries:
         """Into the index, as a 304 may have updated it meanwhile, unless it was removed."""
         for each in self._growing.get(held.entry.key, ()):
             if each.fill is held.fill:
-                stored = replace(each.stored, size_bytes=size_bytes)
+                stored = each.stored
+                if stored.size_bytes != size_bytes:  # said by nobody until now
+                    stored = replace(stored, size_bytes=size_bytes)
                 entry = replace(each.entry, stored=stored, digest=digest)
                 in_memory = size_bytes if size_bytes <= SMALL_BYTES_MAX else 0
                 self._settling += 1

@@ -206,8 +206,7 @@ class Fill:
         Raises what `opened` raises, and StoreError when it passes through or was not kept.
         """
         flight = self._flight
-        while not (flight.ended or flight.relay is not None):
-            await flight.changed()
+        await flight.settled()
         if flight.not_kept is not None:
             raise flight.not_kept
         if flight.error is not None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 from skerry.aio.tasks import Nursery
@@ -114,6 +113,7 @@ class Flight:
         self._failure: SkerryError | None = None
         self._relay_claimed = False
         self._changed = asyncio.Event()
+        self._settled = asyncio.Event()
 
     @property
     def digest(self) -> Digest | None:
@@ -135,6 +135,10 @@ class Flight:
         """Waits for the next change of the attributes."""
         await self._changed.wait()
 
+    async def settled(self) -> None:
+        """Waits until it has ended, or is known to pass through."""
+        await self._settled.wait()
+
     def claim_relay(self) -> bool:
         """Whether the caller is the one reader of the relay."""
         claimed, self._relay_claimed = self._relay_claimed, True
@@ -146,7 +150,8 @@ class Flight:
             async with slots:
                 self._places = tuple(places() if callable(places) else places)
                 names = tuple(place.source for place in self._places)
-                self._fill = replace(self._fill, places=names)
+                size, most = self._fill.size_bytes, self._fill.size_bytes_max
+                self._fill = core.wanted(names, size, size_bytes_max=most)
                 event: core.Event | None = core.Wanted()
                 while event is not None:
                     event = await self._advance(event)
@@ -161,6 +166,7 @@ class Flight:
         self.ended = True
         if not self.proven and self.error is None:
             self.error = FillFailed(f"the fill of {self.called} was stopped before it began")
+        self._settled.set()
         self._beat()
 
     async def _advance(self, event: core.Event) -> core.Event | None:
@@ -242,6 +248,7 @@ class Flight:
                 return
         self._sink = self.relay = Relay(algorithm, held_back_bytes=self._held_back_bytes)
         self._give_up_keeping(why)
+        self._settled.set()
 
     async def _write(self, data: bytes) -> core.Event | None:
         assert self._sink is not None  # noqa: S101  the core begins before it writes
