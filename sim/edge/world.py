@@ -67,6 +67,9 @@ class LifeFile(EdgeFile):
     ) -> T:
         return await asyncio.shield(self._write(change, synced=synced))
 
+    def later(self, change: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        return asyncio.ensure_future(self.write(change))
+
     async def _write(self, change: Callable[[sqlite3.Connection], T], *, synced: bool) -> T:
         async with self._turn:
             await asyncio.sleep(self._chance.random() / (100 if synced else 1000))

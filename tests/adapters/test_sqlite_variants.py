@@ -12,7 +12,7 @@ import pytest
 
 from skerry.adapters.sqlite_edge_file import EdgeFile
 from skerry.adapters.sqlite_purge_book import SqlitePurgeBook
-from skerry.adapters.sqlite_variants import SqliteVariants
+from skerry.adapters.sqlite_variants import SWEEP_ROWS, SqliteVariants
 from skerry.cdn.core.purge import Mode, by_surrogate_key, by_url
 from skerry.cdn.ports import EdgeUnusable
 from skerry.cdn.testing import BOOK_CHECKS, CHECKS, BookCheck, Check, some_entry
@@ -124,4 +124,46 @@ async def test_changes_that_come_together_share_a_transaction_and_one_that_fails
     again = EdgeFile(tmp_path / "edge.sqlite")
     rows = again.read("SELECT position FROM purge ORDER BY position")
     assert [row[0] for row in rows] == [1, 2, 3, 4, 5, 6, 8], "8 was queued: who left is no matter"
+    await again.close()
+
+
+async def test_purged_rows_go_behind_the_purge_and_are_nobodys_until_then(tmp_path: Path) -> None:
+    path = tmp_path / "edge.sqlite"
+    file = EdgeFile(path)
+    variants = SqliteVariants(file)
+    entries = [some_entry(f"/{n}", keys=("all",)) for n in range(SWEEP_ROWS + 10)]
+    for entry in entries:
+        await variants.put(entry)
+    assert await variants.purge(by_surrogate_key("all"), Mode.HARD) == len(entries)
+    assert not variants.find(entries[0].key)
+    assert not list(variants.all())
+    assert await variants.purge(by_surrogate_key("all"), Mode.HARD) == 0, "none counts twice"
+    await variants.put(entries[0])
+    assert variants.find(entries[0].key) == (entries[0],), "what is put anew is not purged"
+    await file.close()
+    # Whatever a stop left is taken out by the next life.
+    again = EdgeFile(path)
+    left = SqliteVariants(again)
+    while again.read("SELECT count(*) FROM entry") != [(1,)]:
+        await left.touch([])
+    assert next(iter(left.all())).key == entries[0].key
+    assert again.read("SELECT count(*) FROM name") == [(1,)]
+    await again.close()
+
+
+async def test_a_file_of_the_first_version_is_brought_up(tmp_path: Path) -> None:
+    path = tmp_path / "edge.sqlite"
+    file = EdgeFile(path)
+    await SqliteVariants(file).put(some_entry())
+    await file.close()
+    with sqlite3.connect(path) as db:
+        db.executescript(
+            "DROP TABLE purged; DROP INDEX entry_by_use; DROP TRIGGER entry_gone;"
+            "CREATE TRIGGER entry_gone AFTER DELETE ON entry BEGIN "
+            "DELETE FROM name WHERE entry = OLD.id; END; PRAGMA user_version = 1;"
+        )
+    again = EdgeFile(path)
+    variants = SqliteVariants(again)
+    assert await variants.purge(by_url(some_entry().key), Mode.HARD) == 1
+    assert again.read("PRAGMA user_version") == [(2,)]
     await again.close()

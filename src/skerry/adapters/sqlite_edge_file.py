@@ -14,7 +14,16 @@ ENTRY_GONE = """
 CREATE TRIGGER entry_gone AFTER DELETE ON entry BEGIN
     DELETE FROM name WHERE entry = OLD.id;
     DELETE FROM slice WHERE entry = OLD.id;
+    DELETE FROM purged WHERE entry = OLD.id;
 END
+"""
+PURGED = "CREATE TABLE purged (entry INTEGER PRIMARY KEY)"
+"""Entries that a purge has taken and whose rows go behind it: see `sqlite_variants`."""
+_FROM_1 = f"""
+{PURGED};
+CREATE INDEX IF NOT EXISTS entry_by_use ON entry (last_used);
+DROP TRIGGER entry_gone;
+{ENTRY_GONE}
 """
 _SCHEMA = f"""
 CREATE TABLE entry (
@@ -40,6 +49,7 @@ CREATE TABLE slice (
     size_bytes INTEGER NOT NULL, PRIMARY KEY (entry, number)
 ) WITHOUT ROWID;
 CREATE INDEX slice_by_digest ON slice (digest);
+{PURGED};
 {ENTRY_GONE};
 CREATE TABLE book (id INTEGER PRIMARY KEY CHECK (id = 1), node TEXT NOT NULL,
     position INTEGER NOT NULL, vector TEXT NOT NULL);
@@ -59,8 +69,9 @@ class EdgeDamaged(EdgeUnusable):
 
 EDGE = Form(
     0x534B4544,  # "SKED"
-    1,
+    2,
     _SCHEMA,
+    upgrades={1: _FROM_1},
     named="the edge's index",
     unusable=EdgeUnusable,
     without="the cache begins cold",

@@ -12,10 +12,10 @@ import asyncio
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,6 +43,7 @@ class Form:
         unusable: the error that its users know.
         without: how the node goes on without it, for the next step.
         damaged: the error where the file itself is to blame; None for no difference.
+        upgrades: the statements that bring a file from a version to the next.
     """
 
     application_id: int
@@ -52,6 +53,7 @@ class Form:
     unusable: type[SkerryError]
     without: str
     damaged: type[SkerryError] | None = None
+    upgrades: Mapping[int, str] = field(default_factory=dict)
 
 
 class SqliteFile:
@@ -119,16 +121,29 @@ class SqliteFile:
             )
         if self._executor is None:
             return self._alone(change, synced)
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        with self._queueing:
-            self._queue.append(_Write(change, synced, done))
-            at_leisure = at_leisure and len(self._queue) < BATCH_MAX
-        if not at_leisure:
+        done = self._queued(change, synced)
+        if not at_leisure or len(self._queue) >= BATCH_MAX:
             self._begin()
         elif self._gathering is None:
             loop = asyncio.get_running_loop()
             self._gathering = loop.call_later(GATHER_SECONDS, self._begin)
         return await done
+
+    def later(self, change: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        """Runs a change behind what is queued now. Nobody has to wait for it."""
+        if self._executor is not None:
+            done = self._queued(change, synced=False)
+            self._begin()
+            return done
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(self._alone(change, synced=False))
+        return done
+
+    def _queued(self, change: Callable[[sqlite3.Connection], T], synced: bool) -> asyncio.Future[T]:
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        with self._queueing:
+            self._queue.append(_Write(change, synced, done))
+        return done
 
     async def close(self) -> None:
         """Ends the writer after what is queued, and folds the log into the file."""
@@ -278,4 +293,7 @@ def _prepare(connection: sqlite3.Connection, form: Form) -> None:
     if not tables:
         connection.executescript(f"BEGIN;{form.schema};COMMIT")
         connection.execute(f"PRAGMA application_id = {form.application_id}")
+    for old in range(version, form.version) if tables else ():
+        connection.executescript(f"BEGIN;{form.upgrades[old]};COMMIT")
+    if version != form.version:
         connection.execute(f"PRAGMA user_version = {form.version}")

@@ -2,10 +2,14 @@
 
 Owns the mapping of entries to rows, and a bounded memory of those read last. Never judges: whether
 an entry may be served is the cores' to say.
+
+What a hard purge takes is noted in one table first, which costs a page for hundreds of entries; the
+rows themselves go a few at a time behind everything else, since each is in some eight trees.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from collections import OrderedDict
@@ -18,12 +22,15 @@ from skerry.base.digest import Digest
 from skerry.cdn.core.key import CacheKey, key_digest
 from skerry.cdn.core.purge import Kind, Mode, Names, Target, names_it
 from skerry.cdn.core.vary import variant_name
-from skerry.cdn.ports import VARIANTS_MAX, Entry, Stored
+from skerry.cdn.ports import VARIANTS_MAX, EdgeUnusable, Entry, Stored
 from skerry.wire.message import Headers
 
 KEYS_IN_MEMORY_MAX = 4096
 """Keys whose entries are kept ready: what is asked for often costs no query."""
 SCAN_ROWS = 1000
+SWEEP_ROWS = 50
+"""Purged entries whose rows go in one transaction."""
+_HERE = "NOT EXISTS (SELECT 1 FROM purged WHERE purged.entry = entry.id)"
 
 _COLUMNS = (
     "scheme, host, port, path, query, status, headers, vary, requested_at, received_at, "
@@ -54,6 +61,7 @@ class SqliteVariants:
         self._file = file
         self._ready: OrderedDict[str, tuple[Entry, ...]] = OrderedDict()
         self._writing: dict[str, int] = {}
+        self._sweeping = False
         self._queries = 0
 
     def find(self, key: CacheKey) -> tuple[Entry, ...]:
@@ -63,7 +71,7 @@ class SqliteVariants:
             self._ready.move_to_end(place)
             return found
         self._queries += 1
-        found = self._read(f"SELECT {_COLUMNS} FROM entry WHERE key = ?", (place,))
+        found = self._read(f"SELECT {_COLUMNS} FROM entry WHERE key = ? AND {_HERE}", (place,))
         if place not in self._writing:  # what is about to change must not be remembered
             self._ready[place] = found
             if len(self._ready) > KEYS_IN_MEMORY_MAX:
@@ -78,6 +86,11 @@ class SqliteVariants:
             names.append(("key", surrogate))
 
         def change(db: sqlite3.Connection) -> None:
+            db.execute(
+                "DELETE FROM entry WHERE key = ? AND variant = ? "
+                "AND id IN (SELECT entry FROM purged)",
+                (place, variant),
+            )
             [(ident,)] = db.execute(_PUT, (place, variant, entry.key.origin, *row)).fetchall()
             db.execute("DELETE FROM name WHERE entry = ?", (ident,))
             if names:
@@ -103,23 +116,25 @@ class SqliteVariants:
 
     async def purge(self, target: Target, mode: Mode) -> int:
         where, parameters = _named(target)
-        hard = mode is Mode.HARD
-        sql = "DELETE FROM entry" if hard else "UPDATE entry SET invalidated = 1"
+        sql = f"UPDATE entry SET invalidated = 1 WHERE ({where}) AND {_HERE}"
+        if mode is Mode.HARD:
+            sql = f"INSERT OR IGNORE INTO purged SELECT id FROM entry WHERE {where}"
 
         def change(db: sqlite3.Connection) -> int:
-            return db.execute(f"{sql} WHERE {where}", parameters).rowcount
+            return db.execute(sql, parameters).rowcount
 
         try:
             # The record of the purge is durable before: a crash leaves it to be applied again.
             return await self._file.write(change)
         finally:
             self._forget_ready(target)
+            self._sweep()
 
     async def clear(self) -> None:
         def change(db: sqlite3.Connection) -> None:
             # Without the trigger, and table by table, nothing is read row by row.
             db.execute("DROP TRIGGER entry_gone")
-            for table in ("name", "slice", "entry"):
+            for table in ("name", "slice", "entry", "purged"):
                 db.execute(f"DELETE FROM {table}")
             db.execute(ENTRY_GONE)
 
@@ -132,11 +147,12 @@ class SqliteVariants:
         rows = [(at, key.digest) for key, at in uses]
         sql = "UPDATE entry SET last_used = max(last_used, ?) WHERE key = ?"
         await self._file.write(lambda db: db.executemany(sql, rows))
+        self._sweep()  # what a stop left
 
     def slices(self, entry: Entry) -> dict[int, tuple[Digest, int]]:
         rows = self._file.read(
             "SELECT number, digest, size_bytes FROM slice WHERE entry = "
-            "(SELECT id FROM entry WHERE key = ? AND variant = ?)",
+            f"(SELECT id FROM entry WHERE key = ? AND variant = ? AND {_HERE})",
             place_of(entry),
         )
         return {row[0]: (Digest.parse(row[1]), row[2]) for row in rows}
@@ -145,7 +161,7 @@ class SqliteVariants:
         row = (number, str(digest), size_bytes, *place_of(entry))
         sql = (
             "INSERT OR REPLACE INTO slice SELECT id, ?, ?, ? FROM entry "
-            "WHERE key = ? AND variant = ?"
+            f"WHERE key = ? AND variant = ? AND {_HERE}"
         )
         await self._file.write(lambda db: db.execute(sql, row))
 
@@ -159,7 +175,10 @@ class SqliteVariants:
     def all(self) -> Iterator[Entry]:
         after = -1
         while True:
-            sql = f"SELECT {_COLUMNS} FROM entry WHERE id > ? ORDER BY id LIMIT {SCAN_ROWS}"
+            sql = (
+                f"SELECT {_COLUMNS} FROM entry WHERE id > ? AND {_HERE} "
+                f"ORDER BY id LIMIT {SCAN_ROWS}"
+            )
             rows = self._file.read(sql, (after,))
             for row in rows:
                 yield _entry(row, {})
@@ -171,7 +190,7 @@ class SqliteVariants:
         after, left = (float("-inf"), -1), count_max
         while left > 0:
             sql = (
-                f"SELECT {_COLUMNS} FROM entry WHERE (last_used, id) > (?, ?) "
+                f"SELECT {_COLUMNS} FROM entry WHERE (last_used, id) > (?, ?) AND {_HERE} "
                 "ORDER BY last_used, id LIMIT ?"
             )
             rows = self._file.read(sql, (*after, min(left, SCAN_ROWS)))
@@ -183,8 +202,24 @@ class SqliteVariants:
 
     def statistics(self) -> VariantsStatistics:
         """A snapshot."""
-        count = self._file.read("SELECT count(*) FROM entry")[0][0]
+        rows, purged = "SELECT count(*) FROM entry", "SELECT count(*) FROM purged"
+        count = self._file.read(rows)[0][0] - self._file.read(purged)[0][0]
         return VariantsStatistics(count, len(self._ready), self._queries)
+
+    def _sweep(self) -> None:
+        """Takes purged rows out, a few at a time, until none is left."""
+        if self._sweeping:
+            return
+        self._sweeping = True
+        try:
+            self._file.later(_sweep_some).add_done_callback(self._swept)
+        except EdgeUnusable:
+            self._sweeping = False  # the next use tries again
+
+    def _swept(self, done: asyncio.Future[int]) -> None:
+        self._sweeping = False
+        if not done.cancelled() and done.exception() is None and done.result():
+            self._sweep()
 
     def _forget_ready(self, target: Target) -> None:
         """Of what is kept ready, only what a purge may have changed: others stay quick."""
@@ -222,6 +257,12 @@ class SqliteVariants:
         ):
             names.setdefault(entry, []).append((kind, value))
         return tuple(_entry(row, names) for row in rows)
+
+
+def _sweep_some(db: sqlite3.Connection) -> int:
+    """How many went."""
+    some = f"SELECT entry FROM purged LIMIT {SWEEP_ROWS}"
+    return db.execute(f"DELETE FROM entry WHERE id IN ({some})").rowcount
 
 
 def _names(entry: Entry) -> Names:
