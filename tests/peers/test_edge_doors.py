@@ -248,10 +248,10 @@ def test_nginx_behind_the_node_is_asked_for_nothing_that_was_smuggled(rig: Rig) 
             reader, writer = await asyncio.open_connection(*pages.node.edge.split(":"))
             aimed = shape.replace(b"Host: a\r", b"Host: " + HOST.encode() + b"\r")
             writer.write(aimed + hidden)
-            writer.write_eof()
             try:
+                writer.write_eof()
                 whole = await guarded(reader.read())
-            except ConnectionError:
+            except OSError:  # the node may have reset it by then
                 whole = b""
             assert whole.count(b"HTTP/1.1 200") == 0, aimed[:80]
             writer.close()

@@ -98,10 +98,11 @@ class Layout:
     def folder(self, folder: Folder) -> str:
         return f"{self.blobs}/{folder.algorithm}/{folder.prefix}"
 
-    def free_bytes(self) -> int:
-        """What the file system has left, as of this quarter of a second: it is asked often."""
+    def free_bytes(self, *, lately: bool = True) -> int:
+        """What the file system has left: as of this quarter of a second, since it is asked often,
+        or as of now where many megabytes may have come in between."""
         now = time.monotonic()
-        if now >= self._free_until:
+        if now >= self._free_until or not lately:
             self._free_until = now + FREE_SECONDS
             try:
                 disk = os.statvfs(self.data_dir)

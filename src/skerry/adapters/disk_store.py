@@ -251,9 +251,12 @@ class DiskStore:
     # upkeep
 
     def room(self) -> Room:
+        return self._room(0)
+
+    def _room(self, wanted_bytes: int) -> Room:
         waiting = sum(max(0, s.claimed_bytes - s.received_bytes) for s in self._spools)
         claimed = sum(max(s.claimed_bytes, s.received_bytes) for s in self._spools)
-        free = self._layout.free_bytes()
+        free = self._layout.free_bytes(lately=wanted_bytes <= SMALL_BYTES_MAX)
         high, low = self._watermarks
         return Room(
             used_bytes=self._shelf.blob_bytes + claimed + self._small.claimed_bytes,
@@ -325,10 +328,10 @@ class DiskStore:
     # inside
 
     async def _reserve(self, size_bytes: int) -> None:
-        room = self.room()
+        room = self._room(size_bytes)
         if room.shortage_bytes(size_bytes) and self.make_room is not None:
             await self.make_room(size_bytes)
-            room = self.room()
+            room = self._room(size_bytes)
         if not room.fits(size_bytes):
             step = "raise store.budget or unpin something"
             if size_bytes > room.disk_free_bytes:
