@@ -76,6 +76,7 @@ async def test_what_is_no_database_is_kept_aside_and_a_new_one_begun(tmp_path: P
         file, rescue = open_edge_file(path)
         assert rescue is not None
         assert rescue.kept_as == tmp_path / f"edge.sqlite.damaged-{number}"
+        assert "move it away" not in rescue.cause  # it has been
         assert rescue.purges_lost
         assert "purge again" in rescue.next_step
         await SqliteVariants(file).put(some_entry())

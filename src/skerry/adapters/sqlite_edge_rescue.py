@@ -67,7 +67,7 @@ def open_edge_file(path: Path) -> tuple[EdgeFile, Rescue | None]:
     try:
         return _checked(path), None
     except EdgeDamaged as error:
-        cause = str(error)
+        cause = error.what  # its next step, to move the file away, is taken here
     except EdgeUnusable as error:
         code = getattr(error.__cause__, "sqlite_errorcode", sqlite3.SQLITE_BUSY) & 0xFF
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
