@@ -134,11 +134,12 @@ class Twin:
         key = NodeKey(Ed25519PrivateKey.generate())
         self.purges = RememberingPurges(key)
         self.siblings = {"node-b": True, "node-c": False}
+        self.server = DEAD
         self.desk = EdgeDesk(
             table=lambda: build(SITES),
             purges=self.purges,
             book=self.purges,
-            servers=lambda: {HOST: (DEAD,)},
+            servers=lambda: {HOST: (self.server,)},
             key=key,
             prewarm=PrewarmDesk(RememberingPrewarm(), price_per_gb_micro=90_000),
             confirm=self._confirm,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -17,7 +18,7 @@ from skerry.cdn.core.receipt import read, verify
 from skerry.cdn.core.route import build
 from skerry.telemetry.metrics import Registry
 from skerry.wire.message import Answer, Headers, Request
-from tests.app.edge_twin import HOST, SITES, Twin
+from tests.app.edge_twin import DEAD, HOST, SITES, Twin
 from tests.app.operations_twin import RememberingOperations
 
 TABLE = build(SITES)
@@ -153,3 +154,13 @@ async def test_a_node_without_a_site_says_what_to_do_about_a_purge() -> None:
         answer = await ask(None, method, path, {"host": HOST})
         assert answer.status == 409
         assert b"[[site]]" in text(answer)
+
+
+def test_a_server_that_answered_since_is_told_without_its_old_trouble() -> None:
+    twin = Twin()
+    ((dead,),) = (site.sources for site in twin.desk.sites())
+    assert (dead.trouble, dead.heard_at, dead.blocked_seconds) == ("refused", 0.0, 5.0)
+    again = DEAD.last_failure_at or 0.0
+    twin.server = replace(DEAD, breaker="closed", last_success_at=again + 60)
+    ((alive,),) = (site.sources for site in twin.desk.sites())
+    assert (alive.trouble, alive.heard_at) == ("", again + 60)

@@ -28,7 +28,8 @@ from skerry.cdn.core.receipt import Receipt
 from skerry.cdn.core.route import Matched, RouteTable
 from skerry.cdn.ports import PurgeBook, RoutePolicy
 from skerry.cdn.purges import Ordered
-from skerry.registry.operations import SourceStatus, UpstreamStatus
+from skerry.registry.desk import source_status
+from skerry.registry.operations import UpstreamStatus
 from skerry.upstream.gate import SourceStatistics
 
 if TYPE_CHECKING:
@@ -112,18 +113,7 @@ class EdgeDesk:
     def sites(self) -> tuple[UpstreamStatus, ...]:
         """Each site with its origins' breakers."""
         return tuple(
-            UpstreamStatus(
-                name,
-                tuple(
-                    SourceStatus(
-                        source.name,
-                        source.breaker,
-                        source.last_trouble,
-                        source.last_failure_at or 0.0,
-                    )
-                    for source in sources
-                ),
-            )
+            UpstreamStatus(name, tuple(map(source_status, sources)))
             for name, sources in self._servers().items()
         )
 

@@ -213,11 +213,12 @@ def _upstream(remote: Remote) -> UpstreamStatus:
     found = remote.client.statistics()
     return UpstreamStatus(
         remote.name,
-        tuple(_source(source) for source in found.sources),
+        tuple(source_status(source) for source in found.sources),
     )
 
 
-def _source(source: SourceStatistics) -> SourceStatus:
+def source_status(source: SourceStatistics) -> SourceStatus:
+    """How a source is now: what it failed with is told until it has answered again."""
     failed_at, heard_at = source.last_failure_at or 0.0, source.last_success_at or 0.0
     in_trouble = source.breaker != "closed" or failed_at > heard_at
     return SourceStatus(
