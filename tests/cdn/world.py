@@ -275,9 +275,10 @@ class World:
     ) -> Answer:
         """One request to the edge's door."""
         path, _, query = target.partition("?")
-        headers = [("Host", "www.example.org")]
         parts = (field.partition(": ") for field in fields)
-        headers += [(name, value) for name, _, value in parts]
+        headers = [(name, value) for name, _, value in parts]
+        if "Host" not in Headers(headers):
+            headers.insert(0, ("Host", "www.example.org"))
         if body:
             headers.append(("Content-Length", str(len(body))))
 

@@ -18,7 +18,7 @@ from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
 from skerry.cdn.core.digests import promised
 from skerry.cdn.core.directives import request_directives
-from skerry.cdn.core.hops import end_to_end, forwarded_request
+from skerry.cdn.core.hops import end_to_end, shareable_request
 from skerry.cdn.core.key import CacheKey
 from skerry.cdn.core.purge import surrogate_keys
 from skerry.cdn.core.reuse import ERRORS, PassError, Validate, after_failure
@@ -178,9 +178,9 @@ class Fetches:
             future = self._flights.start(self._place(ask), lambda: self._fly(ask))
             future.add_done_callback(self._close_unclaimed)
 
-    def forwarded(self, request: Request) -> Headers:
+    def forwarded(self, request: Request, key: CacheKey) -> Headers:
         """The fields of a request as they go on."""
-        return forwarded_request(request.headers, self._hop)
+        return shareable_request(request.headers, self._hop, key.authority)
 
     def statistics(self) -> FetchesStatistics:
         return FetchesStatistics(
@@ -203,7 +203,7 @@ class Fetches:
                 return Kept(taken.held, taken.headers, taken.status, taken.tier)
         self._asked += 1
         validate = ask.validate if conditional else None
-        headers = self.forwarded(ask.request).without(*CONDITIONS, "Range")
+        headers = self.forwarded(ask.request, ask.key).without(*CONDITIONS, "Range")
         asked = Headers((*headers, *(validate.conditions if validate else NO_HEADERS)))
         mark, requested_at = self._purges.mark(), self._clock.now()
         exchange = await ask.origin.send("GET", ask.key.target, asked, interim=hints(ask.request))

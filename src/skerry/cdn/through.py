@@ -12,19 +12,19 @@ from urllib.parse import urlsplit
 
 from skerry.base.clock import Clock
 from skerry.cdn.admission import Admitted
-from skerry.cdn.core.hops import forwarded_request
+from skerry.cdn.core.hops import forwarded_request, shareable_request
 from skerry.cdn.core.invalidation import invalidated_groups, invalidated_uris
 from skerry.cdn.core.key import CacheKey, cache_key, normal_authority
 from skerry.cdn.core.purge import Target, by_group, by_url
 from skerry.cdn.core.reuse import select
-from skerry.cdn.core.route import Matched, RouteTable
+from skerry.cdn.core.route import READING, Matched, RouteTable
 from skerry.cdn.core.update import Answered, after_head
 from skerry.cdn.entries import Entries, Held
 from skerry.cdn.passing import has_body, hints, passed
 from skerry.cdn.ports import DataClass, Origin
 from skerry.cdn.purges import Mark, Purges
 from skerry.upstream.ports import Exchange
-from skerry.wire.message import Answer
+from skerry.wire.message import Answer, Headers
 
 
 class Through:
@@ -41,7 +41,7 @@ class Through:
     ) -> tuple[Answer, Exchange]:
         """The origin's answer, after what it makes invalid is. Raises Unavailable."""
         request = admitted.request
-        headers = forwarded_request(request.headers, self._hop).without("Expect")
+        headers = self._fields(admitted).without("Expect")
         body = request.body if has_body(request.headers) else None
         mark, asked_at = self._purges.mark(), self._clock.now()
         exchange = await origin.send(request.method, admitted.target, headers, body, hints(request))
@@ -54,6 +54,14 @@ class Through:
             await exchange.close()
             raise
         return await passed(request, exchange), exchange
+
+    def _fields(self, admitted: Admitted) -> Headers:
+        """What a HEAD tells of a public route is learnt from, so it is asked as a GET would be."""
+        request, key = admitted.request, admitted.key
+        public = admitted.route.policy.data_class is DataClass.PUBLIC
+        if key is not None and public and request.method in READING:
+            return shareable_request(request.headers, self._hop, key.authority)
+        return forwarded_request(request.headers, self._hop)
 
     async def _learn(
         self,

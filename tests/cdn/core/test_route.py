@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from skerry.base.errors import BadInput
 from skerry.cdn.core.purge import is_below
 from skerry.cdn.core.route import Matched, Route, RouteTable, Site, Unrouted, build
+from skerry.cdn.ports import DataClass, RoutePolicy
 
 
 def site(name: str, *hosts: str, prefixes: tuple[str, ...] = ("/",)) -> Site:
@@ -59,6 +60,34 @@ def test_doubled_slashes_do_not_slip_past_a_route() -> None:
     table = build([site("s", "a.org", prefixes=("/", "/admin"))])
     assert origin(table, "a.org", "/x//admin") == "s/"
     assert origin(table, "a.org", "//admin//x") == "s/admin"
+
+
+def test_no_reading_of_a_path_slips_past_a_sensitive_route() -> None:
+    public = RoutePolicy(DataClass.PUBLIC)
+    open_root, open_files = (Route(path, path, public) for path in ("/", "/account/files"))
+    table = build([Site("s", ("a.org",), (open_root, Route("/account", "/account"), open_files))])
+    for path in (
+        "/account;x",
+        "/account;x/me.css",
+        "/Account/me.css",
+        "/ACCOUNT;x;y/a",
+        "/account%3Ba",
+    ):
+        assert origin(table, "a.org", path) == "/account", path
+    for path in ("/x;account", "/accounts", "/a;b/account", "/Films/a"):
+        assert origin(table, "a.org", path) == "/", path
+    assert origin(table, "a.org", "/account/files/a;v=1") == "/account/files"
+
+
+def test_another_reading_never_makes_a_path_less_strict() -> None:
+    media = Route("/media", "/media", RoutePolicy(DataClass.PUBLIC))
+    upper = Route("/Docs", "/Docs", RoutePolicy(DataClass.PUBLIC))
+    routes = (Route("/", "/"), media, Route("/docs", "/docs"), upper)
+    table = build([Site("s", ("a.org",), routes)])
+    assert origin(table, "a.org", "/media/a") == "/media"
+    for path in ("/media;x/a", "/MEDIA/a"):
+        assert origin(table, "a.org", path) == "/", path
+    assert origin(table, "a.org", "/Docs/a") == "/Docs"  # both spellings are named
 
 
 def test_no_prefix_is_404_and_another_method_405_with_allow() -> None:

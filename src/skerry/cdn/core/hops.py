@@ -23,6 +23,15 @@ _NEVER_A_CONNECTION_OPTION = {
 taken at its word there, a client strips a credential, or an origin's no-store, on its way."""
 
 
+_NAMES_ANOTHER = (
+    "Forwarded", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server",
+    "X-HTTP-Method", "X-HTTP-Method-Override", "X-Host", "X-Method-Override", "X-Original-Host",
+    "X-Original-URL", "X-Rewrite-URL",
+)  # fmt: skip
+"""Fields by which many origins let a request name another host, path or method than it has. No
+key holds them, so what they bring about would be everybody's (`cdn.core.key`)."""
+
+
 class Expectation(Enum):
     """What `Expect` asks (RFC 9110 section 10.1.1); UNKNOWN may be answered with 417."""
 
@@ -82,6 +91,14 @@ def forwarded_request(headers: Headers, name: str, *, protocol: str = "1.1") -> 
     via = with_via(kept, name, protocol=protocol)
     came = [line for line in headers.all("CDN-Loop") if line.strip(" \t")]
     return via.with_fields(("CDN-Loop", ", ".join([*came, name])))
+
+
+def shareable_request(headers: Headers, name: str, authority: str) -> Headers:
+    """A client's fields as they go on for an answer that others may get: as `forwarded_request`,
+    without what names something else than the key, and with the key's spelling of the host.
+    """
+    kept = forwarded_request(headers, name).without(*_NAMES_ANOTHER)
+    return kept.with_fields(("Host", authority))
 
 
 def has_looped(headers: Headers, name: str) -> bool:

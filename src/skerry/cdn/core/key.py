@@ -94,6 +94,11 @@ class CacheKey:
         return f"{self.scheme}://{self.host}{port}"
 
     @property
+    def authority(self) -> str:
+        """What `Host` says to the origin: as in `origin`, however the client spelled it."""
+        return self.origin.partition("://")[2]
+
+    @property
     def target(self) -> str:
         """The request target to ask the origin for, so that it sees no more than the key has."""
         return f"{self.path}?{self.query}" if self.query else self.path

@@ -17,11 +17,12 @@ from skerry.base.errors import BadInput, Party
 from skerry.cdn.core.key import NoKey, normal_authority, normal_path
 from skerry.cdn.core.slices import SLICE_BYTES_DEFAULT, SLICE_BYTES_MAX, SLICE_BYTES_MIN
 from skerry.cdn.core.strict import Limits
-from skerry.cdn.ports import RoutePolicy
+from skerry.cdn.ports import DataClass, RoutePolicy
 
 UPGRADE_IDLE_SECONDS = 600.0
 READING = frozenset({"GET", "HEAD"})
 _SLASHES = re.compile(r"/{2,}")
+_PARAMETERS = re.compile(r"(?:;|%3B)[^/]*")
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}\Z")
 
 
@@ -103,12 +104,13 @@ class RouteTable:
         """The route for a host without its port and a path, both in normal form (`CacheKey`).
 
         Empty segments are passed over here, and only here: an origin that reads `//admin` as
-        `/admin` must not get it under the policy of `/`.
+        `/admin` must not get it under the policy of `/`. Nor must one that reads `/admin;x` or
+        `/Admin` so: where such a reading leads to a sensitive route, that one counts.
         """
         paths = self._site(host)
         if paths is None:
             return Unrouted(421, "This host is not served here.")
-        route = _longest(paths, path)
+        route = _strictest(paths, path)
         if route is None:
             return Unrouted(404, "Nothing is configured at this path.")
         if method not in route.methods and not (method == "HEAD" and "GET" in route.methods):
@@ -162,6 +164,27 @@ def _paths(site: Site) -> _Paths:
         routes[prefix] = route
     depth = max((prefix.count("/") for prefix in routes), default=0)
     return _Paths(site, MappingProxyType(routes), depth)
+
+
+def _strictest(paths: _Paths, path: str) -> Route | None:
+    """The longest prefix's route, or a sensitive one that another reading of the path leads to.
+
+    Many origins drop what follows a `;` in a segment (RFC 3986 section 3.3 lets them), or read
+    both cases alike. A route is left for another of its own spelling, never for a less strict one.
+    """
+    route = _longest(paths, path)
+    if route is None or route.policy.data_class is DataClass.SENSITIVE:
+        return route
+    bare = _PARAMETERS.sub("", path)
+    for reading in dict.fromkeys((bare, path.lower(), bare.lower())):
+        other = _longest(paths, reading) if reading != path else None
+        if (
+            other is not None
+            and other.policy.data_class is DataClass.SENSITIVE
+            and other.prefix.lower() != route.prefix.lower()
+        ):
+            return other
+    return route
 
 
 def _longest(paths: _Paths, path: str) -> Route | None:
