@@ -26,6 +26,8 @@ from skerry.base.digest import ALGORITHMS, Digest, Hasher, InvalidDigest
 from skerry.store.ports import StoreError, StoreFull
 
 FREE_SECONDS = 0.25
+PLENTY_BYTES = 256 << 20
+"""More than comes in within that time."""
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _NO_ROOM = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
 _NO_WRITING = {
@@ -98,11 +100,11 @@ class Layout:
     def folder(self, folder: Folder) -> str:
         return f"{self.blobs}/{folder.algorithm}/{folder.prefix}"
 
-    def free_bytes(self, *, lately: bool = True) -> int:
-        """What the file system has left: as of this quarter of a second, since it is asked often,
-        or as of now where many megabytes may have come in between."""
+    def free_bytes(self, wanted_bytes: int = 0) -> int:
+        """What the file system has left, for somebody who wants so much of it. It is asked often:
+        an answer of this quarter of a second does while it says that there is plenty."""
         now = time.monotonic()
-        if now >= self._free_until or not lately:
+        if now >= self._free_until or self._free < wanted_bytes + PLENTY_BYTES:
             self._free_until = now + FREE_SECONDS
             try:
                 disk = os.statvfs(self.data_dir)

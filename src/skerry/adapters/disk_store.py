@@ -256,7 +256,7 @@ class DiskStore:
     def _room(self, wanted_bytes: int) -> Room:
         waiting = sum(max(0, s.claimed_bytes - s.received_bytes) for s in self._spools)
         claimed = sum(max(s.claimed_bytes, s.received_bytes) for s in self._spools)
-        free = self._layout.free_bytes(lately=wanted_bytes <= SMALL_BYTES_MAX)
+        free = self._layout.free_bytes(wanted_bytes)
         high, low = self._watermarks
         return Room(
             used_bytes=self._shelf.blob_bytes + claimed + self._small.claimed_bytes,
