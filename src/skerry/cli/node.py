@@ -165,7 +165,7 @@ def check_doors_free(settings: Settings) -> None:
 
 def _door_trouble(error: OSError, name: str) -> tuple[str, str]:
     if error.errno == errno.EADDRINUSE:
-        step = f"stop what listens there, or choose another with --{name} ADDR"
+        step = f"stop what listens there, or choose another with --set doors.{name}=ADDR"
         return "the port is taken by another program", step
     if error.errno == errno.EACCES:
         return "this user may not listen there", "choose a port from 1024 on"
