@@ -58,12 +58,14 @@ def load(
     overrides: Mapping[str, str],
     *,
     machine: Machine | None = None,
+    only: str = "",
 ) -> Settings:
     """The node's settings, complete: name, data directory and paths are filled in.
 
     `path` is what --config named; without it SKERRY_CONFIG, then /etc/skerry/skerry.toml if it
     is there. `env` holds `SKERRY_SECTION__FIELD`, `overrides` holds dotted names from flags.
-    Raises SettingsError with every problem found.
+    Raises SettingsError with every problem found; with `only`, of what all fields hold together
+    and of the files they name, no more than what concerns fields whose names begin so.
     """
     machine = machine or Machine.here()
     file = settings_file(path, env)
@@ -84,7 +86,7 @@ def load(
     if settings is None or problems:
         raise SettingsError(problems)
     settings = complete(settings, env, machine)
-    problems = check(settings)
+    problems = [problem for problem in check(settings) if problem.field.startswith(only)]
     if problems:
         raise SettingsError(problems)
     return settings
