@@ -74,7 +74,7 @@ class SqliteFile:
         self._changing = threading.Lock()
         self._queueing = threading.Lock()
         self._queue: deque[_Write] = deque()
-        self._draining = False
+        self._draining = self._closing = False
         self._gathering: asyncio.TimerHandle | None = None
         own_thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._executor = None if path is None else own_thread
@@ -130,7 +130,10 @@ class SqliteFile:
         return await done
 
     def later(self, change: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
-        """Runs a change behind what is queued now. Nobody has to wait for it."""
+        """Runs a change behind what is queued now. Nobody has to wait for it. Raises as its form
+        says, also once the file is being closed."""
+        if self._closing or self._frozen:
+            raise self._form.unusable(f"{self._form.named} takes no writes any more")
         if self._executor is not None:
             done = self._queued(change, synced=False)
             self._begin()
@@ -147,6 +150,7 @@ class SqliteFile:
 
     async def close(self) -> None:
         """Ends the writer after what is queued, and folds the log into the file."""
+        self._closing = True
         if self._executor is not None:
             self._begin()
             await asyncio.to_thread(self._executor.shutdown)

@@ -57,8 +57,10 @@ class VariantsStatistics:
 class SqliteVariants:
     """`cdn.ports.Variants` over one SQLite file, or in memory for tests and the simulator."""
 
-    def __init__(self, file: SqliteFile) -> None:
+    def __init__(self, file: SqliteFile, *, purges_behind: bool = True) -> None:
+        """Without `purges_behind` rows go with the purge, for whom their going is an order."""
         self._file = file
+        self._behind = purges_behind
         self._ready: OrderedDict[str, tuple[Entry, ...]] = OrderedDict()
         self._writing: dict[str, int] = {}
         self._sweeping = False
@@ -117,7 +119,9 @@ class SqliteVariants:
     async def purge(self, target: Target, mode: Mode) -> int:
         where, parameters = _named(target)
         sql = f"UPDATE entry SET invalidated = 1 WHERE ({where}) AND {_HERE}"
-        if mode is Mode.HARD:
+        if mode is Mode.HARD and not self._behind:
+            sql = f"DELETE FROM entry WHERE {where}"
+        elif mode is Mode.HARD:
             sql = f"INSERT OR IGNORE INTO purged SELECT id FROM entry WHERE {where}"
 
         def change(db: sqlite3.Connection) -> int:

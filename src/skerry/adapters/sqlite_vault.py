@@ -116,7 +116,7 @@ class SqliteCopies:
 
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
-        self._variants = SqliteVariants(file)
+        self._variants = SqliteVariants(file, purges_behind=False)
 
     def find(self, key: CacheKey) -> tuple[Entry, ...]:
         return self._variants.find(key)
