@@ -6,8 +6,8 @@ set -euo pipefail
 
 packages=(docker-registry skopeo buildah podman runc crun containerd umoci conmon catatonit
     netavark aardvark-dns fuse-overlayfs iptables nftables iproute2 busybox-static nginx-light
-    wrk dnsutils curl openssl varnish squid trafficserver ffmpeg swupdate rauc)
-services=(docker-registry nginx containerd podman varnish varnishncsa squid trafficserver swupdate rauc)
+    wrk dnsutils curl openssl varnish squid trafficserver ffmpeg swupdate)
+services=(docker-registry nginx containerd podman varnish varnishncsa squid trafficserver swupdate)
 
 find_missing() {
     missing=()
