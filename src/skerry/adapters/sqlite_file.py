@@ -217,9 +217,11 @@ class SqliteFile:
     def _unusable(self, error: sqlite3.Error) -> SkerryError:
         if self._form.damaged is not None and is_damage(error):
             return self._proved_damaged(self._form.damaged, error)
+        full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
+        step = "free space on it" if full else "see what the system's log says of it"
         return self._form.unusable(
             f"{self._form.named} failed ({error})",
-            next_step="check the disk of the data directory; the file may be moved away",
+            next_step=f"check the disk of the data directory: {step}",
         )
 
     def _proved_damaged(self, kind: type[SkerryError], error: sqlite3.Error) -> SkerryError:

@@ -26,10 +26,11 @@ from skerry.app.wiring import sites_of
 from skerry.cdn.assembly import EdgeParts, EdgeRooms, assemble_edge
 from skerry.cdn.backed import BackedVariants
 from skerry.cdn.core.route import RouteTable
-from skerry.cdn.ports import Entry, PurgeBook, ReadyAnswers, Variants
+from skerry.cdn.ports import EdgeUnusable, Entry, PurgeBook, ReadyAnswers, Variants
 from skerry.cdn.repeatable import DECISIVE, MOOT
 from skerry.cdn.sibling_link import BASE
 from skerry.registry.assembly import Parts
+from skerry.telemetry.events import Level
 from skerry.wire.message import Handler
 
 if TYPE_CHECKING:
@@ -151,7 +152,18 @@ def _vault(
         return None
     from skerry.app.vault import open_vault_rooms
 
-    return open_vault_rooms(parts, settings, node=node, table=table, slices=slices, ends=ends)
+    try:
+        return open_vault_rooms(parts, settings, node=node, table=table, slices=slices, ends=ends)
+    except EdgeUnusable as error:
+        # Copies are for the long term: without their record the sites are served all the same.
+        parts.events.emit(
+            "vault.off",
+            "vault",
+            cause=error.what,
+            next_step=error.next_step,
+            level=Level.ERROR,
+        )
+        return None
 
 
 def hot_fields() -> HotFields:
