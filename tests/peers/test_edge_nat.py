@@ -73,6 +73,6 @@ def test_every_download_through_a_forgetful_router_is_whole(rig: Rig, tmp_path: 
             router.join()
         assert {digest for digest, _, _ in ended} == {expected}
         assert forgets[0] >= 3
-        assert sum(tries for _, _, tries in ended) > DOWNLOADS * 1.2, "nothing was broken"
+        assert sum(tries for _, _, tries in ended) > DOWNLOADS, "nothing was broken"
         assert sum(got for _, got, _ in ended) <= DOWNLOADS * SIZE * 1.1
         assert pages.logged("/image") <= 2
