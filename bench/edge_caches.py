@@ -71,7 +71,7 @@ def varnish(stage: Stage, origin: str) -> Cache:
     vcl.write_text(f'vcl 4.1;\nbackend default {{ .host = "{host}"; .port = "{port}"; }}\n')
     authority = f"127.0.0.1:{free_port()}"
     argv = [need("varnishd"), "-F", "-a", authority, "-f", str(vcl), "-n", str(folder / "n")]
-    return _started(stage, "varnish", [*argv, "-s", "malloc,2g", "-T", "none"], authority)
+    return _started(stage, "varnish", [*argv, "-s", "malloc,4g", "-T", "none"], authority)
 
 
 def squid(stage: Stage, origin: str) -> Cache:
