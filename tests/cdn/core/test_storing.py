@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from skerry.cdn.core.storing import Refusal, refusal, stored_fields, stored_response
@@ -218,6 +218,8 @@ VALUES = st.sampled_from(
 def test_nothing_is_stored_against_an_obvious_reading_of_section_3(
     values: list[str], status: int, authorized: bool, cookies: bool
 ) -> None:
+    # A second quote closes the open one: what stands between is one string, not directives.
+    assume('x="' not in values or sum('"' in value for value in values) == 1)
     pairs = [cc(", ".join(values)), ("ETag", '"a"')]
     if cookies:
         pairs.append(("Set-Cookie", "a=b"))
