@@ -112,10 +112,6 @@ def gzip_coded(*, path: str = ANY) -> Rule:
     return Rule(path, alter=code)
 
 
-def without_field(name: str, *, path: str = MANIFESTS) -> Rule:
-    return Rule(path, alter=lambda reply: reply.with_field(name, None))
-
-
 class TokenService:
     """Gives out bearer tokens (Docker token protocol), or fails in a way of its own.
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+from types import ModuleType
 
 import pytest
 
 from skerry.base.clock import ManualClock
 from skerry.base.digest import digest_of
+from skerry.store import conformance, conformance_nameless
 from skerry.store.conformance import BIG, CHECKS, Check, fill
 from skerry.store.conformance_nameless import NAMELESS_CHECKS
 from skerry.store.ports import SpoolAborted, StoreError, StoreFull
@@ -23,6 +26,20 @@ def store() -> MemoryStore:
 @pytest.mark.parametrize("check", CHECKS + NAMELESS_CHECKS, ids=lambda check: check.__name__)
 async def test_the_memory_twin_keeps_the_stores_promise(check: Check, store: MemoryStore) -> None:
     await asyncio.wait_for(check(store), 30)
+
+
+@pytest.mark.parametrize(
+    ("suite", "listed"), [(conformance, CHECKS), (conformance_nameless, NAMELESS_CHECKS)]
+)
+def test_no_check_is_left_off_its_list(suite: ModuleType, listed: tuple[Check, ...]) -> None:
+    written = {
+        function
+        for function in vars(suite).values()
+        if inspect.iscoroutinefunction(function)
+        and function.__module__ == suite.__name__
+        and list(inspect.signature(function).parameters) == ["store"]
+    }
+    assert written == set(listed)
 
 
 async def test_a_crash_keeps_what_was_committed_and_nothing_else(store: MemoryStore) -> None:

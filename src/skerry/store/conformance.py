@@ -321,6 +321,7 @@ CHECKS: tuple[Check, ...] = (
     the_end_is_held_back_until_it_is_proven,
     followers_get_every_byte_whenever_they_join,
     open_readers_survive_deletion,
+    a_deletion_is_told_before_it_returns,
     an_aborted_spool_leaves_nothing,
     a_committed_spool_takes_nothing_more_and_its_abort_is_harmless,
     more_or_less_than_announced_is_refused,

@@ -61,11 +61,6 @@ class Growth:
             finally:
                 self._waiters.discard(waiter)
 
-    @property
-    def waiter_count(self) -> int:
-        """Followers that wait for more at this moment."""
-        return len(self._waiters)
-
     def _wake(self) -> None:
         for waiter in self._waiters:
             if not waiter.done():

@@ -114,11 +114,6 @@ class Request:
         pairs = parse_qsl(self.query, keep_blank_values=True, max_num_fields=64)
         return next((value for key, value in pairs if key == name), None)
 
-    def query_values(self, name: str) -> tuple[str, ...]:
-        """Every value of a query parameter, decoded."""
-        pairs = parse_qsl(self.query, keep_blank_values=True, max_num_fields=64)
-        return tuple(value for key, value in pairs if key == name)
-
 
 class BodyAborted(Exception):
     """A body broke after its first bytes went out: the connection must be aborted, not closed."""

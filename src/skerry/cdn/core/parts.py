@@ -51,11 +51,6 @@ class Validator:
     value: str
     coding: str = ""
 
-    @property
-    def is_date(self) -> bool:
-        """Whether it is a date rather than an entity tag."""
-        return not self.value.startswith('"')
-
 
 @dataclass(frozen=True, slots=True)
 class Part:
