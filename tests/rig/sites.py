@@ -68,9 +68,11 @@ class Site:
         self.node.child.wait_until(self._listens)
 
     def _listens(self) -> bool:
-        """The door with certificates opens last."""
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port(tls=True))) == 0
+        """The admin door opens last, behind the one with certificates."""
+        admin = int(self.node.admin.rpartition(":")[2])
+        with socket.socket() as first, socket.socket() as last:
+            doors = ((first, self.port(tls=True)), (last, admin))
+            return all(door.connect_ex(("127.0.0.1", port)) == 0 for door, port in doors)
 
     def site(self, site: dict[str, Setting]) -> dict[str, Setting]:
         return {"hosts": [HOST], "plain_http": True, "cert_file": self.pair.cert_file,

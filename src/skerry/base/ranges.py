@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 _SPEC = re.compile(r"(\d{0,19})-(\d{0,19})\Z", re.ASCII)  # more digits than any length has
+_OWS = " \t"  # section 5.6.3; str.strip() alone would also take NBSP and control characters
 HEADER_CHARS_MAX = 4096
 RANGES_MAX = 128
 """More ranges than this in one request are an attack (RFC 9110 section 14.2, 17.15)."""
@@ -54,11 +55,11 @@ def parse_range(header: str | None, total: int) -> tuple[ByteRange, ...] | Unsat
         return None
     unit, equals, rest = header.partition("=")
     specs = rest.split(",")
-    if not equals or unit.strip().lower() != "bytes" or len(specs) > RANGES_MAX:
+    if not equals or unit.strip(_OWS).lower() != "bytes" or len(specs) > RANGES_MAX:
         return None
     found: list[ByteRange] = []
     for spec in specs:
-        match = _SPEC.match(spec.strip())
+        match = _SPEC.match(spec.strip(_OWS))
         if match is None or (not match[1] and not match[2]):
             return None
         if not match[1]:

@@ -34,7 +34,7 @@ FAR_BYTES = 8 << 20
 """A seek further than this beyond a growing body's end goes to the origin."""
 
 Outcome = tuple[Answer, Served]
-_FIRST_BYTE = re.compile(r"\s*bytes\s*=\s*([0-9]{1,19})\s*-", re.IGNORECASE)
+_FIRST_BYTE = re.compile(r"[ \t]*bytes[ \t]*=[ \t]*([0-9]{1,19})-", re.IGNORECASE)
 
 
 class Ranged:

@@ -39,7 +39,7 @@ JOINS_MAX = 2
 
 _NOT_HERE = (Fwd.URI_MISS, Fwd.VARY_MISS, Fwd.MISS)
 _NOT_WHOLE = (*_NOT_HERE, Fwd.PARTIAL)
-_FROM_START = re.compile(r"\s*bytes\s*=\s*0+\s*-[^,]*\Z", re.IGNORECASE)
+_FROM_START = re.compile(r"[ \t]*bytes[ \t]*=[ \t]*0+-[^,]*\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,20 @@ def test_a_boundary_needs_entropy() -> None:
         boundary_of(bytes(15))
 
 
-@pytest.mark.parametrize("kind", ["text/html\r\nSet-Cookie: a=b", "text/html\x00", "text/é"])
+@pytest.mark.parametrize("kind", ["text/html;\tcharset=utf-8", 'text/html; title="\xe9"'])
+def test_a_content_type_with_a_tab_or_old_bytes_goes_into_the_parts_as_it_came(kind: str) -> None:
+    made = plan_multipart(ranges("0-1,4-5"), content_type=kind, boundary="b")
+    assert all(f"Content-Type: {kind}\r\n".encode("latin-1") in part.head for part in made.parts)
+
+
+@pytest.mark.parametrize("blank", ["\x1c", "\x85", "\xa0", "\n", "\x0b"])
+def test_only_blank_and_tab_may_stand_around_a_range(blank: str) -> None:
+    assert parse_range("bytes=0-1, \t4-5 ", 1000) == ranges("0-1,4-5")
+    for header in (f"bytes=0-1,{blank}4-5", f"bytes=0-1{blank},4-5", f"{blank}bytes=0-1"):
+        assert parse_range(header, 1000) is None, header
+
+
+@pytest.mark.parametrize("kind", ["text/html\r\nSet-Cookie: a=b", "text/html\x00", "text/\u20ac"])
 def test_a_content_type_cannot_break_out_of_its_line(kind: str) -> None:
     with pytest.raises(BadInput):
         plan_multipart(ranges("0-1,4-5"), content_type=kind, boundary="b")

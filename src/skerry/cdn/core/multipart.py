@@ -9,6 +9,7 @@ outside and is drawn at random: 128 bits that no author of a content could fores
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ TINY_BYTES = 80
 WHOLE_BYTES_MAX = 1 << 20
 """An abusive set over more than this is refused: the whole would serve the attack."""
 ENTROPY_BYTES_MIN = 16
+_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+"""Section 5.5: visible characters, blanks, and the bytes above 127 that old origins send."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +105,8 @@ def plan_multipart(
 
     Raises BadInput for a content type that would break out of its line.
     """
-    if content_type is not None and not (content_type.isprintable() and content_type.isascii()):
-        raise BadInput("the stored Content-Type holds a control or foreign character")
+    if content_type is not None and not _FIELD_VALUE.fullmatch(content_type):
+        raise BadInput("the stored Content-Type holds what no field value may hold")
     kind = f"Content-Type: {content_type}\r\n" if content_type is not None else ""
     delimiter = f"--{boundary}\r\n{kind}"
     parts = tuple(
