@@ -109,6 +109,11 @@ def assemble_edge(parts: EdgeParts, sites: Sequence[Site]) -> EdgeRooms:
     meters = EdgeMeters(parts.metrics)
     answers = _answers(parts)
     slicing = _slicing(parts, entries, purges)
+    parts.metrics.gauge(
+        "skerry_edge_storing",
+        "Bodies of the edge that are on their way to the disk, their rows included",
+        lambda: {(): entries.statistics().growing_count + slicing.statistics().coming_count},
+    )
     rooms = Rooms(
         answers=answers,
         ranged=Ranged(slicing=slicing, answers=answers, clock=parts.clock),

@@ -164,7 +164,17 @@ class NodeProcess:
     def wait_until_stored(self) -> None:
         """Until everything that clients have got is durable too; that comes a moment later."""
         ingest = self.folder / "data" / "ingest"
-        self.child.wait_until(lambda: not ingest.exists() or not any(ingest.iterdir()))
+        self.child.wait_until(
+            lambda: (not ingest.exists() or not any(ingest.iterdir())) and self._rows_are_kept()
+        )
+
+    def _rows_are_kept(self) -> bool:
+        """Whether the index has what the disk has: rows that nobody waits for are written late."""
+        seen = RegistryClient(self.admin, timeout_seconds=2).get("/metrics")
+        rows = [line.split() for line in seen.body.decode().splitlines()]
+        return seen.status == 200 and not any(
+            row[0] == "skerry_edge_storing" and float(row[1]) for row in rows
+        )
 
     def kill(self) -> None:
         """kill -9."""
