@@ -6,8 +6,10 @@ set -euo pipefail
 
 packages=(docker-registry skopeo buildah podman runc crun containerd umoci conmon catatonit
     netavark aardvark-dns fuse-overlayfs iptables nftables iproute2 busybox-static nginx-light
-    wrk dnsutils curl openssl varnish squid trafficserver ffmpeg swupdate)
-services=(docker-registry nginx containerd podman varnish varnishncsa squid trafficserver swupdate)
+    wrk dnsutils curl openssl varnish squid trafficserver ffmpeg swupdate
+    unbound knot knot-dnsutils prometheus chromium)
+services=(docker-registry nginx containerd podman varnish varnishncsa squid trafficserver swupdate
+    unbound knot prometheus prometheus-node-exporter)
 
 find_missing() {
     missing=()
