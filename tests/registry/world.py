@@ -24,6 +24,7 @@ from skerry.registry.remote import Remote
 from skerry.store.testing import MemoryStore, read_segment
 from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
+from skerry.telemetry.validation import ValidationFailures
 from skerry.upstream.client import UpstreamClient
 from skerry.upstream.fills import Fills
 from skerry.upstream.measures import UpstreamMetrics
@@ -197,6 +198,7 @@ class World:
         self.clock = ManualClock()
         self.events = Events(self.clock.now)
         self.metrics = Registry()
+        self.failures = ValidationFailures(self.metrics)
         self.nursery = Nursery(on_crash=self._crashed)
         self.crashes: list[BaseException] = []
         self.store = MemoryStore(self.clock)
@@ -244,6 +246,7 @@ class World:
                 clock=self.clock,
                 events=self.events,
                 metrics=self.metrics,
+                failures=self.failures,
                 nursery=self.nursery,
                 node_id="rock",
                 chance=Random(7),

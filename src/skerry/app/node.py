@@ -15,48 +15,36 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from skerry import __version__
-from skerry.adapters.disk_store import DiskStore
-from skerry.adapters.http_client import HttpTransport
 from skerry.adapters.http_server import Door
 from skerry.adapters.http_server_metrics import DoorMetrics
 from skerry.adapters.http_server_tls import CertificateNews
-from skerry.adapters.resolver import NameResolver
 from skerry.adapters.sqlite_catalog import SqliteCatalog
-from skerry.adapters.sqlite_verdicts import SqliteVerdicts
 from skerry.aio.tasks import Nursery
 from skerry.app.admin import AdminDoor
 from skerry.app.admin_access import Access, ensure_token
 from skerry.app.admin_trust import trust_routes
 from skerry.app.descriptors import admin_limits, door_limits, raise_limit
+from skerry.app.ground import open_ground
 from skerry.app.hot_tables import HotTables
-from skerry.app.outside import Outside
 from skerry.app.public_doors import PublicDoors
 from skerry.app.registry_rules import rules_of
 from skerry.app.reload import Reloading, Reread
 from skerry.app.settings import Settings, split_address
 from skerry.app.upkeep import Upkeep
 from skerry.app.vault_desk import vault_routes
-from skerry.app.wiring import (
-    edge_tls,
-    registry_tls,
-    siblings_of,
-    upstream_of,
-)
+from skerry.app.wiring import edge_tls, registry_tls
 from skerry.base.clock import Clock, SystemClock
 from skerry.base.errors import SkerryError
 from skerry.registry.assembly import Parts, RegistryRooms, assemble
 from skerry.registry.desk import Desk
-from skerry.registry.remote import Remote
-from skerry.store.core.admission import AdmissionPolicy, Verdict
+from skerry.store.core.admission import AdmissionPolicy
 from skerry.store.ports import Inventory
 from skerry.store.service import Housekeeper, ScrubPolicy
 from skerry.store.shared_inventory import SharedInventory
 from skerry.telemetry.events import Events, Level
+from skerry.telemetry.horizon import Horizon
 from skerry.telemetry.metrics import Registry
-from skerry.trust.ports import VerdictBook
-from skerry.upstream.client import UpstreamClient
-from skerry.upstream.fills import Fills
-from skerry.upstream.measures import UpstreamMetrics
+from skerry.telemetry.validation import ValidationFailures
 from skerry.wire.message import Handler
 
 if TYPE_CHECKING:
@@ -79,20 +67,22 @@ class Node:
         self.metrics = Registry()
         counter = self.metrics.counter("skerry_events", "Events by kind.", ["kind"])
         self.events = Events(self.clock.now, count=lambda kind: counter.add(1, kind))
+        self.failures = ValidationFailures(self.metrics)
+        self.horizon = Horizon(self.clock.now, self.metrics)
         self.registry_door: Door | None = None
         self.edge_door: Door | None = None
         self.edge_tls_door: Door | None = None
         self.admin_door: Door | None = None
         self.hot = HotTables()
-        self._chance = random.SystemRandom()
+        self.chance: random.Random = random.SystemRandom()
         # Host names repeat (a default Debian is "debian"): two nodes of one name are no loop.
-        self._loop_id = f"{settings.node.name}-{secrets.token_hex(4)}"
+        self.loop_id = f"{settings.node.name}-{secrets.token_hex(4)}"
         self.public: PublicDoors | None = None
         self._reread = reread
         self._reloading: Reloading | None = None
         self._reload_wanted = False
-        self._nursery = Nursery(on_crash=self._crashed)
-        self._ends = AsyncExitStack()
+        self.nursery = Nursery(on_crash=self._crashed)
+        self.ends = AsyncExitStack()
         self._housekeeper: Housekeeper
 
     @property
@@ -125,15 +115,14 @@ class Node:
 
     async def stop(self) -> None:
         """Closes the doors, ends what runs, writes what was noted. May be called twice."""
-        await self._ends.aclose()
+        await self.ends.aclose()
 
     async def _start(self) -> None:
-        settings, end = self.settings, self._ends.push_async_callback
-        nursery = self._nursery
-        store = self._store()
-        catalog = SqliteCatalog.open(settings.node.data_path / "catalog.sqlite")
-        end(catalog.close)
-        parts, outside = self._parts(nursery, store, catalog)
+        settings, end = self.settings, self.ends.push_async_callback
+        nursery = self.nursery
+        # The housekeeper needs the inventories, and their owners the housekeeper.
+        ground = open_ground(self, housekeeper=lambda: self._housekeeper)
+        store, catalog, parts, outside = ground.store, ground.catalog, ground.parts, ground.outside
         rooms = assemble(parts, rules_of(self.settings))
         end(rooms.inventory.flush)
         end(rooms.pushes.close)
@@ -143,7 +132,7 @@ class Node:
             # Late: a node without sites saves the time and the memory.
             from skerry.app.edge import open_edge
 
-            edge = open_edge(parts, outside, settings, ready=self.hot, ends=self._ends)
+            edge = open_edge(parts, outside, settings, ready=self.hot, ends=self.ends)
             owners["edge"] = edge.rooms.inventory
             rooms.healing.elsewhere = edge.vault.healer if edge.vault else None
         end(nursery.close)
@@ -169,7 +158,6 @@ class Node:
             housekeeper=self._housekeeper,
             parts=parts,
         )
-        self._gauges(store)
         await self._open_doors(rooms, parts, desk, edge, lambda: self._not_ready(catalog))
         self._housekeeper.start()
         flushes = [rooms.inventory.flush, *([edge.keep_up] if edge else [])]
@@ -184,74 +172,6 @@ class Node:
         nursery.start(upkeep.run(), name="upkeep")
         if self._reload_wanted:
             self.reload_soon()
-
-    def _store(self) -> DiskStore:
-        settings = self.settings.store
-        store = DiskStore(
-            self.settings.node.data_path,
-            clock=self.clock,
-            budget_bytes=settings.budget_bytes,
-            high_watermark=settings.high_watermark,
-            low_watermark=settings.low_watermark,
-        )
-        store.removed = lambda digest: self.hot.forget(str(digest))
-        self._ends.push_async_callback(store.close)
-        return store
-
-    def _parts(
-        self, nursery: Nursery, store: DiskStore, catalog: SqliteCatalog
-    ) -> tuple[Parts, Outside]:
-        """What the rooms stand on, and the way out."""
-        settings, clock, end = self.settings, self.clock, self._ends.push_async_callback
-        resolver = NameResolver(clock=clock, nursery=nursery, servers=settings.dns.servers)
-        transport = HttpTransport(resolver=resolver, nursery=nursery)
-        outside = Outside(transport, UpstreamMetrics(self.metrics))
-        end(outside.transport.close)
-        parts = Parts(
-            store=store,
-            catalog=catalog,
-            fills=Fills(store, nursery, clock=clock, events=self.events, metrics=self.metrics),
-            remotes=self._remotes(outside),
-            verdicts=self._verdicts(),
-            clock=clock,
-            events=self.events,
-            metrics=self.metrics,
-            nursery=nursery,
-            node_id=self._loop_id,
-            chance=self._chance,
-            changed=self.hot.forget_all,
-            # The housekeeper needs the inventories, and their owners the housekeeper.
-            admits=lambda key, size: self._housekeeper.admits(key, size) is Verdict.KEEP,
-            check=lambda digest: self._housekeeper.check(digest),
-        )
-        return parts, outside
-
-    def _remotes(self, outside: Outside) -> dict[str, Remote]:
-        """The upstreams, each with pools, breakers and budgets of its own."""
-        settings, end = self.settings, self._ends.push_async_callback
-        remotes: dict[str, Remote] = {}
-        for each in settings.upstreams:
-            upstream = upstream_of(each)
-            client = UpstreamClient(
-                upstream,
-                transport=outside.transport,
-                clock=self.clock,
-                events=self.events,
-                metrics=outside.metrics,
-                rng=self._chance,
-                node_id=self._loop_id,
-                siblings=siblings_of(settings, each),
-            )
-            end(client.close)
-            remotes[each.name] = Remote(each.name, client, upstream.private)
-        return remotes
-
-    def _verdicts(self) -> VerdictBook:
-        """Kept in a file where there is a policy to be kept for."""
-        policies = self.settings.trust.policies
-        book = SqliteVerdicts(self.settings.node.data_path / "trust.sqlite" if policies else None)
-        self._ends.push_async_callback(book.close)
-        return book
 
     def _make_edge_doors(self, public: PublicDoors, front: Handler) -> None:
         from skerry.app.edge import hot_fields
@@ -269,7 +189,7 @@ class Node:
         if self._reloading is None:
             self._reload_wanted = True
         else:
-            self._nursery.start(self._reload(self._reloading), name="reload")
+            self.nursery.start(self._reload(self._reloading), name="reload")
 
     async def _reload(self, reloading: Reloading) -> None:
         try:
@@ -335,8 +255,8 @@ class Node:
         self.admin_door = self._make_admin_door(admin, metrics)
         self.hot.add(public)
         self.hot.add(self.admin_door.hot)
-        self._ends.push_async_callback(self.admin_door.close, DRAIN_SECONDS)
-        self._ends.push_async_callback(public.close, DRAIN_SECONDS)
+        self.ends.push_async_callback(self.admin_door.close, DRAIN_SECONDS)
+        self.ends.push_async_callback(public.close, DRAIN_SECONDS)
         await public.open(events=self.events, metrics=self.metrics, on_crash=self._crashed)
         await self.admin_door.open()
         self._reloading = reloading
@@ -356,23 +276,6 @@ class Node:
             clock=self.clock,
             metrics=metrics,
             limits=admin_limits(),
-        )
-
-    def _gauges(self, store: DiskStore) -> None:
-        self.metrics.gauge(
-            "skerry_store_bytes",
-            "Bytes of blobs on disk, of spools on their way in and in quarantine.",
-            lambda: {
-                ("blobs",): store.statistics().blob_bytes,
-                ("spools",): store.statistics().spool_bytes,
-                ("quarantine",): store.statistics().quarantine_bytes,
-            },
-            ["part"],
-        )
-        self.metrics.gauge(
-            "skerry_store_budget_bytes",
-            "Bytes the store may use.",
-            lambda: {(): store.statistics().budget_bytes},
         )
 
     def _not_ready(self, catalog: SqliteCatalog) -> str:

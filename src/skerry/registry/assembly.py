@@ -39,6 +39,7 @@ from skerry.registry.wholeness import Wholeness
 from skerry.store.ports import Store
 from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
+from skerry.telemetry.validation import ValidationFailures
 from skerry.trust.core.policies import Policies
 from skerry.trust.ports import VerdictBook
 from skerry.upstream.fills import Fills
@@ -74,6 +75,7 @@ class Parts:
     """What the registry stands on.
 
     Attributes:
+        failures: counts what is not believed.
         changed: called when ready answers may have become wrong.
         admits: whether a content of a length should be kept when nobody asked for that.
         verdicts: what was accepted before.
@@ -89,6 +91,7 @@ class Parts:
     clock: Clock
     events: Events
     metrics: Registry
+    failures: ValidationFailures
     nursery: Nursery
     node_id: str
     chance: Random

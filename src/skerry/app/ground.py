@@ -1,0 +1,159 @@
+"""What the rooms of a node stand on: its store, its catalog, what it remembers, the way out.
+
+Owns which adapter each of them is. Opens nothing that answers anybody.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Protocol
+
+from skerry.adapters.disk_store import DiskStore
+from skerry.adapters.http_client import HttpTransport
+from skerry.adapters.resolver import NameResolver
+from skerry.adapters.sqlite_catalog import SqliteCatalog
+from skerry.adapters.sqlite_verdicts import SqliteVerdicts
+from skerry.aio.tasks import Nursery
+from skerry.app.hot_tables import HotTables
+from skerry.app.outside import Outside
+from skerry.app.settings import Settings
+from skerry.app.wiring import siblings_of, upstream_of
+from skerry.base.clock import Clock
+from skerry.registry.assembly import Parts
+from skerry.registry.remote import Remote
+from skerry.store.core.admission import Verdict
+from skerry.store.service import Housekeeper
+from skerry.telemetry.events import Events
+from skerry.telemetry.horizon import Horizon
+from skerry.telemetry.metrics import Registry
+from skerry.telemetry.validation import ValidationFailures
+from skerry.trust.ports import VerdictBook
+from skerry.upstream.client import UpstreamClient
+from skerry.upstream.fills import Fills
+from skerry.upstream.measures import UpstreamMetrics
+
+
+class Site(Protocol):
+    """What a node has before anything is opened; `ends` gets what must be closed."""
+
+    settings: Settings
+    clock: Clock
+    metrics: Registry
+    failures: ValidationFailures
+    horizon: Horizon
+    events: Events
+    nursery: Nursery
+    hot: HotTables
+    chance: random.Random
+    loop_id: str
+    ends: AsyncExitStack
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What was opened."""
+
+    store: DiskStore
+    catalog: SqliteCatalog
+    parts: Parts
+    outside: Outside
+
+
+def open_ground(node: Site, *, housekeeper: Callable[[], Housekeeper]) -> Ground:
+    """Opens it. `housekeeper` is asked when there is one. Raises SkerryError."""
+    store = _store(node)
+    catalog = SqliteCatalog.open(node.settings.node.data_path / "catalog.sqlite")
+    node.ends.push_async_callback(catalog.close)
+    outside = _outside(node)
+    parts = Parts(
+        store=store,
+        catalog=catalog,
+        fills=Fills(store, node.nursery, clock=node.clock, events=node.events,
+                    metrics=node.metrics),
+        remotes=_remotes(node, outside),
+        verdicts=_verdicts(node),
+        clock=node.clock,
+        events=node.events,
+        metrics=node.metrics,
+        failures=node.failures,
+        nursery=node.nursery,
+        node_id=node.loop_id,
+        chance=node.chance,
+        changed=node.hot.forget_all,
+        admits=lambda key, size: housekeeper().admits(key, size) is Verdict.KEEP,
+        check=lambda digest: housekeeper().check(digest),
+    )  # fmt: skip
+    return Ground(store, catalog, parts, outside)
+
+
+def _store(node: Site) -> DiskStore:
+    settings = node.settings.store
+    store = DiskStore(
+        node.settings.node.data_path,
+        clock=node.clock,
+        budget_bytes=settings.budget_bytes,
+        high_watermark=settings.high_watermark,
+        low_watermark=settings.low_watermark,
+    )
+    store.removed = lambda digest: node.hot.forget(str(digest))
+    node.ends.push_async_callback(store.close)
+    _gauges(node.metrics, store)
+    return store
+
+
+def _gauges(metrics: Registry, store: DiskStore) -> None:
+    metrics.gauge(
+        "skerry_store_bytes",
+        "Bytes of blobs on disk, of spools on their way in and in quarantine.",
+        lambda: {
+            ("blobs",): store.statistics().blob_bytes,
+            ("spools",): store.statistics().spool_bytes,
+            ("quarantine",): store.statistics().quarantine_bytes,
+        },
+        ["part"],
+    )
+    metrics.gauge(
+        "skerry_store_budget_bytes",
+        "Bytes the store may use.",
+        lambda: {(): store.statistics().budget_bytes},
+    )
+
+
+def _outside(node: Site) -> Outside:
+    servers = node.settings.dns.servers
+    resolver = NameResolver(clock=node.clock, nursery=node.nursery, servers=servers)
+    transport = HttpTransport(resolver=resolver, nursery=node.nursery)
+    outside = Outside(transport, UpstreamMetrics(node.metrics))
+    node.ends.push_async_callback(outside.transport.close)
+    return outside
+
+
+def _remotes(node: Site, outside: Outside) -> dict[str, Remote]:
+    """The upstreams, each with pools, breakers and budgets of its own."""
+    remotes: dict[str, Remote] = {}
+    for each in node.settings.upstreams:
+        upstream = upstream_of(each)
+        client = UpstreamClient(
+            upstream,
+            transport=outside.transport,
+            clock=node.clock,
+            events=node.events,
+            metrics=outside.metrics,
+            rng=node.chance,
+            node_id=node.loop_id,
+            siblings=siblings_of(node.settings, each),
+        )
+        node.ends.push_async_callback(client.close)
+        remotes[each.name] = Remote(each.name, client, upstream.private)
+    return remotes
+
+
+def _verdicts(node: Site) -> VerdictBook:
+    """Kept in a file where there is a policy to be kept for."""
+    policies = node.settings.trust.policies
+    book = SqliteVerdicts(node.settings.node.data_path / "trust.sqlite" if policies else None)
+    node.ends.push_async_callback(book.close)
+    return book

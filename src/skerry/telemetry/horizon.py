@@ -1,0 +1,76 @@
+"""How long this node can go on alone: until the first thing that needs the outside expires.
+
+Owns the comparison (requirements S6). Whoever holds something that expires adds a source of it and
+goes on knowing what it is; nothing here is told secrets, or asks anybody outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from skerry.telemetry.metrics import Registry
+
+
+class Expires(StrEnum):
+    """What kind of thing expires. Bounded: a metric label."""
+
+    TLS_CERTIFICATE = "tls_certificate"
+    TRUST_ROOT = "trust_root"
+    DNS_SIGNATURE = "dns_signature"
+    JWKS = "jwks"
+    CREDENTIAL = "credential"
+    TOKEN_KEY = "token_key"
+    DOMAIN = "domain"
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """One thing that will not hold without the outside.
+
+    Attributes:
+        kind: what it is.
+        what: its name, for people: a host, a role, a file. Never a secret.
+        at: when it ends, in seconds since the epoch.
+    """
+
+    kind: Expires
+    what: str
+    at: float
+
+
+Source = Callable[[], Iterable[Expiry]]
+
+
+class Horizon:
+    """What this node knows to expire."""
+
+    def __init__(self, now: Callable[[], float], metrics: Registry) -> None:
+        self._now = now
+        self._sources: list[Source] = []
+        metrics.gauge(
+            "skerry_horizon_seconds",
+            "Seconds until the first thing of a kind that needs the outside expires.",
+            self._seconds,
+            ["kind"],
+        )
+
+    def add(self, source: Source) -> None:
+        """Asks `source` from now on, each time somebody looks; it answers at once, from memory."""
+        self._sources.append(source)
+
+    def expiries(self) -> tuple[Expiry, ...]:
+        """All of them, the first to end first."""
+        every = (each for source in self._sources for each in source())
+        return tuple(sorted(every, key=lambda each: (each.at, each.kind, each.what)))
+
+    def first(self) -> Expiry | None:
+        """What ends first; None when nothing does: the node can go on for ever."""
+        return next(iter(self.expiries()), None)
+
+    def _seconds(self) -> dict[tuple[str, ...], float]:
+        found: dict[tuple[str, ...], float] = {}
+        for each in self.expiries():
+            found.setdefault((each.kind,), max(0.0, each.at - self._now()))
+        return found
