@@ -70,9 +70,9 @@ class Side:
 
     def hit(self, path: str) -> None:
         """Waits until the path is stored here: a hit may also be on a body that still grows."""
-        self.node.wait_until_stored()
+        with self.inside():
+            self.node.wait_until_stored()
         self.node.child.wait_until(lambda: ";hit" in self.get(path).cache.rpartition(",")[2])
-        time.sleep(0.2)
 
 
 @dataclass
