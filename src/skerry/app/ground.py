@@ -22,6 +22,7 @@ from skerry.app.outside import Outside
 from skerry.app.settings import Settings
 from skerry.app.wiring import siblings_of, upstream_of
 from skerry.base.clock import Clock
+from skerry.base.high_water import HighWater
 from skerry.registry.assembly import Parts
 from skerry.registry.remote import Remote
 from skerry.store.core.admission import Verdict
@@ -41,6 +42,7 @@ class Site(Protocol):
 
     settings: Settings
     clock: Clock
+    high_water: HighWater
     metrics: Registry
     failures: ValidationFailures
     horizon: Horizon

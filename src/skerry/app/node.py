@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from skerry import __version__
+from skerry.adapters.file_mark import FileMark
 from skerry.adapters.http_server import Door
 from skerry.adapters.http_server_metrics import DoorMetrics
 from skerry.adapters.http_server_tls import CertificateNews
@@ -23,6 +24,7 @@ from skerry.aio.tasks import Nursery
 from skerry.app.admin import AdminDoor
 from skerry.app.admin_access import Access, ensure_token
 from skerry.app.admin_trust import trust_routes
+from skerry.app.clock_upkeep import ClockUpkeep
 from skerry.app.descriptors import admin_limits, door_limits, raise_limit
 from skerry.app.ground import open_ground
 from skerry.app.hot_tables import HotTables
@@ -35,6 +37,7 @@ from skerry.app.vault_desk import vault_routes
 from skerry.app.wiring import edge_tls, registry_tls
 from skerry.base.clock import Clock, SystemClock
 from skerry.base.errors import SkerryError
+from skerry.base.high_water import HighWater
 from skerry.registry.assembly import Parts, RegistryRooms, assemble
 from skerry.registry.desk import Desk
 from skerry.store.core.admission import AdmissionPolicy
@@ -64,11 +67,12 @@ class Node:
         """`reread` reads the settings again for `reload`."""
         self.settings = settings
         self.clock = clock or SystemClock()
+        self.high_water = HighWater(self.clock)
         self.metrics = Registry()
         counter = self.metrics.counter("skerry_events", "Events by kind.", ["kind"])
         self.events = Events(self.clock.now, count=lambda kind: counter.add(1, kind))
         self.failures = ValidationFailures(self.metrics)
-        self.horizon = Horizon(self.clock.now, self.metrics)
+        self.horizon = Horizon(self.high_water.now, self.metrics)
         self.registry_door: Door | None = None
         self.edge_door: Door | None = None
         self.edge_tls_door: Door | None = None
@@ -122,6 +126,7 @@ class Node:
         nursery = self.nursery
         # The housekeeper needs the inventories, and their owners the housekeeper.
         ground = open_ground(self, housekeeper=lambda: self._housekeeper)
+        await self._keep_time()
         store, catalog, parts, outside = ground.store, ground.catalog, ground.parts, ground.outside
         rooms = assemble(parts, rules_of(self.settings))
         end(rooms.inventory.flush)
@@ -172,6 +177,13 @@ class Node:
         nursery.start(upkeep.run(), name="upkeep")
         if self._reload_wanted:
             self.reload_soon()
+
+    async def _keep_time(self) -> None:
+        mark = FileMark(self.settings.node.data_path)
+        keeping = ClockUpkeep(self.high_water, mark, clock=self.clock, events=self.events)
+        await keeping.begin()
+        self.ends.push_async_callback(keeping.end)
+        self.nursery.start(keeping.run(), name="clock")
 
     def _make_edge_doors(self, public: PublicDoors, front: Handler) -> None:
         from skerry.app.edge import hot_fields
