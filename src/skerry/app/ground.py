@@ -13,6 +13,7 @@ from typing import Protocol
 
 from skerry.adapters.disk_store import DiskStore
 from skerry.adapters.http_client import HttpTransport
+from skerry.adapters.pin_file import PinFile
 from skerry.adapters.resolver import NameResolver
 from skerry.adapters.sqlite_catalog import SqliteCatalog
 from skerry.adapters.sqlite_verdicts import SqliteVerdicts
@@ -31,7 +32,8 @@ from skerry.telemetry.events import Events
 from skerry.telemetry.horizon import Horizon
 from skerry.telemetry.metrics import Registry
 from skerry.telemetry.validation import ValidationFailures
-from skerry.trust.ports import VerdictBook
+from skerry.trust.pins import KeptPins
+from skerry.trust.ports import NamePins, VerdictBook
 from skerry.upstream.client import UpstreamClient
 from skerry.upstream.fills import Fills
 from skerry.upstream.measures import UpstreamMetrics
@@ -62,6 +64,7 @@ class Ground:
     catalog: SqliteCatalog
     parts: Parts
     outside: Outside
+    pins: NamePins
 
 
 def open_ground(node: Site, *, housekeeper: Callable[[], Housekeeper]) -> Ground:
@@ -69,6 +72,7 @@ def open_ground(node: Site, *, housekeeper: Callable[[], Housekeeper]) -> Ground
     store = _store(node)
     catalog = SqliteCatalog.open(node.settings.node.data_path / "catalog.sqlite")
     node.ends.push_async_callback(catalog.close)
+    pins = KeptPins(PinFile(node.settings.node.data_path), clock=node.clock, events=node.events)
     outside = _outside(node)
     parts = Parts(
         store=store,
@@ -88,7 +92,7 @@ def open_ground(node: Site, *, housekeeper: Callable[[], Housekeeper]) -> Ground
         admits=lambda key, size: housekeeper().admits(key, size) is Verdict.KEEP,
         check=lambda digest: housekeeper().check(digest),
     )  # fmt: skip
-    return Ground(store, catalog, parts, outside)
+    return Ground(store, catalog, parts, outside, pins)
 
 
 def _store(node: Site) -> DiskStore:
