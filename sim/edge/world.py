@@ -34,6 +34,7 @@ from skerry.cdn.ports import DataClass, EdgeUnusable, RoutePolicy
 from skerry.store.testing import MemoryStore, read_segment
 from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
+from skerry.telemetry.validation import ValidationFailures
 from skerry.upstream.fills import Fills
 from skerry.wire.message import Answer, BodyAborted, Headers, Request
 
@@ -99,7 +100,12 @@ class Life:
             variants=SqliteVariants(self.file),
             book=SqlitePurgeBook(self.file),
             fills=Fills(
-                world.store, self.nursery, clock=world.clock, events=events, metrics=metrics
+                world.store,
+                self.nursery,
+                clock=world.clock,
+                events=events,
+                metrics=metrics,
+                failures=ValidationFailures(metrics),
             ),
             origins={"site": world.origin},
             clock=world.clock,

@@ -14,6 +14,7 @@ from skerry.base.clock import SystemClock
 from skerry.base.digest import digest_of
 from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
+from skerry.telemetry.validation import ValidationFailures
 from skerry.upstream.fills import FillKey, Fills
 from skerry.upstream.testing import Act, ScriptedPlace
 
@@ -28,7 +29,14 @@ async def test_a_stream_waits_for_the_disk_and_never_gives_an_empty_chunk(
     crashes: list[str] = []
     nursery = Nursery(on_crash=lambda name, _: crashes.append(name))
     store = DiskStore(tmp_path, clock=clock, budget_bytes=1 << 30)
-    fills = Fills(store, nursery, clock=clock, events=Events(clock.now), metrics=Registry())
+    fills = Fills(
+        store,
+        nursery,
+        clock=clock,
+        events=Events(clock.now),
+        metrics=Registry(),
+        failures=ValidationFailures(Registry()),
+    )
     key = FillKey(digest_of(DATA) if named else None, "www.example.org", name="/a")
     fill = fills.get(key, [ScriptedPlace("origin", DATA, Act(sized=False), chunk_bytes=1 << 19)])
     async with asyncio.timeout(30):

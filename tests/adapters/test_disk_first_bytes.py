@@ -20,6 +20,7 @@ from skerry.base.digest import digest_of
 from skerry.store.ports import HELD_BACK_BYTES
 from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
+from skerry.telemetry.validation import ValidationFailures
 from skerry.upstream.fills import FillKey, Fills
 from skerry.upstream.testing import ScriptedPlace
 
@@ -45,7 +46,14 @@ async def test_a_small_content_is_answered_when_it_is_proven_and_durable_after(
 
     monkeypatch.setattr(os, "fsync", slow_fsync)
     clock, nursery = SystemClock(), Nursery(on_crash=lambda name, error: None)
-    fills = Fills(store, nursery, clock=clock, events=Events(clock.now), metrics=Registry())
+    fills = Fills(
+        store,
+        nursery,
+        clock=clock,
+        events=Events(clock.now),
+        metrics=Registry(),
+        failures=ValidationFailures(Registry()),
+    )
     digest = digest_of(SMALL)
     fill = fills.get(FillKey(digest, "up.test"), [ScriptedPlace("origin", SMALL)])
     try:

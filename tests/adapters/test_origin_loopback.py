@@ -15,6 +15,7 @@ from skerry.aio.tasks import Nursery
 from skerry.base.clock import SystemClock
 from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
+from skerry.telemetry.validation import ValidationFailures
 from skerry.upstream.measures import UpstreamMetrics
 from skerry.upstream.origin import OriginClient
 from skerry.upstream.ports import Dial, Trouble, Unavailable
@@ -52,7 +53,7 @@ async def client(*urls: str, dial: Dial = DIAL) -> AsyncIterator[OriginClient]:
         transport=transport,
         clock=clock,
         events=Events(clock.now),
-        metrics=UpstreamMetrics(Registry()),
+        metrics=UpstreamMetrics(Registry(), ValidationFailures(Registry())),
         rng=Random(1),
     )
     async with asyncio.timeout(60):

@@ -12,7 +12,9 @@ from skerry.base.digest import Digest, digest_of
 from skerry.registry import companions
 from skerry.registry.core.whole import LINKS_MAX, MANIFESTS_MAX, completeness
 from skerry.registry.ports import Link, Manifest, Repository
+from skerry.registry.refusals import Refusals
 from skerry.registry.wholeness import TooLarge, Wanted
+from skerry.telemetry.validation import Cause
 from tests.registry.world import World
 
 pytestmark = pytest.mark.timeout(60)
@@ -73,6 +75,7 @@ async def test_an_image_of_too_many_manifests_is_not_fetched(world: World) -> No
         """Every manifest is there."""
 
         asked = 0
+        refusals = Refusals(world.failures, world.events)
 
         async def manifest(self, repository: Repository, digest: Digest) -> object:
             self.asked += 1
@@ -84,6 +87,7 @@ async def test_an_image_of_too_many_manifests_is_not_fetched(world: World) -> No
     with pytest.raises(TooLarge, match="too many parts"):
         await wholeness._leaves(HUB, root, Wanted(every=True), None)
     assert contents.asked < MANIFESTS_MAX
+    assert world.failures.statistics()[Cause.MANIFEST_REFUSED] == 1
     with pytest.raises(TooLarge, match="are too large"):
         await wholeness._leaves(HUB, root, Wanted(every=True), 1000)
 

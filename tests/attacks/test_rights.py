@@ -12,6 +12,7 @@ from skerry.app.drill.images import image, noise
 from skerry.base.clock import ManualClock
 from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
+from skerry.telemetry.validation import ValidationFailures
 from skerry.upstream.measures import UpstreamMetrics
 from skerry.upstream.ports import Trouble
 from skerry.upstream.sources import Source
@@ -93,7 +94,7 @@ async def test_a_password_owners_name_is_not_told_to_strangers() -> None:
         transport=FakeUpstream(),
         clock=clock,
         events=Events(clock.now),
-        metrics=UpstreamMetrics(Registry()),
+        metrics=UpstreamMetrics(Registry(), ValidationFailures(Registry())),
         rng=Random(1),
         nursery=Nursery(on_crash=lambda name, error: None),
     )

@@ -68,8 +68,11 @@ def request_of(path: str, headers: Headers, body: bytes) -> Request:
 class Site:
     """Nodes by name, each the sibling of all others, on one clock."""
 
-    def __init__(self, *names: str, **options: object) -> None:
+    def __init__(
+        self, *names: str, refused: Callable[[], None] = lambda: None, **options: object
+    ) -> None:
         self.clock = ManualClock()
+        self.refused = refused
         self.keys = {name: NodeKey(Ed25519PrivateKey.generate()) for name in names}
         self.worlds: dict[str, World] = {}
         self.lines: dict[tuple[str, str], FakeLine] = {}
@@ -95,6 +98,7 @@ class Site:
             sign=self.keys[name].sign,
             check=check_signature,
             siblings=public,
+            refused=self.refused,
         )
 
     def door(self, name: str) -> SiblingDoor | None:

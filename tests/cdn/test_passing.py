@@ -18,6 +18,7 @@ TOLD = {
     Trouble.STALL: ("connection_read_timeout", 504),
     Trouble.CUT: ("http_response_incomplete", 502),
     Trouble.PROTOCOL: ("http_protocol_error", 502),
+    Trouble.TOO_LARGE: ("http_response_body_size", 502),
     Trouble.RATE_LIMITED: ("destination_unavailable", 503),
     Trouble.BREAKER_OPEN: ("destination_unavailable", 503),
     Trouble.BUDGET: ("connection_limit_reached", 503),

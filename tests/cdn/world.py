@@ -30,6 +30,7 @@ from skerry.cdn.vault.assembly import VaultRooms
 from skerry.store.testing import MemoryStore, read_segment
 from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
+from skerry.telemetry.validation import ValidationFailures
 from skerry.upstream.fills import Fills
 from skerry.upstream.ports import Cause, Exchange, TransportError, Trouble, Unavailable
 from skerry.wire.message import Answer, Duplex, Headers, Interim, Piece, Request
@@ -226,7 +227,8 @@ class World:
         self.store.removed = lambda digest: self.ready.forget(str(digest))
         self.origin = make_origin(self.clock)
         told = {"clock": self.clock, "events": self.events, "metrics": self.metrics}
-        self.fills = Fills(self.store, self.nursery, **told)  # type: ignore[arg-type]
+        self.failures = ValidationFailures(self.metrics)
+        self.fills = Fills(self.store, self.nursery, failures=self.failures, **told)  # type: ignore[arg-type]
         self.book = SqlitePurgeBook(self.file)
         vault = make_vault(self) if make_vault else None
         route = Route("/", "site", policy, slice_bytes, ANY_METHOD, upgrades=upgrades)

@@ -16,8 +16,12 @@ from skerry.registry.core.manifests import OCI_MANIFEST
 from skerry.registry.core.names import parse_target
 from skerry.registry.ports import LOCAL, Repository
 from skerry.registry.push import Pushes
+from skerry.registry.refusals import Refusals
 from skerry.registry.uploads import UploadLimits, Uploads
 from skerry.store.testing import MemoryStore
+from skerry.telemetry.events import Events
+from skerry.telemetry.metrics import Registry
+from skerry.telemetry.validation import ValidationFailures
 from skerry.wire.message import Answer, Headers, Request
 
 APP, LIB = Repository(LOCAL, "local/app"), Repository(LOCAL, "local/lib")
@@ -39,6 +43,7 @@ class Node:
         self.store = MemoryStore(self.clock)
         self.catalog = SqliteCatalog.open(None)
         self.changes = 0
+        self.failures = ValidationFailures(Registry())
         self.uploads = Uploads(
             store=self.store,
             catalog=self.catalog,
@@ -52,6 +57,7 @@ class Node:
             clock=self.clock,
             uploads=self.uploads,
             changed=self._changed,
+            refusals=Refusals(self.failures, Events(self.clock.now)),
             deletion=deletion,
         )
 

@@ -208,7 +208,7 @@ class World:
         self.sibling = FakeUpstream()
         self.forgotten = 0
         self.book = SqliteVerdicts(None)
-        metrics = UpstreamMetrics(self.metrics)
+        metrics = UpstreamMetrics(self.metrics, self.failures)
         self.remotes = {}
         hosts = {"docker.io": self.hub, "up.test": self.up, "beside.test": self.sibling}
         beside = (Source("beside", "https://beside.test", SourceKind.SIBLING),) if sibling else ()
@@ -224,9 +224,8 @@ class World:
                 siblings=beside,
             )
             self.remotes[name] = Remote(name, client, private and name == "up.test")
-        self.fills = Fills(
-            self.store, self.nursery, clock=self.clock, events=self.events, metrics=self.metrics
-        )
+        told = {"events": self.events, "metrics": self.metrics, "failures": self.failures}
+        self.fills = Fills(self.store, self.nursery, clock=self.clock, **told)  # type: ignore[arg-type]
         names = NameTable(
             (UpstreamName("docker.io", bare_names=True), UpstreamName("up.test")), ("local/*",)
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from skerry.telemetry.metrics import Registry
@@ -21,3 +23,10 @@ def test_mistakes_are_no_attacks() -> None:
     metrics = Registry()
     ValidationFailures(metrics).failed(Cause.TOKEN_EXPIRED)
     assert 'cause="token_expired",blame="misconfiguration"} 1' in metrics.expose()
+
+
+def test_every_cause_is_on_its_page() -> None:
+    page = (Path(__file__).parents[2] / "docs/operating/refusals.md").read_text()
+    rows = [line.split("|")[1:3] for line in page.splitlines() if line.startswith("| `")]
+    told = {name.strip(" `"): blame.strip() for names, blame in rows for name in names.split(",")}
+    assert told == {str(cause): str(BLAMES[cause]) for cause in Cause}

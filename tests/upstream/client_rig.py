@@ -8,6 +8,7 @@ from random import Random
 from skerry.base.clock import ManualClock
 from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
+from skerry.telemetry.validation import ValidationFailures
 from skerry.upstream.client import UpstreamClient
 from skerry.upstream.measures import UpstreamMetrics
 from skerry.upstream.ports import Fetch, Place, Reply
@@ -42,7 +43,8 @@ class Rig:
     def __post_init__(self) -> None:
         self.events = Events(self.clock.now)
         self.registry = Registry()
-        self.metrics = UpstreamMetrics(self.registry)
+        self.failures = ValidationFailures(self.registry)
+        self.metrics = UpstreamMetrics(self.registry, self.failures)
         self.client = UpstreamClient(
             Upstream("hub", self.sources),
             transport=self.transport,

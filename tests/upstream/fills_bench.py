@@ -12,6 +12,7 @@ from skerry.base.digest import digest_of
 from skerry.store.testing import MemoryStore, read_segment
 from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
+from skerry.telemetry.validation import ValidationFailures
 from skerry.upstream.fills import Fill, FillKey, Fills
 from skerry.upstream.testing import ScriptedPlace
 
@@ -36,6 +37,7 @@ class Bench:
             clock=self.clock,
             events=self.events,
             metrics=Registry(),
+            failures=ValidationFailures(Registry()),
             fills_max=fills_max,
         )
 

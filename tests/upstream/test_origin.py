@@ -12,6 +12,7 @@ import pytest
 from skerry.base.clock import ManualClock
 from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
+from skerry.telemetry.validation import ValidationFailures
 from skerry.upstream.core.limits import EVENT_STREAM_STALL_SECONDS, silence_seconds
 from skerry.upstream.measures import UpstreamMetrics
 from skerry.upstream.metered import Metered
@@ -40,7 +41,7 @@ class Rig:
             transport=self.transport,
             clock=self.clock,
             events=Events(self.clock.now),
-            metrics=UpstreamMetrics(self.registry),
+            metrics=UpstreamMetrics(self.registry, ValidationFailures(self.registry)),
             rng=Random(1),
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from skerry.adapters.http_hot_way import HotFields
@@ -31,6 +32,7 @@ from skerry.cdn.repeatable import DECISIVE, MOOT
 from skerry.cdn.sibling_link import BASE
 from skerry.registry.assembly import Parts
 from skerry.telemetry.events import Level
+from skerry.telemetry.validation import Cause
 from skerry.wire.message import Handler
 
 if TYPE_CHECKING:
@@ -104,7 +106,12 @@ def open_edge(
             deeper=vault.tier if vault else None,
             tiers=lambda entries, purges: (vault.tier,) if vault else (),
             prewarm_bytes_per_second=settings.prewarm.bytes_per_second,
-            siblings=sibling_parts(settings.siblings, key=key, transport=outside.transport),
+            siblings=sibling_parts(
+                settings.siblings,
+                key=key,
+                transport=outside.transport,
+                refused=partial(parts.failures.failed, Cause.SIBLING_REFUSED),
+            ),
         ),
         sites_of(settings),
     )

@@ -78,7 +78,7 @@ def open_ground(node: Site, *, housekeeper: Callable[[], Housekeeper]) -> Ground
         store=store,
         catalog=catalog,
         fills=Fills(store, node.nursery, clock=node.clock, events=node.events,
-                    metrics=node.metrics),
+                    metrics=node.metrics, failures=node.failures),
         remotes=_remotes(node, outside),
         verdicts=_verdicts(node),
         clock=node.clock,
@@ -132,7 +132,7 @@ def _outside(node: Site) -> Outside:
     servers = node.settings.dns.servers
     resolver = NameResolver(clock=node.clock, nursery=node.nursery, servers=servers)
     transport = HttpTransport(resolver=resolver, nursery=node.nursery)
-    outside = Outside(transport, UpstreamMetrics(node.metrics))
+    outside = Outside(transport, UpstreamMetrics(node.metrics, node.failures))
     node.ends.push_async_callback(outside.transport.close)
     return outside
 

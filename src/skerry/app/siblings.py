@@ -5,6 +5,8 @@ Owns that part of the composition. Holds no policy.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from skerry.app.node_key import NodeKey, check_signature, read_public
 from skerry.app.settings import SiblingSettings
 from skerry.app.settings_checks_siblings import read_sibling_key
@@ -43,9 +45,16 @@ class TransportLine:
 
 
 def sibling_parts(
-    siblings: tuple[SiblingSettings, ...], *, key: NodeKey, transport: Transport
+    siblings: tuple[SiblingSettings, ...],
+    *,
+    key: NodeKey,
+    transport: Transport,
+    refused: Callable[[], None],
 ) -> SiblingParts | None:
-    """Those whose key is known; None without any. Raises BadInput, OSError."""
+    """Those whose key is known; None without any. `refused` counts letters that are not believed.
+
+    Raises BadInput, OSError.
+    """
     known = {each.name: each for each in siblings if each.public_key_file}
     if not known:
         return None
@@ -58,6 +67,6 @@ def sibling_parts(
                 next_step="write there what `skerry receipt key` prints on the sibling",
             )
     return SiblingParts(
-        SiblingKeys(own=own, sign=key.sign, check=check_signature, siblings=keys),
+        SiblingKeys(own=own, sign=key.sign, check=check_signature, siblings=keys, refused=refused),
         {name: TransportLine(transport, each) for name, each in known.items()},
     )

@@ -109,7 +109,7 @@ class SiblingDoor:
 
     def _mine(self, to: str) -> None:
         if to != self._keys.me:
-            raise NotASibling("the letter is for another node")
+            raise self._keys.no_sibling("the letter is for another node")
 
     def _sealed(self, path: str, body: bytes) -> Answer:
         seal = self._keys.sealed(path, body, answer=True)

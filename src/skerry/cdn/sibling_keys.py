@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from skerry.base.errors import Party, SkerryError
@@ -40,6 +40,12 @@ class SiblingKeys:
     sign: Sign
     check: CheckSignature
     siblings: Mapping[str, bytes]
+    refused: Callable[[], None] = lambda: None
+
+    def no_sibling(self, what: str) -> NotASibling:
+        """Counts a letter that is not believed; the error to raise."""
+        self.refused()
+        return NotASibling(what)
 
     @property
     def me(self) -> str:
@@ -61,7 +67,7 @@ class SiblingKeys:
         for name in self.siblings:
             if self.of(name) == key:
                 return name
-        raise NotASibling("the letter is of no sibling that is listed here")
+        raise self.no_sibling("the letter is of no sibling that is listed here")
 
     def prove(
         self, sibling: str, headers: Headers, path: str, body: bytes, *, answer: bool = False
@@ -73,4 +79,4 @@ class SiblingKeys:
             signature = b""
         message = signed_bytes(path, body, answer=answer)
         if not self.check(self.siblings[sibling], signature, message):
-            raise NotASibling(f"the letter was not written by {sibling}")
+            raise self.no_sibling(f"the letter was not written by {sibling}")

@@ -224,7 +224,7 @@ class SiblingLink:
 
     def _proper(self, to: str, nonce: str, asked: str) -> None:
         if to != self._keys.me or nonce != asked:
-            raise NotASibling(f"{self.name} answered somebody else")
+            raise self._keys.no_sibling(f"{self.name} answered somebody else")
 
     async def _ask(self, path: str, body: bytes) -> bytes:
         """The proven body of the answer. Raises TransportError, NotASibling."""

@@ -30,6 +30,7 @@ from skerry.registry.meters import Meters
 from skerry.registry.patience import Patience
 from skerry.registry.ports import Catalog
 from skerry.registry.push import Pushes
+from skerry.registry.refusals import Refusals
 from skerry.registry.remote import Remote
 from skerry.registry.shelf import Shelf
 from skerry.registry.tags import Tags
@@ -135,6 +136,7 @@ def assemble(parts: Parts, rules: Rules) -> RegistryRooms:
         clock=clock,
         uploads=Uploads(store=store, catalog=catalog, clock=clock, chance=parts.chance),
         changed=parts.changed,
+        refusals=pulling.contents.refusals,
     )
     inventory = RegistryInventory(
         catalog=catalog,
@@ -184,6 +186,7 @@ def _pulling(parts: Parts, rules: Rules) -> _Pulling:
         remotes=parts.remotes,
         clock=clock,
         nursery=nursery,
+        refusals=Refusals(parts.failures, parts.events),
         admits=parts.admits,
     )
     wholeness = Wholeness(

@@ -19,6 +19,7 @@ from skerry.base.digest import Digest, digest_of
 from skerry.base.errors import SkerryError
 from skerry.registry.core.manifests import MANIFEST_BYTES_MAX, parse_manifest
 from skerry.registry.ports import Catalog, CatalogReadOnly, Link, Manifest, Repository
+from skerry.registry.refusals import Refusals
 from skerry.registry.remote import Remote, blob_fetch, manifest_fetch
 from skerry.store.ports import BlobMissing, Store, StoreError, StoreFull
 from skerry.upstream.core.judge import content_length
@@ -55,6 +56,7 @@ class Contents:
         remotes: Mapping[str, Remote],
         clock: Clock,
         nursery: Nursery,
+        refusals: Refusals,
         admits: Callable[[str, int], bool],
     ) -> None:
         """`admits` says whether a content of a length should be kept when nobody asked for that."""
@@ -63,6 +65,7 @@ class Contents:
         self._fills = fills
         self._remotes = remotes
         self._clock = clock
+        self.refusals = refusals
         self._admits = admits
         self._manifests: SingleFlight[tuple[Repository, Digest], Held] = SingleFlight(
             nursery, name="manifest"
@@ -248,14 +251,17 @@ class Contents:
             size_bytes=self.announced_size(repository, digest),
             size_bytes_max=MANIFEST_BYTES_MAX,
         )
-        return await self._keep(repository, digest, await _whole(fill), None)
+        with self.refusals.reading(repository, digest):
+            body = await _whole(fill)
+        return await self._keep(repository, digest, body, None)
 
     async def _keep(
         self, repository: Repository, digest: Digest, body: bytes, content_type: str | None
     ) -> Held:
-        manifest = await off_loop(
-            len(body), lambda: parse_manifest(body, content_type, digest=digest)
-        )
+        with self.refusals.reading(repository, digest):
+            manifest = await off_loop(
+                len(body), lambda: parse_manifest(body, content_type, digest=digest)
+            )
         try:
             await self._store.put(digest, body)
             await self._catalog.put_manifest(repository, manifest, now=self._clock.now())

@@ -148,11 +148,12 @@ class Listings:
         remote = self._contents.remote(repository)
         if remote is None:
             raise ValueError(f"{repository} is local and has no upstream")
-        if kind == TAGS:
-            body = json.dumps(await self._fetch_tags(remote, repository))
-        else:
-            found = await self._fetch_referrers(remote, repository, Digest.parse(subject))
-            body = listing_body(found)
+        with self._contents.refusals.reading(repository, f"{kind} {subject}".strip()):
+            if kind == TAGS:
+                body = json.dumps(await self._fetch_tags(remote, repository))
+            else:
+                found = await self._fetch_referrers(remote, repository, Digest.parse(subject))
+                body = listing_body(found)
         now = self._clock.now()
         return await self._keep(Listing(repository, kind, subject, body, now, now))
 

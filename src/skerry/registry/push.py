@@ -24,6 +24,7 @@ from skerry.registry.core.names import (
     UploadTarget,
 )
 from skerry.registry.ports import Catalog, Manifest, Repository, Tag
+from skerry.registry.refusals import Refusals
 from skerry.registry.uploads import Uploads, UploadStatistics, created
 from skerry.store.ports import Store
 from skerry.wire.message import Answer, Request
@@ -49,6 +50,7 @@ class Pushes:
         clock: Clock,
         uploads: Uploads,
         changed: Callable[[], None],
+        refusals: Refusals,
         deletion: bool = True,
     ) -> None:
         """`changed` is called whenever a ready answer may have become wrong. `deletion` covers
@@ -58,6 +60,7 @@ class Pushes:
         self._clock = clock
         self._uploads = uploads
         self._changed = changed
+        self._refusals = refusals
         self._deletion = deletion
         self._turn = asyncio.Lock()  # a manifest's check and its acceptance: no delete between
         self._manifests = self._deleted = 0
@@ -67,6 +70,10 @@ class Pushes:
         CatalogReadOnly."""
         if not repository.local:
             raise RegistryError(Code.UNSUPPORTED, f"{repository} mirrors an upstream")
+        with self._refusals.pushing():
+            return await self._write(request, repository, target)
+
+    async def _write(self, request: Request, repository: Repository, target: NamedTarget) -> Answer:
         if isinstance(target, UploadsTarget | UploadTarget):
             answer = await self._uploads.answer(request, repository, target)
             if answer.status == 201:

@@ -204,11 +204,12 @@ class Tags:
             raise Absent(f"{repository} has no tag {name}", next_step="push it first")
         remote = self._remote(repository)
         try:
-            reply = await remote.client.ask(
-                manifest_fetch("GET", repository.name, name),
-                body_bytes_max=MANIFEST_BYTES_MAX,
-                check=_tells_the_truth,
-            )
+            with self._contents.refusals.reading(repository, name):
+                reply = await remote.client.ask(
+                    manifest_fetch("GET", repository.name, name),
+                    body_bytes_max=MANIFEST_BYTES_MAX,
+                    check=_tells_the_truth,
+                )
         except Absent as error:
             self._remember_absent((repository, name), error.what)
             raise
@@ -273,11 +274,12 @@ class Tags:
             return Digest.parse(said)
         # An upstream that leaves the header out (optional in distribution-spec 1.1) costs a GET;
         # a HEAD that failed never does (known failure T29).
-        whole = await remote.client.ask(
-            manifest_fetch("GET", repository.name, name),
-            body_bytes_max=MANIFEST_BYTES_MAX,
-            check=_tells_the_truth,
-        )
+        with self._contents.refusals.reading(repository, name):
+            whole = await remote.client.ask(
+                manifest_fetch("GET", repository.name, name),
+                body_bytes_max=MANIFEST_BYTES_MAX,
+                check=_tells_the_truth,
+            )
         return (await self._contents.accept(repository, whole)).manifest.digest
 
     async def _complete(self, tag: Tag, new: Digest) -> None:

@@ -222,7 +222,9 @@ class Wholeness:
                 if manifest_bytes > (manifest_bytes if bytes_max is None else bytes_max):
                     raise TooLarge(f"the manifests of {repository}@{root.digest} are too large")
                 if len(seen) > MANIFESTS_MAX or link_count > LINKS_MAX:
-                    raise TooLarge(f"{repository}@{root.digest} has too many parts for an image")
+                    why = "has too many parts for an image"
+                    self._contents.refusals.manifest(repository, root.digest, why)
+                    raise TooLarge(f"{repository}@{root.digest} {why}")
                 child = await self._contents.manifest(repository, link.child)
                 todo.append((child.manifest, depth + 1))
             await asyncio.sleep(0)

@@ -25,6 +25,7 @@ class Cause(StrEnum):
     # content
     DIGEST_MISMATCH = "digest_mismatch"
     MANIFEST_REFUSED = "manifest_refused"
+    PUSH_REFUSED = "push_refused"
     # signatures
     SIGNATURE_MISSING = "signature_missing"
     SIGNATURE_INVALID = "signature_invalid"
@@ -43,6 +44,8 @@ class Cause(StrEnum):
     REALM_REFUSED = "realm_refused"
     REDIRECT_REFUSED = "redirect_refused"
     ADDRESS_REFUSED = "address_refused"
+    # other nodes
+    SIBLING_REFUSED = "sibling_refused"
     # names
     DNS_BOGUS = "dns_bogus"
     DNS_SIGNATURE_EXPIRED = "dns_signature_expired"
@@ -58,6 +61,7 @@ _M = Blame.MISCONFIGURATION
 BLAMES = MappingProxyType(
     dict.fromkeys(Cause, Blame.ATTACK)
     | {
+        Cause.PUSH_REFUSED: _M,
         Cause.SIGNATURE_MISSING: _M,
         Cause.SIGNATURE_THRESHOLD: _M,
         Cause.SIGNATURE_UNREACHABLE: _M,

@@ -15,6 +15,7 @@ from random import Random
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
 from skerry.telemetry.events import Events, Level
+from skerry.telemetry.validation import Cause as Refused
 from skerry.upstream.conversation import Conversation
 from skerry.upstream.core.judge import extent
 from skerry.upstream.gate import Gate, SourceStatistics
@@ -207,6 +208,7 @@ async def _ask(source: Conversation, fetch: Fetch, body_bytes_max: int, check: C
     why = check(reply)
     if why:
         source.gate.wrong_content()
+        source.gate.refusals.count(Refused.DIGEST_MISMATCH)
         raise TransportError(Trouble.WRONG_CONTENT, why)
     return reply
 

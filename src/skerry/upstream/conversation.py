@@ -127,7 +127,11 @@ class Conversation:
         crossed = False
         hops = 0
         while True:
-            exchange = await self._transport.send(method, url, headers, self._dial)
+            try:
+                exchange = await self._transport.send(method, url, headers, self._dial)
+            except TransportError as error:
+                self.gate.refusals.dialled(error)
+                raise
             self.gate.heard(exchange.status, exchange.headers)
             if self._read(exchange).meaning is not Meaning.REDIRECT:
                 return exchange, crossed
@@ -135,6 +139,7 @@ class Conversation:
             await exchange.close()
             hop = follow(url, location, headers, private_hosts=self._dial.private_hosts, hops=hops)
             if not isinstance(hop, Hop):
+                self.gate.refusals.redirect(hop.what)
                 raise TransportError(hop.trouble, hop.what)
             url, headers, crossed = hop.url, hop.headers, crossed or hop.crossed
             hops += 1

@@ -19,6 +19,8 @@ from skerry.base.digest import Digest
 from skerry.store.ports import NAMELESS, Store, StoreError
 from skerry.telemetry.events import Events, Level
 from skerry.telemetry.metrics import Registry
+from skerry.telemetry.validation import Cause as Refused
+from skerry.telemetry.validation import ValidationFailures
 from skerry.upstream.core.fill import SIZE_BYTES_MAX
 from skerry.upstream.flight import RETRY_AFTER_SECONDS, Admits, Flight, Places, TooLarge
 from skerry.upstream.ports import Cause, Trouble, Unavailable
@@ -232,12 +234,14 @@ class Fills:
         clock: Clock,
         events: Events,
         metrics: Registry,
+        failures: ValidationFailures,
         fills_max: int = FILLS_MAX,
     ) -> None:
         self._store = store
         self._nursery = nursery
         self._clock = clock
         self._events = events
+        self._failures = failures
         self._fills_max = fills_max
         self._slots: dict[str, asyncio.Semaphore] = {}
         self._joinable: dict[FillKey, tuple[Flight, float]] = {}
@@ -303,9 +307,7 @@ class Fills:
             nursery=self._nursery,
             watch=self,
         )
-        slots = self._slots.get(key.authority)
-        if slots is None:
-            slots = self._slots[key.authority] = asyncio.Semaphore(self._fills_max)
+        slots = self._slots.setdefault(key.authority, asyncio.Semaphore(self._fills_max))
         task = self._nursery.start(flight.run(wish.places, slots), name=f"fill {flight.called}")
         task.add_done_callback(lambda _: self._landed(flight))
         started_at = self._clock.now()
@@ -350,6 +352,8 @@ class Fills:
 
     def troubled(self, cause: Cause) -> None:
         self._troubles[cause.trouble] += 1
+        if cause.trouble is Trouble.WRONG_CONTENT:
+            self._failures.failed(Refused.DIGEST_MISMATCH)
 
     def resumed(self, flight: Flight, source: str) -> None:
         self._counts["resumed"] += 1
@@ -391,9 +395,6 @@ class Fills:
         if self._joinable.get(key, (None,))[0] is flight:
             del self._joinable[key]
         stored = flight.proven and flight.not_kept is None and flight.error is None
-        if stored:
-            self._counts["stored"] += 1
-        elif not flight.proven:
-            self._counts["failed"] += 1
         outcome = "stored" if stored else "passed" if flight.proven else "failed"
+        self._counts[outcome] += 1
         self._ended.add(1, key.authority, outcome)

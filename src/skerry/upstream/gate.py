@@ -18,6 +18,7 @@ from skerry.upstream.core import limits
 from skerry.upstream.core.judge import is_outage
 from skerry.upstream.measures import UpstreamMetrics
 from skerry.upstream.ports import TransportError, Trouble
+from skerry.upstream.refusals import Refusals
 from skerry.upstream.sources import Source
 from skerry.wire.message import Headers
 
@@ -78,6 +79,7 @@ class Gate:
         self._last_failure_at: float | None = None
         self._last_trouble = ""
         self._remaining: int | None = None
+        self.refusals = Refusals(metrics.failures, events, "/".join(self.labels))
         metrics.watch(upstream, source.name, lambda: not self.answers())
 
     @property

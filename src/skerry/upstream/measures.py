@@ -9,12 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from skerry.telemetry.metrics import Registry
+from skerry.telemetry.validation import ValidationFailures
 
 
 class UpstreamMetrics:
-    """The families; hand one to every `UpstreamClient` of a node."""
+    """The families; hand one to every `UpstreamClient` of a node.
 
-    def __init__(self, registry: Registry) -> None:
+    `failures` is the node's count of what was not believed, told by `Refusals`.
+    """
+
+    def __init__(self, registry: Registry, failures: ValidationFailures) -> None:
+        self.failures = failures
         names = ("upstream", "source")
         self.requests = registry.counter(
             "skerry_upstream_requests",

@@ -130,14 +130,14 @@ def _announced_bytes(headers: Headers) -> int | None:
 
 
 async def read_whole(exchange: Exchange, *, bytes_max: int) -> bytes:
-    """A small body. Raises TransportError, PROTOCOL when it is not small; always closes."""
+    """A small body. Raises TransportError, TOO_LARGE when it is not small; always closes."""
     parts: list[bytes] = []
     total = 0
     try:
         async for chunk in exchange.chunks():
             total += len(chunk)
             if total > bytes_max:
-                raise TransportError(Trouble.PROTOCOL, f"sent more than {bytes_max} bytes")
+                raise TransportError(Trouble.TOO_LARGE, f"sent more than {bytes_max} bytes")
             parts.append(chunk)
     finally:
         await exchange.close()

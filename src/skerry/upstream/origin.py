@@ -180,6 +180,7 @@ class OriginClient:
                 await exchange.close()
                 raise TransportError(Trouble.PROTOCOL, "switched protocols unasked")
         except TransportError as error:
+            gate.refusals.dialled(error)
             if body is not None and body.unfinished:
                 # Who uploads slowly enough makes any server hang up.
                 lease.passed(error.trouble)

@@ -33,6 +33,7 @@ class Trouble(StrEnum):
     BUDGET = "budget"
     FORBIDDEN_ADDRESS = "forbidden_address"
     WRONG_CONTENT = "wrong_content"
+    TOO_LARGE = "too_large"
 
 
 class TransportError(SkerryError):

@@ -28,9 +28,11 @@ from skerry.upstream.core import breaker as machine
 from skerry.upstream.core import limits
 from skerry.upstream.core.challenge import Challenge, choose, parse_challenges
 from skerry.upstream.core.guard import origin_of, realm_refusal
+from skerry.upstream.core.judge import REDIRECTS
 from skerry.upstream.measures import UpstreamMetrics
 from skerry.upstream.metered import read_whole
 from skerry.upstream.ports import Denied, Exchange, Transport, TransportError, Trouble
+from skerry.upstream.refusals import Refusals
 from skerry.upstream.sources import Source
 from skerry.wire.message import Headers
 
@@ -104,6 +106,7 @@ class Tokens:
         self._fetched = 0
         self._failed = 0
         self._last_trouble = ""
+        self._refusals = Refusals(metrics.failures, events, "/".join(self._labels))
 
     async def ready(self, scope: str) -> str | None:
         """The `Authorization` to send at once for a scope, None when nothing is known to be wanted.
@@ -259,8 +262,12 @@ class Tokens:
             self._heed(exchange)
             await exchange.close()
             trouble = Trouble.SERVER_ERROR if status >= 500 else Trouble.DENIED
-            redirect = ", a redirect, which is not followed" if 300 <= status < 400 else ""
-            raise TransportError(trouble, f"answered {status}{redirect}")
+            if status in REDIRECTS:
+                self._refusals.redirect("its token service redirects, which is not followed")
+                raise TransportError(
+                    trouble, f"answered {status}, a redirect, which is not followed"
+                )
+            raise TransportError(trouble, f"answered {status}")
         dial = self._source.dial
         try:
             async with asyncio.timeout(dial.first_byte_seconds + dial.stall_seconds):
@@ -278,6 +285,7 @@ class Tokens:
     def _failure(self, ticket: int, host: str, error: TransportError) -> TransportError:
         self._failed += 1
         self._last_trouble = error.what
+        self._refusals.dialled(error)
         self._metrics.token_requests.add(1, *self._labels, error.trouble.value)
         if error.trouble in (Trouble.DENIED, Trouble.FORBIDDEN_ADDRESS):
             self._step(machine.Released(ticket))
@@ -310,13 +318,7 @@ class Tokens:
             f"sends us for a token to {named}, which {refusal}; it was not asked",
             next_step=f"if it is to be trusted, add it to realms of the source {self._source.name}",
         )
-        self._events.emit(
-            "credentials.withheld",
-            "/".join(self._labels),
-            cause=error.what,
-            next_step=error.next_step,
-            level=Level.WARNING,
-        )
+        self._refusals.realm(error.what, error.next_step)
         return error
 
     def _bad_credentials(self) -> Denied:

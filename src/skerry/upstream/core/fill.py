@@ -207,10 +207,7 @@ class IllegalEvent(Exception):
 
 
 def wanted(
-    places: tuple[str, ...],
-    size_bytes: int | None = None,
-    *,
-    size_bytes_max: int = SIZE_BYTES_MAX,
+    places: tuple[str, ...], size_bytes: int | None = None, *, size_bytes_max: int = SIZE_BYTES_MAX
 ) -> Fill:
     """A fill that has not begun. `size_bytes` is the length the asker already knows."""
     return Fill(
@@ -239,6 +236,9 @@ def _accept(fill: Fill, event: Event) -> Step:
         return _pass_over(fill, lie, blame=True)
     if mismatch := _mismatch(fill, event.size_bytes):
         return _pass_over(fill, mismatch, blame=fill.binding and not fill.told)
+    if (event.size_bytes or 0) > fill.size_bytes_max:
+        what = f"says the content is {event.size_bytes} bytes long"
+        return _pass_over(fill, what, blame=False, why=Trouble.TOO_LARGE)
     size = fill.size_bytes if fill.binding else event.size_bytes
     streaming = replace(
         fill,
@@ -268,7 +268,7 @@ def _mismatch(fill: Fill, size: int | None) -> str:
     """Why a length that a place says does not fit what is known; "" when it does."""
     if size is not None and fill.binding and size != fill.size_bytes:
         return f"says the content is {size} bytes long, not {fill.size_bytes}"
-    if size is not None and not fill.received_bytes <= size <= fill.size_bytes_max:
+    if size is not None and size < fill.received_bytes:
         return f"says the content is {size} bytes long, which does not fit"
     return ""
 
@@ -280,6 +280,8 @@ def _receive(fill: Fill, event: Event) -> Step:
         fill = replace(fill, skip_bytes=fill.skip_bytes - skipped)
     received = fill.received_bytes + event.count_bytes - skipped
     most = fill.size_bytes_max if fill.size_bytes is None else fill.size_bytes
+    if received > most and fill.size_bytes is None:
+        return _pass_over(fill, f"gave more than {most} bytes", blame=False, why=Trouble.TOO_LARGE)
     if received > most:
         return _pass_over(fill, f"gave more than {most} bytes", blame=fill.said_bytes is not None)
     if received == fill.received_bytes:
@@ -319,9 +321,9 @@ def _refuse(fill: Fill, event: Event) -> Step:
     return _move_on(fill, [], event.verdict, trouble, event.what)
 
 
-def _pass_over(fill: Fill, what: str, *, blame: bool) -> Step:
+def _pass_over(fill: Fill, what: str, *, blame: bool, why: Trouble = Trouble.WRONG_CONTENT) -> Step:
     first: list[Command] = [Close(), Mark(fill.at)] if blame else [Close()]
-    return _move_on(fill, first, Verdict.TROUBLE, Trouble.WRONG_CONTENT, what)
+    return _move_on(fill, first, Verdict.TROUBLE, why, what)
 
 
 def _move_on(
