@@ -1,0 +1,55 @@
+"""Numbers and times as the pages write them.
+
+Owns the wording only; a page is read by people who are in a hurry.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from skerry.base.units import format_bytes, format_seconds
+
+MICRO = 1_000_000
+
+
+def amount(count_bytes: int | None) -> str:
+    """Bytes; a dash when nobody knows."""
+    return "–" if count_bytes is None else format_bytes(count_bytes)
+
+
+def span(seconds: float | None) -> str:
+    """A duration; a dash when there is none."""
+    return "–" if seconds is None else format_seconds(max(0.0, seconds))
+
+
+def ago(then: float | None, now: float) -> str:
+    """How long ago; `never` for 0 or None."""
+    if not then:
+        return "never"
+    return f"{format_seconds(max(0.0, now - then))} ago" if now - then >= 1 else "just now"
+
+
+def moment(at: float | None) -> str:
+    """A point in time, UTC; a dash when there is none."""
+    return "–" if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def machine_time(at: float) -> str:
+    """A point in time for the `datetime` attribute (RFC 3339)."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def share(part: int | None, whole: int | None) -> str:
+    """A share in percent; a dash of nothing."""
+    if part is None or not whole:
+        return "–"
+    # 99.96 % is not all of it: only what is whole is written as 100.
+    percent = min(100 * part / whole, 99.9) if part < whole else 100.0
+    return f"{percent:.1f} %"
+
+
+def money(micro: int, currency: str) -> str:
+    """Micro-units of a currency with two places, halves away from zero."""
+    cents, rest = divmod(abs(micro), MICRO // 100)
+    cents += rest * 2 >= MICRO // 100
+    return f"{'-' if micro < 0 else ''}{cents // 100:,}.{cents % 100:02d} {currency}"
