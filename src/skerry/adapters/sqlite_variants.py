@@ -191,11 +191,17 @@ class SqliteVariants:
             after = rows[-1][-1]
 
     def oldest(self, count_max: int) -> Iterator[Entry]:
-        after, left = (float("-inf"), -1), count_max
+        return self._by_use(count_max, ">", float("-inf"), "ASC")
+
+    def newest(self, count_max: int) -> Iterator[Entry]:
+        return self._by_use(count_max, "<", float("inf"), "DESC")
+
+    def _by_use(self, left: int, beyond: str, end: float, order: str) -> Iterator[Entry]:
+        after = (end, -1)
         while left > 0:
             sql = (
-                f"SELECT {_COLUMNS} FROM entry WHERE (last_used, id) > (?, ?) AND {_HERE} "
-                "ORDER BY last_used, id LIMIT ?"
+                f"SELECT {_COLUMNS} FROM entry WHERE (last_used, id) {beyond} (?, ?) AND {_HERE} "
+                f"ORDER BY last_used {order}, id {order} LIMIT ?"
             )
             rows = self._file.read(sql, (*after, min(left, SCAN_ROWS)))
             for row in rows:

@@ -59,3 +59,6 @@ class BackedVariants:
 
     def oldest(self, count_max: int) -> Iterator[Entry]:
         return self._variants.oldest(count_max)
+
+    def newest(self, count_max: int) -> Iterator[Entry]:
+        return self._variants.newest(count_max)

@@ -148,6 +148,9 @@ class Variants(Protocol):
     def oldest(self, count_max: int) -> Iterator[Entry]:
         """The entries whose last use is longest ago, in that order."""
 
+    def newest(self, count_max: int) -> Iterator[Entry]:
+        """The entries that were used last, the latest first."""
+
     async def clear(self) -> None:
         """Forgets everything, in one step."""
 

@@ -149,12 +149,14 @@ async def a_use_is_noted_and_never_goes_back(variants: Variants) -> None:
     expect([each.last_used for each in variants.all()] == [500.0], "the last use counts")
 
 
-async def the_oldest_are_told_in_order_of_use(variants: Variants) -> None:
+async def they_are_told_in_order_of_use(variants: Variants) -> None:
     for number in (3, 1, 2, 2):
         for path in (f"/{number}", f"/{number}/twin"):
             await variants.put(replace(some_entry(path), last_used=float(number)))
     told = [entry.last_used for entry in variants.oldest(4)]
     expect(told == [1.0, 1.0, 2.0, 2.0], "the oldest first, and no more than asked for")
+    told = [entry.last_used for entry in variants.newest(3)]
+    expect(told == [3.0, 3.0, 2.0], "the latest first, and no more than asked for")
     every = [entry.key for entry in variants.oldest(100)]
     expect(len(every) == len(set(every)) == 6, "each once")
 
@@ -193,7 +195,7 @@ CHECKS: tuple[Check, ...] = (
     a_variant_replaces_itself_and_no_other,
     variants_of_a_key_are_bounded,
     a_purge_finds_exactly_what_bears_the_name,
-    the_oldest_are_told_in_order_of_use,
+    they_are_told_in_order_of_use,
     what_is_cleared_is_gone_and_what_comes_later_stays,
     a_use_is_noted_and_never_goes_back,
     slices_go_with_their_entry_and_stay_when_it_is_put_again,

@@ -153,16 +153,25 @@ class Registry:
         """All families, by name."""
         return tuple(self._families[name] for name in sorted(self._families))
 
+    def counted(self, name: str) -> dict[Labels, float]:
+        """Every series of a counter now; empty for one that nobody has declared."""
+        self._settle()
+        family = self._families.get(name)
+        return family.series() if isinstance(family, Counter) else {}
+
     def expose(self) -> str:
         """OpenMetrics 1.0 text."""
-        for settle in self._before:
-            settle()
+        self._settle()
         lines: list[str] = []
         for family in self.families():
             lines.append(f"# TYPE {family.name} {family.kind}")
             lines.append(f"# HELP {family.name} {family.meaning}")
             lines.extend(family.expose())
         return "\n".join((*lines, "# EOF", ""))
+
+    def _settle(self) -> None:
+        for settle in self._before:
+            settle()
 
     def _add(self, family: F) -> F:
         if family.name in self._families:

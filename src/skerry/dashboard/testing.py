@@ -1,0 +1,73 @@
+"""Facts that are simply set: the memory twin of `facts.Facts`.
+
+Promises no more than the Protocol: what was set is told, at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from skerry.base.clock import Clock
+from skerry.dashboard.facts import FillRow, HitRatio, IncidentRow, Money, ObjectRow
+from skerry.registry.operations import ImageRow, Status, Verified
+from skerry.telemetry.events import Event
+from skerry.telemetry.horizon import Expiry
+
+
+@dataclass
+class SetFacts:
+    """`Facts` whose every answer is an attribute."""
+
+    clock: Clock
+    stands: Status
+    rows: Sequence[ImageRow] = ()
+    stored: Sequence[ObjectRow] = ()
+    counted: Sequence[HitRatio] = ()
+    flying: Sequence[FillRow] = ()
+    happened: Sequence[Event] = ()
+    ending: Sequence[Expiry] = ()
+    lost: Sequence[IncidentRow] = ()
+    costs: Money | None = None
+    signed: dict[str, Verified] = field(default_factory=dict)
+    unready: str = ""
+    toml: str = ""
+
+    def now(self) -> float:
+        return self.clock.now()
+
+    def not_ready(self) -> str:
+        return self.unready
+
+    async def status(self) -> Status:
+        return self.stands
+
+    async def images(self) -> Sequence[ImageRow]:
+        return self.rows
+
+    async def verified(self, reference: str) -> Verified:
+        return self.signed.get(reference, Verified(reference, "", "", accepted=True))
+
+    async def objects(self, wanted: str, rows_max: int) -> Sequence[ObjectRow]:
+        return [row for row in self.stored if wanted in row.url][:rows_max]
+
+    def ratios(self) -> Sequence[HitRatio]:
+        return self.counted
+
+    def fills(self) -> Sequence[FillRow]:
+        return self.flying
+
+    async def events(self) -> Sequence[Event]:
+        return self.happened
+
+    def expiries(self) -> Sequence[Expiry]:
+        return self.ending
+
+    def money(self) -> Money | None:
+        return self.costs
+
+    async def incidents(self) -> Sequence[IncidentRow]:
+        return self.lost
+
+    def settings(self) -> str:
+        return self.toml
