@@ -10,9 +10,10 @@ from urllib.parse import unquote
 import pytest
 
 from skerry.dashboard.words import money, share
+from skerry.registry.operations import SourceStatus, UpstreamStatus
 from skerry.wire.message import Request
 from tests.app.operations_twin import HALF, STATUS, WHOLE
-from tests.dashboard.scene import NASTY, OPERATOR, VIEWER, Scene, links_of, text_of
+from tests.dashboard.scene import NASTY, NOW, OPERATOR, VIEWER, Scene, links_of, text_of
 
 PAGES = (
     "/", "/images", "/objects", "/upstreams", "/fills", "/events", "/incidents", "/horizon",
@@ -85,12 +86,20 @@ async def test_the_first_screen_answers_the_six_questions() -> None:
 
 async def test_what_is_well_is_said_to_be_well() -> None:
     scene = Scene()
-    scene.facts.stands = replace(STATUS, cut_off=False, warnings=(), upstreams=())
+    well = UpstreamStatus("docker.io", (SourceStatus("origin", "closed", heard_at=NOW - 1),))
+    scene.facts.stands = replace(STATUS, cut_off=False, warnings=(), upstreams=(well,))
     scene.facts.happened, scene.facts.ending = (), ()
     text = text_of(await scene.get("/"))
     assert text.count('class="state good"') == 3
     assert "Without an end" in text
     assert "Nothing in the last day" in text
+
+
+async def test_what_was_never_asked_is_not_called_well() -> None:
+    scene = Scene()
+    never = UpstreamStatus("docker.io", (SourceStatus("origin", "closed"),))
+    scene.facts.stands = replace(STATUS, cut_off=False, warnings=(), upstreams=(never,))
+    assert "Not known yet" in text_of(await scene.get("/"))
 
 
 async def test_an_image_tells_whose_signatures_it_has_and_what_is_missing() -> None:

@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 import msgspec
 
 from skerry.app.admin_access import Access
+from skerry.app.admin_pages import AdminPages
 from skerry.app.admin_replies import (
     Route,
     Routes,
@@ -29,6 +30,7 @@ from skerry.app.edge_desk import EdgeDesk, PurgeRequest
 from skerry.app.prewarm_desk import PrewarmRequest
 from skerry.base.errors import BadInput, Party, SkerryError
 from skerry.base.reference import Reference
+from skerry.dashboard.paths import is_page
 from skerry.registry.operations import Operations
 from skerry.telemetry.metrics import Registry
 from skerry.wire.message import Answer, BodyAborted, Request
@@ -106,9 +108,10 @@ class AdminDoor:
         self._operations = operations
         self._metrics = metrics
         self._access = access
-        self._not_ready = not_ready
+        self.not_ready = not_ready
         self._edge = edge
         self._processes = processes
+        self.pages: AdminPages | None = None
         self._answered = self._refused_host = self._refused_token = 0
         self._open: Mapping[str, Mapping[str, Route]] = {
             "/healthz": {"GET": self._healthz},
@@ -149,6 +152,16 @@ class AdminDoor:
             methods = self._api.get(request.path)
         else:
             methods = self._open.get(request.path)
+            if self.pages is not None and is_page(request.path):
+                who = "the admin token" if self._access.token_right(request) else None
+                return await self.pages(request, who)
+        return await self._routed(request, methods)
+
+    async def api(self, request: Request) -> Answer:
+        """Answers a request of the API that was allowed elsewhere: by a page, for its visitor."""
+        return await self._routed(request, self._api.get(request.path))
+
+    async def _routed(self, request: Request, methods: Mapping[str, Route] | None) -> Answer:
         if methods is None:
             return failure(404, Party.CLIENT, f"there is no {request.path[:200]} here", "")
         route = methods.get("GET" if request.method == "HEAD" else request.method)
@@ -173,7 +186,7 @@ class AdminDoor:
         return _text(200, "alive\n")
 
     async def _readyz(self, request: Request) -> Answer:
-        reason = self._not_ready()
+        reason = self.not_ready()
         return _text(503, f"not ready: {reason}\n") if reason else _text(200, "ready\n")
 
     async def _expose(self, request: Request) -> Answer:

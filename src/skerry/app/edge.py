@@ -51,6 +51,7 @@ class OpenEdge:
     desk: EdgeDesk
     reload: EdgeReload
     watched: WatchedFile
+    variants: Variants
     vault: VaultDesk | None = None
 
     async def keep_up(self) -> None:
@@ -119,7 +120,7 @@ def open_edge(
     desk = _desk(settings, rooms, book, key, origins)
     reload = EdgeReload(rooms, origins, variants, changed=parts.changed, nursery=parts.nursery)
     care = None if vault is None else _care(parts, settings, vault, variants, rooms)
-    return OpenEdge(rooms, desk, reload, watched, care)
+    return OpenEdge(rooms, desk, reload, watched, variants, care)
 
 
 def _desk(

@@ -9,7 +9,7 @@ import logging
 import os
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from skerry.adapters.sqlite_catalog import SqliteCatalog
 from skerry.aio.tasks import Nursery
 from skerry.app.admin import AdminDoor
 from skerry.app.admin_access import Access, ensure_token
+from skerry.app.admin_pages import AdminPages
 from skerry.app.admin_trust import trust_routes
 from skerry.app.clock_upkeep import ClockUpkeep
 from skerry.app.descriptors import admin_limits, door_limits, raise_limit
@@ -40,6 +41,7 @@ from skerry.base.errors import SkerryError
 from skerry.base.high_water import HighWater
 from skerry.registry.assembly import Parts, RegistryRooms, assemble
 from skerry.registry.desk import Desk
+from skerry.registry.operations import Verified
 from skerry.store.core.admission import AdmissionPolicy
 from skerry.store.ports import Inventory
 from skerry.store.service import Housekeeper, ScrubPolicy
@@ -52,6 +54,7 @@ from skerry.wire.message import Handler
 
 if TYPE_CHECKING:
     from skerry.app.edge import OpenEdge
+    from skerry.app.page_facts import NodeFacts
 
 DRAIN_SECONDS = 5.0
 
@@ -264,6 +267,7 @@ class Node:
             processes=public.processes,
             more=(*routes, trust_routes(rooms, parts)),
         )
+        admin.pages = self._pages(admin, desk, parts, edge, reloading)
         self.admin_door = self._make_admin_door(admin, metrics)
         self.hot.add(public)
         self.hot.add(self.admin_door.hot)
@@ -272,6 +276,32 @@ class Node:
         await public.open(events=self.events, metrics=self.metrics, on_crash=self._crashed)
         await self.admin_door.open()
         self._reloading = reloading
+
+    def _pages(
+        self,
+        admin: AdminDoor,
+        desk: Desk,
+        parts: Parts,
+        edge: OpenEdge | None,
+        reloading: Reloading,
+    ) -> AdminPages:
+        def facts(verify: Callable[[str], Awaitable[Verified]]) -> NodeFacts:
+            # Late: most nodes are looked at rarely.
+            from skerry.app.page_facts import Counted, EdgeSide, NodeFacts
+
+            side = None
+            if edge is not None:
+                side = EdgeSide(edge.variants, lambda: edge.rooms.front.table, edge.desk.sites)
+            return NodeFacts(
+                desk,
+                Counted(self.metrics, self.horizon, parts.fills, self.clock),
+                settings=lambda: reloading.settings,
+                not_ready=admin.not_ready,
+                verify=verify,
+                edge=side,
+            )
+
+        return AdminPages(facts=facts, api=admin.api, clock=self.clock, nursery=self.nursery)
 
     def _access(self) -> Access:
         """Who may use the admin door's API."""

@@ -69,6 +69,11 @@ class Reloading:
         self._turn = asyncio.Lock()
 
     @property
+    def settings(self) -> Settings:
+        """What was read last and taken; some of it may wait for a restart."""
+        return self._settings
+
+    @property
     def routes(self) -> Routes:
         """What the admin door answers here."""
         return {"/api/v1/reload": {"POST": self._post}}

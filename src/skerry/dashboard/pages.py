@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from skerry.dashboard import words
 from skerry.dashboard.facts import Facts, Money, Visitor
+from skerry.registry.operations import Status, UpstreamStatus
 from skerry.telemetry.events import Event, Level
 
 HERE = Path(__file__).parent
@@ -142,13 +143,11 @@ class Pages:
 
     async def _first_screen(self) -> dict[str, object]:
         status = await self._facts.status()
-        cut_off = [site.name for site in status.sites if not _usable(site.sources)]
         events = await self._facts.events()
         return {
             "status": status,
             "tiles": [
-                _upstream_tile(status.cut_off, [u.name for u in status.upstreams
-                                                if not _usable(u.sources)], cut_off),
+                _upstream_tile(status),
                 _service_tile(self._facts.not_ready(), status.warnings),
                 self._alone_tile(),
                 _money_tile(self._facts.money()),
@@ -188,22 +187,25 @@ def bars(values: tuple[tuple[str, int], ...], currency: str) -> list[Bar]:
     ]
 
 
-def _usable(sources: object) -> bool:
-    return any(
-        source.breaker == "closed" and not source.trouble
-        for source in (sources if isinstance(sources, tuple) else ())
-    )
-
-
-def _upstream_tile(cut_off: bool, lost: list[str], sites: list[str]) -> Tile:
+def _upstream_tile(status: Status) -> Tile:
     question = "Is the upstream there?"
-    if cut_off:
+    if status.cut_off:
         said = "No registry can be reached. What is here goes on being served."
         return Tile(question, "No", "bad", (said,), "/upstreams")
-    gone = [f"{name} has trouble" for name in (*lost, *sites)]
-    if gone:
-        return Tile(question, "In part", "warn", tuple(gone[:4]), "/upstreams")
-    return Tile(question, "Yes", "good", ("Every upstream and site is well.",), "/upstreams")
+    every = (*status.upstreams, *status.sites)
+    lost = [f"{each.name} has trouble" for each in every if _in_trouble(each)]
+    if lost:
+        return Tile(question, "In part", "warn", tuple(lost[:4]), "/upstreams")
+    if not any(source.heard_at for each in every for source in each.sources):
+        said = "None has been asked since the start."
+        return Tile(question, "Not known yet", "none", (said,), "/upstreams")
+    said = "Every one that was asked answers."
+    return Tile(question, "Yes", "good", (said,), "/upstreams")
+
+
+def _in_trouble(upstream: UpstreamStatus) -> bool:
+    """No source of it is well."""
+    return all(each.trouble or each.breaker != "closed" for each in upstream.sources)
 
 
 def _service_tile(not_ready: str, warnings: tuple[str, ...]) -> Tile:

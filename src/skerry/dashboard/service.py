@@ -67,11 +67,6 @@ class Dashboard:
     def statistics(self) -> DashboardStatistics:
         return DashboardStatistics(self._shown, self._streams, self._refused)
 
-    def has(self, path: str) -> bool:
-        """Whether a path is one of ours."""
-        first = path.split("/")[1]
-        return first in {"static", "live", "actions", "image"} or path in self._plain
-
     async def __call__(self, request: Request, visitor: Visitor | None) -> Answer:
         """A page; `visitor` is None for whoever is not logged in."""
         if request.path.startswith("/static/"):
