@@ -67,7 +67,7 @@ async def test_what_is_not_filled_in_is_asked_for_again_and_nothing_is_lost() ->
 
 async def test_a_purge_names_one_thing_and_may_be_soft() -> None:
     scene = Scene()
-    receipt = {"receipt": {"sequence": 7, "count": 3}, "siblings": []}
+    receipt = {"receipt": {"sequence": 7, "object_count": 3}, "siblings": []}
     scene.answer = Answer(200, body=json.dumps(receipt).encode())
     await scene.post("/actions/purge", {"csrf": CSRF, "host": "www.example.org", "soft": "yes"})
     assert "purged 3 objects, receipt 7" in await done(scene)

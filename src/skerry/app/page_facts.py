@@ -30,6 +30,7 @@ SCANNED_MAX = 20_000
 SCAN_STEP = 200
 """After so many the others have their turn."""
 
+_PULLED = frozenset({"manifest", "blob"})
 _PULL_HITS = frozenset({Outcome.HIT, Outcome.LOCAL})
 _PULLS = _PULL_HITS | {Outcome.STALE, Outcome.MISS, Outcome.JOINED}
 _EDGE_HITS = frozenset({Served.HIT, Served.REVALIDATED})
@@ -122,8 +123,9 @@ class NodeFacts:
     def ratios(self) -> Sequence[HitRatio]:
         metrics = self._counted.metrics
         pulls: dict[str, float] = defaultdict(float)
-        for (_, outcome), count in metrics.counted("skerry_registry_answers").items():
-            pulls[outcome] += count
+        for (kind, outcome), count in metrics.counted("skerry_registry_answers").items():
+            if kind in _PULLED:
+                pulls[outcome] += count
         found = [_ratio("images", pulls)] if any(pulls[each] for each in _PULLS) else []
         requests = _by_class(metrics.counted("skerry_edge_requests"))
         body_bytes = _by_class(metrics.counted("skerry_edge_answer_bytes"))

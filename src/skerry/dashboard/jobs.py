@@ -118,7 +118,9 @@ def _summary(said: dict[str, object]) -> str:
     """The numbers and names of an answer that say something by themselves."""
     receipt = said.get("receipt")
     if isinstance(receipt, dict):
-        return f"purged {receipt.get('count', 0)} objects, receipt {receipt.get('sequence', '')}"
+        count = receipt.get("object_count", 0)
+        said = "1 object" if count == 1 else f"{count} objects"
+        return f"purged {said}, receipt {receipt.get('sequence', '')}"
     parts = []
     for name, value in said.items():
         if name.endswith("_bytes") and isinstance(value, int):
