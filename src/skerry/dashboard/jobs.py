@@ -119,8 +119,8 @@ def _summary(said: dict[str, object]) -> str:
     receipt = said.get("receipt")
     if isinstance(receipt, dict):
         count = receipt.get("object_count", 0)
-        said = "1 object" if count == 1 else f"{count} objects"
-        return f"purged {said}, receipt {receipt.get('sequence', '')}"
+        objects = "1 object" if count == 1 else f"{count} objects"
+        return f"purged {objects}, receipt {receipt.get('sequence', '')}"
     parts = []
     for name, value in said.items():
         if name.endswith("_bytes") and isinstance(value, int):
