@@ -336,3 +336,10 @@ def test_every_setting_is_documented_with_its_default() -> None:
         if row := re.match(r"\| `([a-z_]+)` \| ([^|]+) \| `([^|]+)` \| (.+) \|$", line):
             documented.add((section, row[1], row[3]))
     assert documented == set(structs(Settings, ""))
+
+
+def test_a_kind_that_nothing_has_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "skerry.toml"
+    file.write_text('[horizon]\nquiet = ["jwks", "tides"]\n')
+    with pytest.raises(SettingsError, match="tls_certificate"):
+        load(file, {}, {}, machine=MACHINE)

@@ -15,15 +15,18 @@ import typer
 from skerry.app.admin import AdminDoor
 from skerry.app.admin_access import Access
 from skerry.app.admin_trust import trust_routes
+from skerry.app.horizon_desk import HorizonDesk, Listed
 from skerry.app.reload import Reloading
 from skerry.app.settings import Settings
 from skerry.app.settings_load import load
 from skerry.app.vault_desk import VaultStatus, vault_routes
+from skerry.base.clock import ManualClock
 from skerry.cdn.vault.told import Told
 from skerry.cli.main import make_app
 from skerry.registry.assembly import Parts, RegistryRooms
 from skerry.registry.operations import ImageRow, ScrubEvent, Status, WarmEvent
 from skerry.telemetry.events import Events
+from skerry.telemetry.horizon import Horizon
 from skerry.telemetry.metrics import Registry
 from tests.app.operations_twin import RememberingOperations
 
@@ -63,6 +66,11 @@ def test_every_command_and_option_is_in_the_reference_and_no_other() -> None:
     assert set(re.findall(r"`(--[a-z-]+)", page)) >= SHARED
 
 
+def horizon_desk() -> HorizonDesk:
+    horizon = Horizon(lambda: 0.0, Registry())
+    return HorizonDesk(Settings(), horizon=horizon, events=Events(lambda: 0.0), clock=ManualClock())
+
+
 def test_every_route_and_field_of_the_api_is_in_its_page() -> None:
     page = (ROOT / "docs/reference/admin-api.md").read_text()
     reloading = Reloading(
@@ -80,6 +88,7 @@ def test_every_route_and_field_of_the_api_is_in_its_page() -> None:
         # What they stand on is looked at by a request alone.
         more=(
             vault_routes(None),
+            horizon_desk().routes,
             reloading.routes,
             trust_routes(cast(RegistryRooms, None), cast(Parts, None)),
         ),
@@ -91,7 +100,7 @@ def test_every_route_and_field_of_the_api_is_in_its_page() -> None:
         for method in methods
     }
     assert routes == set(re.findall(r"^\| `((?:GET|POST|DELETE) /[a-z0-9/]+)`", page, re.MULTILINE))
-    for kind in (ImageRow, WarmEvent, ScrubEvent, Status, VaultStatus, Told):
+    for kind in (ImageRow, WarmEvent, ScrubEvent, Status, VaultStatus, Told, Listed):
         for field in msgspec.inspect.type_info(kind).fields:  # type: ignore[union-attr]
             assert f"`{field.name}`" in page, f"{kind.__name__}.{field.name}"
 

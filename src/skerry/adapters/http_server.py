@@ -10,7 +10,7 @@ import asyncio
 import errno
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from email.utils import formatdate
 from functools import partial
 
@@ -168,6 +168,11 @@ class Door:
             server = await create(sock=listening)
         self._servers.append(server)
         return server
+
+    def certificate_ends(self) -> Mapping[str, float]:
+        """When each certificate it shows ends, by file, in seconds since the epoch."""
+        shown = self._state.certificates
+        return shown.statistics().expires_at if shown is not None else {}
 
     def use_certificates(self, names: TlsNames) -> None:
         """Shows others in handshakes from now on. Raises CertificateError, changing nothing.

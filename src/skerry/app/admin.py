@@ -32,6 +32,7 @@ from skerry.base.errors import BadInput, Party, SkerryError
 from skerry.base.reference import Reference
 from skerry.dashboard.paths import is_page
 from skerry.registry.operations import Operations
+from skerry.telemetry.horizon import Expiry
 from skerry.telemetry.metrics import Registry
 from skerry.wire.message import Answer, BodyAborted, Request
 
@@ -90,8 +91,8 @@ class AdminDoor:
     """Answers for the admin door.
 
     `not_ready` says why the data plane cannot serve, "" when it can; `edge` is None on a node
-    without a site; `processes` says how many serve the public doors, and do now; `more` are routes
-    of other rooms, below /api.
+    without a site; `processes` says how many serve the public doors, and do now; `ends_first`
+    what needs the outside and ends first; `more` are routes of other rooms, below /api.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class AdminDoor:
         not_ready: Callable[[], str],
         edge: EdgeDesk | None = None,
         processes: Callable[[], tuple[int, int]] = lambda: (1, 1),
+        ends_first: Callable[[], Expiry | None] = lambda: None,
         more: Sequence[Routes] = (),
     ) -> None:
         self._operations = operations
@@ -112,6 +114,7 @@ class AdminDoor:
         self._edge = edge
         self._processes = processes
         self.pages: AdminPages | None = None
+        self._ends_first = ends_first
         self._answered = self._refused_host = self._refused_token = 0
         self._open: Mapping[str, Mapping[str, Route]] = {
             "/healthz": {"GET": self._healthz},
@@ -198,7 +201,8 @@ class AdminDoor:
         sites = self._edge.sites() if self._edge else ()
         processes, serving = self._processes()
         status = await self._operations.status()
-        return json_answer(replace(status, sites=sites, processes=processes, serving=serving))
+        told = replace(status, sites=sites, processes=processes, serving=serving)
+        return json_answer(replace(told, ends_first=self._ends_first()))
 
     async def _images(self, request: Request) -> Answer:
         rows = await self._operations.list_images()

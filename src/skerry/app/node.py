@@ -28,6 +28,7 @@ from skerry.app.admin_trust import trust_routes
 from skerry.app.clock_upkeep import ClockUpkeep
 from skerry.app.descriptors import admin_limits, door_limits, raise_limit
 from skerry.app.ground import open_ground
+from skerry.app.horizon_desk import HorizonDesk
 from skerry.app.hot_tables import HotTables
 from skerry.app.public_doors import PublicDoors
 from skerry.app.registry_rules import rules_of
@@ -88,6 +89,9 @@ class Node:
         self._reread = reread
         self._reloading: Reloading | None = None
         self._reload_wanted = False
+        self._horizon_desk = HorizonDesk(
+            settings, horizon=self.horizon, events=self.events, clock=self.clock
+        )
         self.nursery = Nursery(on_crash=self._crashed)
         self.ends = AsyncExitStack()
         self._housekeeper: Housekeeper
@@ -178,6 +182,7 @@ class Node:
         )
         upkeep.tell_of_restore()
         nursery.start(upkeep.run(), name="upkeep")
+        nursery.start(self._horizon_desk.run(), name="horizon")
         if self._reload_wanted:
             self.reload_soon()
 
@@ -216,6 +221,7 @@ class Node:
         names = {"registry": registry_tls(settings), "edge_tls": edge_tls(settings)}
         if self.public is not None:
             self.public.use_certificates({n: each for n, each in names.items() if each})
+        self._horizon_desk.use(settings)
 
     def _tell_certificates(self, news: CertificateNews) -> None:
         level = Level.WARNING if news.trouble else Level.INFO
@@ -242,6 +248,7 @@ class Node:
             tell_certificates=self._tell_certificates,
         )
         self.public = public
+        self.horizon.add(public.expiries)
         reloading = Reloading(
             self.settings,
             reread=self._reread,
@@ -257,7 +264,11 @@ class Node:
         )
         if edge is not None:
             self._make_edge_doors(public, edge.rooms.front)
-        routes = (vault_routes(edge.vault if edge else None), reloading.routes)
+        routes = (
+            vault_routes(edge.vault if edge else None),
+            reloading.routes,
+            self._horizon_desk.routes,
+        )
         admin = AdminDoor(
             desk,
             metrics=self.metrics,
@@ -265,6 +276,7 @@ class Node:
             not_ready=not_ready,
             edge=edge.desk if edge else None,
             processes=public.processes,
+            ends_first=self.horizon.first,
             more=(*routes, trust_routes(rooms, parts)),
         )
         admin.pages = self._pages(admin, desk, parts, edge, reloading)

@@ -21,6 +21,7 @@ from skerry.aio.tasks import Crash
 from skerry.app.settings import split_address
 from skerry.base.clock import Clock
 from skerry.telemetry.events import Events
+from skerry.telemetry.horizon import Expires, Expiry
 from skerry.telemetry.metrics import Registry
 from skerry.wire.message import Handler
 
@@ -161,6 +162,14 @@ class PublicDoors:
         found = self.workers()
         serving = sum(worker.serving for worker in found.workers) if found else 0
         return self._processes, 1 + serving
+
+    def expiries(self) -> tuple[Expiry, ...]:
+        """The certificates that the doors show."""
+        return tuple(
+            Expiry(Expires.TLS_CERTIFICATE, f"{file} ({public.door.name} door)", at)
+            for public in self._doors
+            for file, at in public.door.certificate_ends().items()
+        )
 
     def workers(self) -> WorkersStatistics | None:
         """A snapshot; None where there are none."""

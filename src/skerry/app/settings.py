@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from skerry.app.settings_horizon import HorizonSettings
 from skerry.app.settings_trust import TrustSettings
 from skerry.app.settings_units import (
     Address,
@@ -269,6 +270,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     prewarm: PrewarmSettings = PrewarmSettings()
     dns: DnsSettings = DnsSettings()
     trust: TrustSettings = TrustSettings()
+    horizon: HorizonSettings = HorizonSettings()
 
 
 def split_address(text: str) -> tuple[str, int]:

@@ -23,6 +23,7 @@ from skerry.app.settings import (
     UpstreamSettings,
     split_address,
 )
+from skerry.app.settings_checks_horizon import check_horizon
 from skerry.app.settings_checks_siblings import check_siblings, sibling_warnings
 from skerry.app.settings_checks_sites import check_sites, site_warnings
 from skerry.app.settings_checks_vault import check_vault, vault_warnings
@@ -66,6 +67,7 @@ def check(settings: Settings) -> list[Problem]:
         *check_vault(settings),
         *_dns(settings),
         *_trust(settings),
+        *check_horizon(settings.horizon),
     ]
 
 

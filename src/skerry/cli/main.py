@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from skerry.base.errors import SkerryError
-from skerry.cli import clients, edge, images, node, prewarm, trust, vault
+from skerry.cli import clients, edge, horizon, images, node, prewarm, trust, vault
 from skerry.cli.screen import Exit, code_of, err, say_error
 
 RUN, CONTENT, SITES, CLIENTS = "The node", "Images", "Sites", "Clients"
@@ -18,6 +18,7 @@ NODE_COMMANDS: Mapping[str, Callable[..., None]] = {
     "status": node.status,
     "reload": node.reload,
     "events": node.events,
+    "horizon": horizon.horizon,
     "version": node.version,
 }
 IMAGE_COMMANDS: Mapping[str, Callable[..., None]] = {

@@ -28,6 +28,7 @@ from skerry.app.settings_load import load, settings_file
 from skerry.app.settings_render import to_plain, to_toml
 from skerry.base.errors import Party, SkerryError
 from skerry.base.units import format_bytes, format_seconds, parse_seconds
+from skerry.cli.horizon import first_line
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, Overrides, connect, overrides_of
 from skerry.cli.screen import Exit, ago, err, out, plain, print_json
 from skerry.registry.operations import SourceStatus, Status
@@ -284,6 +285,7 @@ def status(
     trouble = "" if store.writable else ", [red]read-only or full[/]"
     say(f"  disk      {format_bytes(store.blob_bytes)} of {format_bytes(store.budget_bytes)} "
         f"in {store.blob_count} blobs{trouble}")  # fmt: skip
+    say(f"  alone     {first_line(found.ends_first, now)}")
     if found.processes > 1:
         fewer = found.serving < found.processes
         note = ", [red]see the events[/]" if fewer else ""

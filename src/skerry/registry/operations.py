@@ -14,6 +14,7 @@ from typing import Protocol
 from skerry.base.errors import Party, SkerryError
 from skerry.store.ports import StoreStatistics
 from skerry.telemetry.events import Event
+from skerry.telemetry.horizon import Expiry
 
 
 class NotHeld(SkerryError):
@@ -225,6 +226,8 @@ class Status:
         warnings: sentences for the operator, worst first.
         sites: what the edge door serves, with the origins behind it; told by the edge.
         processes, serving: how many serve the public doors, and do now; told by those.
+        ends_first: the first thing that needs the outside to expire; None when nothing does. Told
+            by the horizon.
     """
 
     node: str
@@ -239,6 +242,7 @@ class Status:
     sites: tuple[UpstreamStatus, ...] = ()
     processes: int = 1
     serving: int = 1
+    ends_first: Expiry | None = None
 
 
 @dataclass(frozen=True, slots=True)

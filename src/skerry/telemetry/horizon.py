@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 
 from skerry.telemetry.metrics import Registry
 
@@ -23,6 +24,24 @@ class Expires(StrEnum):
     CREDENTIAL = "credential"
     TOKEN_KEY = "token_key"
     DOMAIN = "domain"
+
+
+NEXT_STEPS = MappingProxyType(
+    {
+        Expires.TLS_CERTIFICATE: "put a renewed certificate into the same file: it is taken "
+        "without a restart",
+        Expires.TRUST_ROOT: "have the owners of the root sign new metadata while the outside is "
+        "there; what was admitted goes on being served",
+        Expires.DNS_SIGNATURE: "nothing on this node: it asks again by itself; if it stays, tell "
+        "the zone's operator to sign it",
+        Expires.JWKS: "nothing on this node: keys are fetched again by themselves; if it stays, "
+        "look at the identity provider",
+        Expires.CREDENTIAL: "put a new one into its file",
+        Expires.TOKEN_KEY: "let the node rotate it, or make a new one",
+        Expires.DOMAIN: "renew the domain at its registrar",
+    }
+)
+"""What to do about each kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +74,16 @@ class Horizon:
             self._seconds,
             ["kind"],
         )
+        metrics.gauge(
+            "skerry_horizon_first_seconds",
+            "Seconds until the first thing of all that needs the outside expires, and its kind.",
+            self._first_seconds,
+            ["kind"],
+        )
+
+    def now(self) -> float:
+        """Seconds since the epoch, by the clock that everything here is judged by."""
+        return self._now()
 
     def add(self, source: Source) -> None:
         """Asks `source` from now on, each time somebody looks; it answers at once, from memory."""
@@ -74,3 +103,7 @@ class Horizon:
         for each in self.expiries():
             found.setdefault((each.kind,), max(0.0, each.at - self._now()))
         return found
+
+    def _first_seconds(self) -> dict[tuple[str, ...], float]:
+        first = self.first()
+        return {} if first is None else {(first.kind,): max(0.0, first.at - self._now())}
