@@ -44,7 +44,8 @@ class Dns(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         query = dns.message.from_wire(data)
         (question,) = query.question
-        key = (str(question.name), dns.rdatatype.to_text(question.rdtype))
+        # A server matches letters whatever their case, and repeats them as they came (RFC 4343).
+        key = (str(question.name).lower(), dns.rdatatype.to_text(question.rdtype))
         self.asked.append(key)
         self.was_asked.set()
         if key[1] in self.silent or self._transport is None:

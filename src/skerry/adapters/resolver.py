@@ -1,59 +1,69 @@
 """Names to addresses without threads.
 
-Owns the lookups: the hosts file first, then DNS over dnspython's asynchronous resolver, A and AAAA
-side by side. A DNS server that hangs costs its asker a bounded wait and no one else anything: no
-thread pool is shared (getaddrinfo would). Never decides which address may be dialled:
-`GuardedResolver` asks `upstream.core.guard` for that, at the moment of connecting (T5).
-RFC 1035, RFC 6761 section 6.3 (localhost), RFC 8305 section 3 (resolution delay).
+Owns the lookups of this node's own dials: the hosts file first, then what is held, then DNS, A and
+AAAA side by side, and the last known good addresses when DNS has nothing. A DNS server that hangs
+costs its asker a bounded wait and no one else anything: no thread pool is shared (getaddrinfo
+would). Never decides which address may be dialled: `GuardedResolver` asks `upstream.core.guard` for
+that, at the moment of connecting (T5). RFC 1035, RFC 6761 section 6.3 (localhost), RFC 8305 section
+3 (resolution delay).
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib import import_module
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from skerry.adapters.dns_lookup import Found, LateResolution, Plan
+from skerry.adapters.resolv_conf import ResolvConfFile
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
-from skerry.base.errors import BadInput
+from skerry.telemetry.events import Events
+from skerry.telemetry.metrics import Registry
+from skerry.telemetry.validation import ValidationFailures
+from skerry.trust.core.names.servers import read_server
+from skerry.trust.ports import NamePin, NamePins, PinsUnusable
 from skerry.upstream.core.guard import literal, may_dial
 from skerry.upstream.ports import TransportError, Trouble
 
-if TYPE_CHECKING:
-    from dns.asyncresolver import Resolver as DnsPython
-
 ADDRESSES_MAX = 16
-CACHED_NAMES_MAX = 1024
-TTL_SECONDS_MIN = 1.0
 TTL_SECONDS_MAX = 60.0
+"""Of a resolver that was given no lookup of its own."""
 AAAA_DELAY_SECONDS = 0.05
 """How long a found A waits for its AAAA (RFC 8305 section 3)."""
-DNS_PORT = 53
+STALE_AFTER_SECONDS = 1.8
+"""RFC 8767 section 5; but half of a shorter wait, to leave time for the connection."""
+STALE_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class ResolverStatistics:
-    """Lookups since start."""
+    """Lookups since start.
+
+    `last_good`: answered with what was believed last, for want of an answer or because a name is
+    held.
+    """
 
     asked: int
     from_cache: int
     failed: int
+    last_good: int
     cached_names: int
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """What one query gave: addresses, or why not. `final`: the name itself does not exist."""
+class LastGood:
+    """The hosts that this node cannot do without, and where they were.
 
-    addresses: tuple[str, ...] = ()
-    ttl_seconds: float = 0.0
-    why: str = ""
-    final: bool = False
+    `hosts` are in lower case, without the final dot. Pins older than `seconds_max` are not used,
+    unless their name is held.
+    """
+
+    pins: NamePins
+    hosts: frozenset[str] = field(default_factory=frozenset)
+    seconds_max: float = 3 * 86400.0
 
 
 class NameResolver:
@@ -70,18 +80,34 @@ class NameResolver:
         servers: Sequence[str] = (),
         hosts_file: Path = Path("/etc/hosts"),
         aaaa_delay_seconds: float = AAAA_DELAY_SECONDS,
+        lookup: LateResolution | None = None,
+        last_good: LastGood | None = None,
+        search: bool | None = None,
     ) -> None:
+        """Without a lookup it makes itself one that checks no signatures. `search`: short names
+        are looked for in this machine's own domains; without servers of its own they are. Raises
+        BadInput."""
         self._clock = clock
         self._nursery = nursery
-        self._servers = tuple(_server(text) for text in servers)
+        self._resolv_conf = ResolvConfFile()
+        self._searches = not servers if search is None else search
         self._hosts_file = hosts_file
         self._aaaa_delay_seconds = aaaa_delay_seconds
         self._hosts: dict[str, tuple[str, ...]] = {}
         self._hosts_stamp: tuple[int, int] | None = None
-        self._cache: OrderedDict[str, tuple[tuple[str, ...], float]] = OrderedDict()
+        self._last_good = last_good
+        read = tuple(read_server(text) for text in servers)
+        self.lookup = lookup or LateResolution(
+            lambda: read or self._resolv_conf.read().servers,
+            Plan(ttl_seconds_max=TTL_SECONDS_MAX, domains=(".",)),
+            clock=clock,
+            nursery=nursery,
+            events=Events(clock.now),
+            failures=ValidationFailures(Registry()),
+        )
         self._asked = 0
-        self._from_cache = 0
         self._failed = 0
+        self._last_good_used = 0
 
     async def addresses(self, host: str, *, within_seconds: float) -> tuple[str, ...]:
         """At least one address. Raises TransportError DNS within the time."""
@@ -92,36 +118,84 @@ class NameResolver:
             return ("127.0.0.1", "::1")
         if known := self._from_hosts(name):
             return known
-        cached = self._cache.get(name)
-        if cached is not None and self._clock.monotonic() < cached[1]:
-            self._from_cache += 1
-            return cached[0]
         self._asked += 1
-        found = await self._ask(host, within_seconds)
-        if not found.addresses:
-            self._failed += 1
-            raise TransportError(Trouble.DNS, f"{host} cannot be resolved: {found.why}")
-        ttl = min(max(found.ttl_seconds, TTL_SECONDS_MIN), TTL_SECONDS_MAX)
-        self._cache[name] = (found.addresses, self._clock.monotonic() + ttl)
-        self._cache.move_to_end(name)
-        if len(self._cache) > CACHED_NAMES_MAX:
-            self._cache.popitem(last=False)
-        return found.addresses
+        if self._last_good and (hold := self._last_good.pins.hold_of(name)):
+            return self._held(name, f"is held: {hold.reason}")
+        pin = self._usable_pin(name)
+        found = await self._search(name, within_seconds, has_pin=pin is not None)
+        if found.addresses:
+            self._remember(name, found)
+            return found.addresses
+        if pin is not None and not (found.final and found.secure):
+            self._last_good_used += 1
+            return pin.addresses
+        self._failed += 1
+        asked = ", ".join(self.lookup.asked())
+        why = f"{found.why} (asked {asked})"
+        raise TransportError(Trouble.DNS, f"{host} cannot be resolved: {why}")
 
     def statistics(self) -> ResolverStatistics:
         """A snapshot."""
-        return ResolverStatistics(self._asked, self._from_cache, self._failed, len(self._cache))
+        loaded = self.lookup.loaded
+        below = loaded.statistics() if loaded else None
+        return ResolverStatistics(
+            self._asked,
+            below.from_cache if below else 0,
+            self._failed,
+            self._last_good_used,
+            below.kept if below else 0,
+        )
 
-    async def _ask(self, host: str, within_seconds: float) -> _Found:
-        # Late, so that a node that never asks for a name saves the memory; in a thread, because
-        # loading it takes longer than a hundred answers from the cache.
-        await asyncio.to_thread(import_module, "dns.asyncresolver")
-        resolver = self._dnspython(within_seconds)
+    def _usable_pin(self, name: str) -> NamePin | None:
+        last_good = self._last_good
+        pin = last_good.pins.pin(name) if last_good else None
+        if pin is None or last_good is None or self._clock.now() > pin.at + last_good.seconds_max:
+            return None
+        return pin
 
-        def query(kind: str) -> asyncio.Task[_Found]:
-            # Configured servers know nothing of this machine's own search domains.
-            search = not self._servers
-            work = _query(resolver, host, kind, search=search, within_seconds=within_seconds)
+    def _held(self, name: str, why: str) -> tuple[str, ...]:
+        pin = self._last_good.pins.pin(name) if self._last_good else None
+        if pin is None:
+            self._failed += 1
+            what = f"{name} {why}; where it was before is not known"
+            raise TransportError(Trouble.DNS, what)
+        self._last_good_used += 1
+        return pin.addresses
+
+    def _remember(self, name: str, found: Found) -> None:
+        last_good = self._last_good
+        if last_good is None or name not in last_good.hosts or found.stale:
+            return
+        pin = NamePin(name, found.addresses, self._clock.now(), found.secure, found.signed_until)
+
+        async def keep() -> None:
+            try:
+                await last_good.pins.keep(pin)
+            except PinsUnusable:
+                pass  # in memory it is; the disk's trouble is told by those who need it
+
+        self._nursery.start(keep(), name="name pin")
+
+    async def _search(self, name: str, within_seconds: float, *, has_pin: bool) -> Found:
+        """The name itself; a short one, where the machine says so, in its own domains first."""
+        # Configured servers know nothing of this machine's own search domains.
+        domains = self._resolv_conf.read().search if self._searches and "." not in name else ()
+        found = Found()
+        for each in (*(f"{name}.{domain}" for domain in domains), name):
+            found = await self._ask(each, within_seconds, has_pin=has_pin)
+            if found.addresses:
+                break
+        return found
+
+    async def _ask(self, name: str, within_seconds: float, *, has_pin: bool) -> Found:
+        await self.lookup.ready()
+        stale_after = min(STALE_AFTER_SECONDS, within_seconds * STALE_SHARE)
+        within = stale_after if has_pin else within_seconds
+
+        def query(kind: str) -> asyncio.Task[Found]:
+            work = self.lookup.look(
+                name, kind, within_seconds=within, stale_after_seconds=stale_after
+            )
             return self._nursery.start(work, name=f"dns {kind}")
 
         four, six = query("A"), query("AAAA")
@@ -135,31 +209,7 @@ class NameResolver:
             four.cancel()
             six.cancel()
         parts = [t.result() for t in (four, six) if t.done() and not t.cancelled()]
-        useful = [part for part in parts if part.addresses]
-        if not useful:
-            why = next((part.why for part in parts if part.why), "no address")
-            asked = ", ".join(str(server) for server in resolver.nameservers)
-            return _Found(why=f"{why} (asked {asked})")
-        return _Found(
-            tuple(a for part in useful for a in part.addresses)[:ADDRESSES_MAX],
-            min(part.ttl_seconds for part in useful),
-        )
-
-    def _dnspython(self, within_seconds: float) -> DnsPython:
-        """A fresh one each time: `/etc/resolv.conf` may have changed with the network."""
-        import dns.asyncresolver
-        import dns.resolver
-
-        try:
-            resolver = dns.asyncresolver.Resolver(configure=not self._servers)
-        except dns.resolver.NoResolverConfiguration as error:
-            raise TransportError(Trouble.DNS, "/etc/resolv.conf names no server") from error
-        if self._servers:
-            resolver.nameservers = [ip for ip, _ in self._servers]
-            resolver.nameserver_ports = dict(self._servers)
-        # Every server gets its turn within the bound, however many hang.
-        resolver.timeout = within_seconds / max(1, min(3, len(resolver.nameservers)))
-        return resolver
+        return _joined(parts)
 
     def _from_hosts(self, name: str) -> tuple[str, ...]:
         try:
@@ -173,27 +223,19 @@ class NameResolver:
         return self._hosts.get(name, ())
 
 
-async def _query(
-    resolver: DnsPython, host: str, kind: str, *, search: bool, within_seconds: float
-) -> _Found:
-    import dns.exception
-    import dns.resolver
-
-    try:
-        answer = await resolver.resolve(host, kind, search=search, lifetime=within_seconds)
-    except dns.resolver.NXDOMAIN:
-        return _Found(why="no such name", final=True)
-    except dns.resolver.NoAnswer:
-        return _Found(why="no address")
-    except dns.resolver.NoNameservers:
-        return _Found(why="every DNS server failed (SERVFAIL or refused)")
-    except dns.exception.Timeout:
-        return _Found(why=f"no DNS answer within {within_seconds:.1f} s")
-    except (dns.exception.DNSException, OSError, ValueError) as error:
-        return _Found(why=f"{type(error).__name__}")
-    rrset = answer.rrset
-    addresses = tuple(str(record.address) for record in answer)
-    return _Found(addresses, float(rrset.ttl) if rrset is not None else 0.0)
+def _joined(parts: list[Found]) -> Found:
+    """Both families as one; without addresses, the first reason."""
+    useful = [part for part in parts if part.addresses]
+    if not useful:
+        return next((part for part in parts if part.why), Found(why="no address"))
+    until = [part.signed_until for part in useful if part.signed_until is not None]
+    return Found(
+        tuple(a for part in useful for a in part.addresses)[:ADDRESSES_MAX],
+        min(part.ttl_seconds for part in useful),
+        secure=all(part.secure for part in useful),
+        signed_until=min(until, default=None),
+        stale=any(part.stale for part in useful),
+    )
 
 
 def parse_hosts(text: str) -> dict[str, tuple[str, ...]]:
@@ -207,19 +249,6 @@ def parse_hosts(text: str) -> dict[str, tuple[str, ...]]:
             if address not in found.get(name, ()):
                 found[name] = (*found.get(name, ()), address)
     return found
-
-
-def _server(text: str) -> tuple[str, int]:
-    """`192.0.2.1`, `192.0.2.1:5353`, `[2001:db8::1]:53` or `2001:db8::1`. Raises BadInput."""
-    host, port = text, str(DNS_PORT)
-    if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":") or port
-    elif text.count(":") == 1:
-        host, _, port = text.partition(":")
-    if literal(host) is None or not port.isdigit() or not 0 < int(port) < 65536:
-        raise BadInput(f"{text!r} is not a DNS server", next_step="write ip or ip:port")
-    return host, int(port)
 
 
 AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]

@@ -19,6 +19,7 @@ from skerry.adapters.sqlite_catalog import SqliteCatalog
 from skerry.adapters.sqlite_verdicts import SqliteVerdicts
 from skerry.aio.tasks import Nursery
 from skerry.app.hot_tables import HotTables
+from skerry.app.names import open_names
 from skerry.app.outside import Outside
 from skerry.app.settings import Settings
 from skerry.app.wiring import siblings_of, upstream_of
@@ -65,6 +66,7 @@ class Ground:
     parts: Parts
     outside: Outside
     pins: NamePins
+    names: NameResolver
 
 
 def open_ground(node: Site, *, housekeeper: Callable[[], Housekeeper]) -> Ground:
@@ -73,7 +75,8 @@ def open_ground(node: Site, *, housekeeper: Callable[[], Housekeeper]) -> Ground
     catalog = SqliteCatalog.open(node.settings.node.data_path / "catalog.sqlite")
     node.ends.push_async_callback(catalog.close)
     pins = KeptPins(PinFile(node.settings.node.data_path), clock=node.clock, events=node.events)
-    outside = _outside(node)
+    names = open_names(node, pins)
+    outside = _outside(node, names)
     parts = Parts(
         store=store,
         catalog=catalog,
@@ -92,7 +95,7 @@ def open_ground(node: Site, *, housekeeper: Callable[[], Housekeeper]) -> Ground
         admits=lambda key, size: housekeeper().admits(key, size) is Verdict.KEEP,
         check=lambda digest: housekeeper().check(digest),
     )  # fmt: skip
-    return Ground(store, catalog, parts, outside, pins)
+    return Ground(store, catalog, parts, outside, pins, names)
 
 
 def _store(node: Site) -> DiskStore:
@@ -128,10 +131,8 @@ def _gauges(metrics: Registry, store: DiskStore) -> None:
     )
 
 
-def _outside(node: Site) -> Outside:
-    servers = node.settings.dns.servers
-    resolver = NameResolver(clock=node.clock, nursery=node.nursery, servers=servers)
-    transport = HttpTransport(resolver=resolver, nursery=node.nursery)
+def _outside(node: Site, names: NameResolver) -> Outside:
+    transport = HttpTransport(resolver=names, nursery=node.nursery)
     outside = Outside(transport, UpstreamMetrics(node.metrics, node.failures))
     node.ends.push_async_callback(outside.transport.close)
     return outside

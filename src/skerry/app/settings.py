@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from skerry.app.settings_dns import DnsSettings
 from skerry.app.settings_horizon import HorizonSettings
 from skerry.app.settings_trust import TrustSettings
 from skerry.app.settings_units import (
@@ -216,12 +217,6 @@ class PrewarmSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
     bytes_per_second: Bytes = 16 * MIB
     price_per_gb_micro: Count = 0
-
-
-class DnsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """[dns]: who resolves upstream names; none means /etc/resolv.conf."""
-
-    servers: tuple[str, ...] = ()
 
 
 def _public(

@@ -23,6 +23,7 @@ from skerry.app.settings import (
     UpstreamSettings,
     split_address,
 )
+from skerry.app.settings_checks_dns import check_dns
 from skerry.app.settings_checks_horizon import check_horizon
 from skerry.app.settings_checks_siblings import check_siblings, sibling_warnings
 from skerry.app.settings_checks_sites import check_sites, site_warnings
@@ -65,7 +66,7 @@ def check(settings: Settings) -> list[Problem]:
         *check_siblings(settings.siblings),
         *check_sites(settings.sites, edge_tls=bool(settings.doors.edge_tls)),
         *check_vault(settings),
-        *_dns(settings),
+        *check_dns(settings.dns),
         *_trust(settings),
         *check_horizon(settings.horizon),
     ]
@@ -301,15 +302,3 @@ def _source(here: str, source: SourceSettings) -> Iterator[Problem]:
         yield refused(
             f"{here}.requests_per_minute", source.requests_per_minute, "is negative", step
         )
-
-
-def _dns(settings: Settings) -> Iterator[Problem]:
-    for index, server in enumerate(settings.dns.servers):
-        try:
-            host, port = split_address(server)
-            ipaddress.ip_address(host)
-        except ValueError:
-            port = 0
-        if not port:
-            step = "write ip:port, e.g. 192.0.2.53:53 or [2001:db8::53]:53"
-            yield refused(f"dns.servers[{index}]", server, "is not a name server's address", step)

@@ -8,10 +8,13 @@ section 7, decision 1).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from skerry.base.digest import Digest
 from skerry.base.errors import Party, SkerryError
+
+if TYPE_CHECKING:
+    from skerry.trust.core.names.values import Ask, Message
 
 
 class VerdictsUnusable(SkerryError):
@@ -144,3 +147,31 @@ class NamePins(Protocol):
 
     async def release(self, name: str) -> None:
         """Believes what is said of a name again. Raises PinsUnusable."""
+
+
+class NoAnswer(SkerryError):
+    """No name server answered a question, or none with an answer.
+
+    Attributes:
+        failed: a server answered that it cannot (SERVFAIL, REFUSED); False when none did in time.
+    """
+
+    party = Party.UPSTREAM
+
+    def __init__(self, what: str, *, failed: bool = False) -> None:
+        super().__init__(what)
+        self.failed = failed
+
+
+class NameServers(Protocol):
+    """Whoever answers questions: forwarders, asked in the order that serves best."""
+
+    async def ask(self, ask: Ask, *, signatures: bool, within_seconds: float) -> Message:
+        """An answer with rcode NOERROR or NXDOMAIN, to just this question.
+
+        With `signatures` they are wanted, and no checking by the server (DO and CD bits).
+        Raises NoAnswer.
+        """
+
+    def names(self) -> tuple[str, ...]:
+        """What messages call the servers."""

@@ -31,6 +31,11 @@ def normal(name: str) -> str:
     return name.lower().removesuffix(".")
 
 
+def is_name(name: str) -> bool:
+    """Whether it is written as a host or a domain."""
+    return _NAME.match(normal(name)) is not None
+
+
 def hold_of(state: PinsState, name: str) -> NameHold | None:
     """The hold that covers a name, the nearest one first."""
     wanted = normal(name)
@@ -72,7 +77,7 @@ def _says_the_same(old: NamePin, new: NamePin) -> bool:
 def hold(state: PinsState, wanted: NameHold) -> PinsState:
     """With a hold; one that is there already stays as it was. Raises BadInput."""
     name = normal(wanted.name)
-    if not _NAME.match(name):
+    if not is_name(name):
         raise BadInput(f"{wanted.name!r} is no name", next_step="name a host or a domain")
     if any(each.name == name for each in state.holds):
         return state
