@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from typer.testing import CliRunner
 
+from skerry.cli.main import make_app
 from tests.rig.pages import HOST, Pages, build
 from tests.rig.processes import Rig, need
 
@@ -171,6 +174,10 @@ def test_the_numbers_are_those_of_the_metrics_and_the_command(
     asked = ("hit", "stale", "revalidated", "miss", "nearer", "collapsed", "pass")
     assert counted["requests"] == sum(by_outcome.get(each, 0) for each in asked)
     assert counted["hits"] == sum(by_outcome.get(each, 0) for each in ("hit", "revalidated"))
+    config = ["--config", str(pages.node.config)]
+    said = CliRunner().invoke(make_app(), ["top", "--json", *config])
+    [told] = [each for each in json.loads(said.stdout)["ratios"] if each["what"] == "public"]
+    assert {name: told[name] for name in counted} == counted
     page.context.close()
 
 

@@ -8,6 +8,7 @@ describes every route.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -113,8 +114,8 @@ class AdminDoor:
         self.not_ready = not_ready
         self._edge = edge
         self._processes = processes
-        self.pages: AdminPages | None = None
         self._ends_first = ends_first
+        self._pages: AdminPages | None = None
         self._answered = self._refused_host = self._refused_token = 0
         self._open: Mapping[str, Mapping[str, Route]] = {
             "/healthz": {"GET": self._healthz},
@@ -138,6 +139,19 @@ class AdminDoor:
         for routes in more:
             self._api = {**self._api, **routes}
 
+    def show(self, pages: AdminPages) -> None:
+        """Has the door show pages; before it is opened."""
+        self._pages = pages
+        self._api = {
+            **self._api,
+            "/api/v1/overview": {"GET": pages.overview},
+            "/api/v1/openapi.json": {"GET": pages.document},
+        }
+
+    def routes(self) -> frozenset[tuple[str, str]]:
+        """Method and path of everything below /api."""
+        return frozenset((method, path) for path, each in self._api.items() for method in each)
+
     def statistics(self) -> AdminStatistics:
         """What this door has done since start."""
         return AdminStatistics(self._answered, self._refused_host, self._refused_token)
@@ -155,9 +169,9 @@ class AdminDoor:
             methods = self._api.get(request.path)
         else:
             methods = self._open.get(request.path)
-            if self.pages is not None and is_page(request.path):
+            if self._pages is not None and is_page(request.path):
                 who = "the admin token" if self._access.token_right(request) else None
-                return await self.pages(request, who)
+                return await self._pages(request, who)
         return await self._routed(request, methods)
 
     async def api(self, request: Request) -> Answer:
@@ -266,8 +280,10 @@ class AdminDoor:
         text = request.query_value("since") or "0"
         try:
             since = float(text)
-        except ValueError as error:
-            raise BadInput("since is not a time", next_step="send seconds since 1970") from error
+        except ValueError:
+            since = -1.0
+        if not 0 <= since < math.inf:
+            raise BadInput("since is not a time", next_step="send seconds since 1970")
         return json_answer({"events": self._operations.events(since)})
 
     async def _purge(self, request: Request) -> Answer:
@@ -324,7 +340,10 @@ def _reference_of(request: Request) -> str:
 
 
 def _flag(request: Request, name: str) -> bool:
-    return request.query_value(name) in ("", "1", "true")
+    value = request.query_value(name)
+    if value not in (None, "", "1", "true", "0", "false"):
+        raise BadInput(f"{name} is neither true nor false", next_step="write true, or leave it out")
+    return value in ("", "1", "true")
 
 
 def _absolute(path: str) -> str:

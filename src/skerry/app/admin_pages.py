@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from skerry.aio.tasks import Nursery
+from skerry.app.admin_replies import json_answer
 from skerry.base.clock import Clock
 from skerry.base.errors import SkerryError
 from skerry.registry.operations import Verified
@@ -61,6 +62,20 @@ class AdminPages:
         if answer.status != 200 or not isinstance(answer.body, bytes):
             raise SkerryError(f"the signatures of {reference} cannot be read")
         return msgspec.json.decode(answer.body, type=Verified)
+
+    async def overview(self, request: Request) -> Answer:
+        """The first page as JSON: `GET /api/v1/overview`."""
+        await asyncio.to_thread(importlib.import_module, "skerry.app.page_facts")
+        from skerry.dashboard.overview import look
+
+        return json_answer(await look(self._facts(self._verified)))
+
+    async def document(self, request: Request) -> Answer:
+        """The API described: `GET /api/v1/openapi.json`."""
+        await asyncio.to_thread(importlib.import_module, "skerry.app.openapi")
+        from skerry.app.openapi import document
+
+        return json_answer(document())
 
     async def _make(self) -> Dashboard:
         async with self._making:

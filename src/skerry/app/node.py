@@ -81,6 +81,7 @@ class Node:
         self.edge_door: Door | None = None
         self.edge_tls_door: Door | None = None
         self.admin_door: Door | None = None
+        self.admin: AdminDoor | None = None
         self.hot = HotTables()
         self.chance: random.Random = random.SystemRandom()
         # Host names repeat (a default Debian is "debian"): two nodes of one name are no loop.
@@ -279,7 +280,8 @@ class Node:
             ends_first=self.horizon.first,
             more=(*routes, trust_routes(rooms, parts)),
         )
-        admin.pages = self._pages(admin, desk, parts, edge, reloading)
+        admin.show(self._pages(admin, desk, parts, edge, reloading))
+        self.admin = admin
         self.admin_door = self._make_admin_door(admin, metrics)
         self.hot.add(public)
         self.hot.add(self.admin_door.hot)

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from skerry.base.errors import SkerryError
-from skerry.cli import clients, edge, horizon, images, node, prewarm, trust, vault
+from skerry.cli import clients, edge, horizon, images, node, prewarm, top, trust, vault
 from skerry.cli.screen import Exit, code_of, err, say_error
 
 RUN, CONTENT, SITES, CLIENTS = "The node", "Images", "Sites", "Clients"
@@ -16,6 +16,7 @@ NODE_COMMANDS: Mapping[str, Callable[..., None]] = {
     "up": node.up,
     "drill": node.drill,
     "status": node.status,
+    "top": top.top,
     "reload": node.reload,
     "events": node.events,
     "horizon": horizon.horizon,

@@ -12,31 +12,11 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from skerry.dashboard import words
-from skerry.dashboard.facts import Facts, Money, Visitor
-from skerry.registry.operations import Status, UpstreamStatus
-from skerry.telemetry.events import Event, Level
+from skerry.dashboard.facts import Facts, Visitor
+from skerry.dashboard.overview import look
 
 HERE = Path(__file__).parent
-NEEDS_SECONDS = 86_400.0
-NEEDS_MAX = 12
 ROWS_MAX = 200
-SOON_SECONDS = 86_400.0
-"""What ends within a day is worth a word."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """One answer on the first screen.
-
-    Attributes:
-        state: `good`, `warn`, `bad` or `none`; said in words too, since colours are not for all.
-    """
-
-    question: str
-    answer: str
-    state: str
-    details: tuple[str, ...] = ()
-    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +51,11 @@ class Pages:
 
     async def overview(self, visitor: Visitor) -> str:
         """The first screen: what is wrong, what it costs, how long it holds."""
-        return self.render("overview", visitor, **await self._first_screen())
+        return self.render("overview", visitor, seen=await look(self._facts))
 
     async def overview_live(self) -> str:
         """That part of the first screen that changes by itself."""
-        return self.render("overview_live", None, **await self._first_screen())
+        return self.render("overview_live", None, seen=await look(self._facts))
 
     async def images(self, visitor: Visitor, wanted: str) -> str:
         """Images that hold a text in their name."""
@@ -141,42 +121,6 @@ class Pages:
         """The configuration as running."""
         return self.render("settings", visitor, text=self._facts.settings())
 
-    async def _first_screen(self) -> dict[str, object]:
-        status = await self._facts.status()
-        events = await self._facts.events()
-        return {
-            "status": status,
-            "tiles": [
-                _upstream_tile(status),
-                _service_tile(self._facts.not_ready(), status.warnings),
-                self._alone_tile(),
-                _money_tile(self._facts.money()),
-            ],
-            "ratios": self._facts.ratios(),
-            "needs": self._needs(events),
-            "fills": self._facts.fills()[:5],
-        }  # fmt: skip
-
-    def _alone_tile(self) -> Tile:
-        first = next(iter(self._facts.expiries()), None)
-        question = "How long can it go on alone?"
-        if first is None:
-            return Tile(question, "Without an end", "good", ("Nothing here expires.",), "/horizon")
-        left = first.at - self._facts.now()
-        state = "good" if left > SOON_SECONDS else "warn" if left > 0 else "bad"
-        said = words.span(left) if left > 0 else "It is over"
-        detail = f"Then ends: {first.kind.replace('_', ' ')} {first.what}"
-        return Tile(question, said, state, (detail, words.moment(first.at)), "/horizon")
-
-    def _needs(self, events: object) -> list[Event]:
-        """What asks for somebody, the newest of each kind and subject."""
-        since = self._facts.now() - NEEDS_SECONDS
-        found: dict[tuple[str, str], Event] = {}
-        for event in events if isinstance(events, (list, tuple)) else ():
-            if event.level is not Level.INFO and event.next_step and event.at >= since:
-                found.setdefault((event.kind, event.subject), event)
-        return list(found.values())[:NEEDS_MAX]
-
 
 def bars(values: tuple[tuple[str, int], ...], currency: str) -> list[Bar]:
     """A plot of amounts in micro-units."""
@@ -185,51 +129,3 @@ def bars(values: tuple[tuple[str, int], ...], currency: str) -> list[Bar]:
         Bar(label, words.money(value, currency), 100 * abs(value) / highest)
         for label, value in values
     ]
-
-
-def _upstream_tile(status: Status) -> Tile:
-    question = "Is the upstream there?"
-    if status.cut_off:
-        said = "No registry can be reached. What is here goes on being served."
-        return Tile(question, "No", "bad", (said,), "/upstreams")
-    every = (*status.upstreams, *status.sites)
-    lost = [f"{each.name} has trouble" for each in every if _in_trouble(each)]
-    if lost:
-        return Tile(question, "In part", "warn", tuple(lost[:4]), "/upstreams")
-    if not any(source.heard_at for each in every for source in each.sources):
-        said = "None has been asked since the start."
-        return Tile(question, "Not known yet", "none", (said,), "/upstreams")
-    said = "Every one that was asked answers."
-    return Tile(question, "Yes", "good", (said,), "/upstreams")
-
-
-def _in_trouble(upstream: UpstreamStatus) -> bool:
-    """No source of it is well."""
-    return all(each.trouble or each.breaker != "closed" for each in upstream.sources)
-
-
-def _service_tile(not_ready: str, warnings: tuple[str, ...]) -> Tile:
-    question = "Is local service good?"
-    if not_ready:
-        return Tile(question, "No", "bad", (not_ready,))
-    if warnings:
-        return Tile(question, "Yes, but", "warn", warnings[:4])
-    return Tile(question, "Yes", "good", ("Everything that is here is served.",))
-
-
-def _money_tile(money: Money | None) -> Tile:
-    question = "What does it cost?"
-    if money is None:
-        step = "Say what things cost: budget.prices_file in the settings."
-        return Tile(question, "No prices set", "none", (step,), "/costs")
-    low, likely, high = (words.money(each, money.currency) for each in money.forecast)
-    details = [f"At the month's end {likely} ({low} to {high})"]
-    state = "good"
-    if money.budget_micro is not None:
-        details.append(f"Budget {words.money(money.budget_micro, money.currency)}")
-        state = "good" if money.forecast[1] <= money.budget_micro else "warn"
-    if money.rung:
-        details.append(f"The budget has the node: {money.rung}")
-        state = "bad"
-    spent = words.money(money.spent_micro, money.currency)
-    return Tile(question, f"{spent} so far", state, tuple(details), "/costs")

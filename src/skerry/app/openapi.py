@@ -1,0 +1,270 @@
+"""The admin API as an OpenAPI 3.1 document.
+
+Owns the table of what each route takes and gives; a test holds it to the routes that a node has.
+The shapes themselves come from the types that the routes read and write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from skerry import __version__
+from skerry.app.admin import (
+    EvictRequest,
+    ExportRequest,
+    ImportRequest,
+    ReferenceRequest,
+    WarmRequest,
+)
+from skerry.app.admin_trust import SignatureRequest
+from skerry.app.edge_desk import PurgeRequest
+from skerry.app.prewarm_desk import PrewarmRequest
+from skerry.app.reload import Reloaded
+from skerry.app.vault_desk import CareRequest, VaultStatus
+from skerry.base.errors import Party
+from skerry.cdn.core.prewarm import PrewarmEvent
+from skerry.dashboard.overview import Overview
+from skerry.registry.operations import (
+    Evicted,
+    Exported,
+    ImageRow,
+    Imported,
+    Pinned,
+    Removed,
+    ScrubEvent,
+    Signed,
+    Status,
+    Verified,
+    WarmEvent,
+)
+from skerry.telemetry.events import Event
+
+JSON, LINES = "application/json", "application/x-ndjson"
+
+
+class Failure(msgspec.Struct):
+    """What went wrong, whose turn it is, and what to do."""
+
+    party: Party
+    what: str
+    next_step: str
+
+
+class Failed(msgspec.Struct):
+    """The body of every answer from 400 on."""
+
+    error: Failure
+
+
+class Images(msgspec.Struct):
+    """The answer of GET /api/v1/images."""
+
+    images: list[ImageRow]
+
+
+class Happened(msgspec.Struct):
+    """The answer of GET /api/v1/events."""
+
+    events: list[Event]
+
+
+class ReceiptFields(msgspec.Struct):
+    """A purge on record."""
+
+    version: int
+    node: str
+    sequence: int
+    previous: str
+    kind: str
+    scope: str
+    value: str
+    mode: str
+    object_count: int
+    at_milliseconds: int
+    signature: str
+    ordered_by: str = ""
+
+
+class SiblingConfirmed(msgspec.Struct):
+    """Whether a sibling has a purge in force."""
+
+    name: str
+    confirmed: bool
+
+
+class PurgeDone(msgspec.Struct):
+    """The answer of POST /api/v1/purge."""
+
+    receipt: ReceiptFields
+    siblings: list[SiblingConfirmed]
+
+
+class Receipts(msgspec.Struct):
+    """The answer of GET /api/v1/purges."""
+
+    public_key: str
+    receipts: list[ReceiptFields]
+
+
+class CareLine(msgspec.Struct):
+    """A line of the vault's verification, repair and restoring."""
+
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query parameter; `schema` is JSON Schema."""
+
+    name: str
+    meaning: str
+    schema: Mapping[str, object]
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one route. `lines`: the answer is a stream of `reply`, one JSON a line."""
+
+    summary: str
+    reply: type | None = None
+    body: type | None = None
+    queries: tuple[Query, ...] = ()
+    lines: bool = False
+    body_required: bool = True
+
+
+_TEXT = {"type": "string"}
+_FLAGS = ["true", "false", "1", "0", ""]
+_REFERENCE = Query("reference", "An image, as in docker pull.", {**_TEXT, "minLength": 1}, True)
+
+OPERATIONS: Mapping[tuple[str, str], Operation] = {
+    ("GET", "/api/v1/status"): Operation("How the node is.", Status),
+    ("GET", "/api/v1/overview"): Operation("What the first page shows.", Overview),
+    ("GET", "/api/v1/openapi.json"): Operation("This document.", dict),
+    ("GET", "/api/v1/images"): Operation(
+        "Every image.", Images,
+        queries=(Query("missing", "Only those that are half here.", {"enum": _FLAGS}),),
+    ),
+    ("DELETE", "/api/v1/images"): Operation("Forget an image.", Removed, queries=(_REFERENCE,)),
+    ("POST", "/api/v1/warm"): Operation(
+        "Fetch what is missing of images.", WarmEvent, WarmRequest, lines=True
+    ),
+    ("POST", "/api/v1/pins"): Operation("Keep an image.", Pinned, ReferenceRequest),
+    ("DELETE", "/api/v1/pins"): Operation(
+        "Let an image be evicted.", Pinned, queries=(_REFERENCE,)
+    ),
+    ("POST", "/api/v1/scrub"): Operation("Check every byte.", ScrubEvent, lines=True),
+    ("POST", "/api/v1/evict"): Operation(
+        "Free room.", Evicted, EvictRequest, body_required=False
+    ),
+    ("POST", "/api/v1/export"): Operation("Write an OCI layout.", Exported, ExportRequest),
+    ("POST", "/api/v1/import"): Operation("Read an OCI layout.", Imported, ImportRequest),
+    ("GET", "/api/v1/events"): Operation(
+        "What happened.", Happened,
+        queries=(Query("since", "Seconds since 1970.", {"type": "number", "minimum": 0}),),
+    ),
+    ("POST", "/api/v1/reload"): Operation("Read the settings again.", Reloaded),
+    ("POST", "/api/v1/purge"): Operation("Take stored responses out.", PurgeDone, PurgeRequest),
+    ("GET", "/api/v1/purges"): Operation(
+        "The receipts of purges, at most 1,000.", Receipts,
+        queries=(Query("after", "A sequence number.", {"type": "integer", "minimum": 0}),),
+    ),
+    ("POST", "/api/v1/prewarm"): Operation(
+        "Fetch ahead for the sites.", PrewarmEvent, PrewarmRequest, lines=True
+    ),
+    ("GET", "/api/v1/signatures"): Operation(
+        "Whose signatures an image has.", Verified, queries=(_REFERENCE,)
+    ),
+    ("POST", "/api/v1/signatures"): Operation("Attach a signature.", Signed, SignatureRequest),
+    ("GET", "/api/v1/vault"): Operation("The vault's counts.", VaultStatus),
+    ("POST", "/api/v1/vault/verify"): Operation(
+        "Compare vault and disk.", CareLine, CareRequest, lines=True
+    ),
+    ("POST", "/api/v1/vault/repair"): Operation(
+        "Compare, and heal each from the other.", CareLine, CareRequest, lines=True
+    ),
+    ("POST", "/api/v1/vault/restore"): Operation(
+        "Take back what the vault has.", CareLine, CareRequest, lines=True
+    ),
+}  # fmt: skip
+
+FAILURES = {
+    400: "The request makes no sense; nothing was done.",
+    401: "The token is missing or wrong.",
+    403: "This visitor may not do that.",
+    404: "It is not on this node.",
+    409: "The settings or an earlier decision stand against it.",
+    421: "The host name is not this node's.",
+    429: "Too many at once; see Retry-After.",
+    500: "The node's own fault.",
+    503: "An upstream cannot be reached now.",
+}
+
+
+def document() -> dict[str, object]:
+    """The document, as JSON can carry it."""
+    kinds = _kinds(OPERATIONS.values())
+    _, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    paths: dict[str, dict[str, object]] = {}
+    for (method, path), operation in OPERATIONS.items():
+        paths.setdefault(path, {})[method.lower()] = _described(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Skerry admin API", "version": __version__},
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _kinds(operations: Iterable[Operation]) -> list[type]:
+    found: dict[type, None] = {Failed: None}
+    for operation in operations:
+        for kind in (operation.reply, operation.body):
+            if kind is not None and kind is not dict:
+                found[kind] = None
+    return list(found)
+
+
+def _described(operation: Operation) -> dict[str, object]:
+    answer = {(LINES if operation.lines else JSON): _content(operation)}
+    responses: dict[str, object] = {"200": {"description": "Done.", "content": answer}}
+    for status, meaning in FAILURES.items():
+        content = {JSON: {"schema": _ref(Failed)}}
+        responses[str(status)] = {"description": meaning, "content": content}
+    described: dict[str, object] = {"summary": operation.summary, "responses": responses}
+    if operation.queries:
+        described["parameters"] = [
+            {
+                "name": query.name,
+                "in": "query",
+                "description": query.meaning,
+                "required": query.required,
+                "schema": query.schema,
+            }
+            for query in operation.queries
+        ]
+    if operation.body is not None:
+        described["requestBody"] = {
+            "required": operation.body_required,
+            "content": {JSON: {"schema": _ref(operation.body)}},
+        }
+    return described
+
+
+def _content(operation: Operation) -> dict[str, object]:
+    if operation.reply is None or operation.reply is dict:
+        return {"schema": {"type": "object"}}
+    # OpenAPI 3.1 has no word for lines of JSON: the schema is that of one line.
+    return {"schema": _ref(operation.reply)} if not operation.lines else {"schema": _TEXT}
+
+
+def _ref(kind: type) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{kind.__name__}"}

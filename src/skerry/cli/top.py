@@ -1,0 +1,110 @@
+"""`skerry top`: the node at one glance, again and again.
+
+Owns the drawing. The numbers are those of the first page: one route gives both.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from skerry.cli.admin_client import AdminClient
+from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, connect
+from skerry.cli.screen import ago, out, print_json
+from skerry.dashboard import words
+from skerry.dashboard.facts import HitRatio
+from skerry.dashboard.overview import Overview, Tile
+
+_STYLES = {"good": "green", "warn": "yellow", "bad": "red", "none": "dim"}
+_WORDS = {"good": "good", "warn": "look", "bad": "act", "none": ""}
+
+
+def top(
+    node: NodeUrl = None,
+    config: Config = None,
+    data_dir: DataDir = None,
+    every: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.5, help="How often to look.")
+    ] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Look once and end.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Watch the node: upstream, service, endurance, costs, hit ratios, what needs you."""
+    client = connect(node, config, data_dir)
+    if as_json:
+        print_json(_seen(client))
+        return
+    console = out()
+    if once or not console.is_terminal:
+        console.print(drawn(_seen(client)))
+        return
+    with Live(drawn(_seen(client)), console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            time.sleep(every)
+            live.update(drawn(_seen(client)), refresh=True)
+
+
+def _seen(client: AdminClient) -> Overview:
+    return client.get("/api/v1/overview", Overview)
+
+
+def drawn(seen: Overview) -> RenderableType:
+    """One look, as a terminal shows it."""
+    status = seen.status
+    head = Text.assemble(
+        (_plain(status.node), "bold"),
+        f"  skerry {_plain(status.version)}, up for {words.span(seen.at - status.started_at)},"
+        f" {words.amount(status.store.blob_bytes)} of {words.amount(status.store.budget_bytes)},"
+        f" {status.images.whole} images whole, {status.images.half} half",
+    )
+    parts: list[RenderableType] = [head, _tiles(seen.tiles)]
+    if seen.needs:
+        lines = Text()
+        for event in seen.needs:
+            lines.append(f"{_plain(event.subject)}: ", style="bold")
+            lines.append(f"{_plain(event.cause or event.kind)} ({ago(event.at, seen.at)})\n")
+            lines.append(f"  {_plain(event.next_step)}\n", style="dim")
+        lines.rstrip()
+        parts.append(Panel(lines, title="What needs you", title_align="left"))
+    if seen.ratios:
+        parts.append(_ratios(seen.ratios))
+    for row in seen.fills:
+        done = words.share(row.received_bytes, row.size_bytes)
+        parts.append(Text(f"{_plain(row.what)}  {words.amount(row.received_bytes)}  {done}"))
+    return Group(*parts)
+
+
+def _tiles(tiles: tuple[Tile, ...]) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for tile in tiles:
+        style = _STYLES[tile.state]
+        answer = Text.assemble(
+            (_plain(tile.answer), f"bold {style}"), (f" {_WORDS[tile.state]}", style)
+        )
+        table.add_row(Text(tile.question), answer, Text("; ".join(map(_plain, tile.details))))
+    return table
+
+
+def _ratios(ratios: tuple[HitRatio, ...]) -> Table:
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for name in ("class", "requests", "hits", "of requests", "of bytes", "stale", "joined"):
+        table.add_column(name, justify="left" if name == "class" else "right")
+    for row in ratios:
+        table.add_row(
+            Text(_plain(row.what)), str(row.requests), str(row.hits),
+            words.share(row.hits, row.requests), words.share(row.hit_bytes, row.body_bytes),
+            str(row.stale), str(row.collapsed),
+        )  # fmt: skip
+    return table
+
+
+def _plain(text: str) -> str:
+    """Others' text without what moves a terminal's cursor."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,0 +1,140 @@
+"""The node at one glance: what is wrong, what it costs, how long it can go on alone.
+
+Owns the questions and what is made of the facts. The first page, `skerry top` and the API show
+this one value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from skerry.dashboard import words
+from skerry.dashboard.facts import Facts, FillRow, HitRatio, Money
+from skerry.registry.operations import Status, UpstreamStatus
+from skerry.telemetry.events import Event, Level
+from skerry.telemetry.horizon import Expiry
+
+NEEDS_SECONDS = 86_400.0
+NEEDS_MAX = 12
+FILLS_MAX = 5
+SOON_SECONDS = 86_400.0
+"""What ends within a day is worth a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One answer on the first screen.
+
+    Attributes:
+        state: `good`, `warn`, `bad` or `none`; said in words too, since colours are not for all.
+    """
+
+    question: str
+    answer: str
+    state: str
+    details: tuple[str, ...] = ()
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What one look shows.
+
+    Attributes:
+        at: when, in seconds since the epoch.
+        needs: what asks for somebody, the newest of each kind and subject.
+    """
+
+    at: float
+    status: Status
+    tiles: tuple[Tile, ...]
+    ratios: tuple[HitRatio, ...]
+    needs: tuple[Event, ...]
+    fills: tuple[FillRow, ...]
+
+
+async def look(facts: Facts) -> Overview:
+    """One look at a node."""
+    status, now = await facts.status(), facts.now()
+    return Overview(
+        at=now,
+        status=status,
+        tiles=(
+            _upstream_tile(status),
+            _service_tile(facts.not_ready(), status.warnings),
+            _alone_tile(facts.expiries(), now),
+            _money_tile(facts.money()),
+        ),
+        ratios=tuple(facts.ratios()),
+        needs=_needs(await facts.events(), now),
+        fills=tuple(facts.fills()[:FILLS_MAX]),
+    )
+
+
+def _needs(events: Sequence[Event], now: float) -> tuple[Event, ...]:
+    found: dict[tuple[str, str], Event] = {}
+    for event in events:
+        if event.level is not Level.INFO and event.next_step and event.at >= now - NEEDS_SECONDS:
+            found.setdefault((event.kind, event.subject), event)
+    return tuple(found.values())[:NEEDS_MAX]
+
+
+def _alone_tile(expiries: Sequence[Expiry], now: float) -> Tile:
+    question = "How long can it go on alone?"
+    if not expiries:
+        return Tile(question, "Without an end", "good", ("Nothing here expires.",), "/horizon")
+    first = expiries[0]
+    left = first.at - now
+    state = "good" if left > SOON_SECONDS else "warn" if left > 0 else "bad"
+    said = words.span(left) if left > 0 else "It is over"
+    detail = f"Then ends: {first.kind.replace('_', ' ')} {first.what}"
+    return Tile(question, said, state, (detail, words.moment(first.at)), "/horizon")
+
+
+def _upstream_tile(status: Status) -> Tile:
+    question = "Is the upstream there?"
+    if status.cut_off:
+        said = "No registry can be reached. What is here goes on being served."
+        return Tile(question, "No", "bad", (said,), "/upstreams")
+    every = (*status.upstreams, *status.sites)
+    lost = [f"{each.name} has trouble" for each in every if _in_trouble(each)]
+    if lost:
+        return Tile(question, "In part", "warn", tuple(lost[:4]), "/upstreams")
+    if not any(source.heard_at for each in every for source in each.sources):
+        said = "None has been asked since the start."
+        return Tile(question, "Not known yet", "none", (said,), "/upstreams")
+    said = "Every one that was asked answers."
+    return Tile(question, "Yes", "good", (said,), "/upstreams")
+
+
+def _in_trouble(upstream: UpstreamStatus) -> bool:
+    """No source of it is well."""
+    return all(each.trouble or each.breaker != "closed" for each in upstream.sources)
+
+
+def _service_tile(not_ready: str, warnings: tuple[str, ...]) -> Tile:
+    question = "Is local service good?"
+    if not_ready:
+        return Tile(question, "No", "bad", (not_ready,))
+    if warnings:
+        return Tile(question, "Yes, but", "warn", warnings[:4])
+    return Tile(question, "Yes", "good", ("Everything that is here is served.",))
+
+
+def _money_tile(money: Money | None) -> Tile:
+    question = "What does it cost?"
+    if money is None:
+        step = "Say what things cost: budget.prices_file in the settings."
+        return Tile(question, "No prices set", "none", (step,), "/costs")
+    low, likely, high = (words.money(each, money.currency) for each in money.forecast)
+    details = [f"At the month's end {likely} ({low} to {high})"]
+    state = "good"
+    if money.budget_micro is not None:
+        details.append(f"Budget {words.money(money.budget_micro, money.currency)}")
+        state = "good" if money.forecast[1] <= money.budget_micro else "warn"
+    if money.rung:
+        details.append(f"The budget has the node: {money.rung}")
+        state = "bad"
+    spent = words.money(money.spent_micro, money.currency)
+    return Tile(question, f"{spent} so far", state, tuple(details), "/costs")
