@@ -7,28 +7,17 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 import msgspec
 import typer
 
-from skerry.app.admin import AdminDoor
-from skerry.app.admin_access import Access
-from skerry.app.admin_trust import trust_routes
-from skerry.app.horizon_desk import HorizonDesk, Listed
-from skerry.app.reload import Reloading
-from skerry.app.settings import Settings
+from skerry.app.horizon_desk import Listed
+from skerry.app.openapi import OPERATIONS
 from skerry.app.settings_load import load
-from skerry.app.vault_desk import VaultStatus, vault_routes
-from skerry.base.clock import ManualClock
+from skerry.app.vault_desk import VaultStatus
 from skerry.cdn.vault.told import Told
 from skerry.cli.main import make_app
-from skerry.registry.assembly import Parts, RegistryRooms
 from skerry.registry.operations import ImageRow, ScrubEvent, Status, WarmEvent
-from skerry.telemetry.events import Events
-from skerry.telemetry.horizon import Horizon
-from skerry.telemetry.metrics import Registry
-from tests.app.operations_twin import RememberingOperations
 
 ROOT = Path(__file__).parents[2]
 SHARED = {"--node", "--config", "--data-dir", "--json", "--set"}
@@ -66,40 +55,13 @@ def test_every_command_and_option_is_in_the_reference_and_no_other() -> None:
     assert set(re.findall(r"`(--[a-z-]+)", page)) >= SHARED
 
 
-def horizon_desk() -> HorizonDesk:
-    horizon = Horizon(lambda: 0.0, Registry())
-    return HorizonDesk(Settings(), horizon=horizon, events=Events(lambda: 0.0), clock=ManualClock())
-
-
 def test_every_route_and_field_of_the_api_is_in_its_page() -> None:
     page = (ROOT / "docs/reference/admin-api.md").read_text()
-    reloading = Reloading(
-        Settings(),
-        reread=None,
-        edge=None,
-        certificates=lambda settings: None,
-        events=Events(lambda: 0.0),
-    )
-    door = AdminDoor(
-        RememberingOperations(),
-        metrics=Registry(),
-        access=Access("x" * 20),
-        not_ready=lambda: "",
-        # What they stand on is looked at by a request alone.
-        more=(
-            vault_routes(None),
-            horizon_desk().routes,
-            reloading.routes,
-            trust_routes(cast(RegistryRooms, None), cast(Parts, None)),
-        ),
-    )
-    routes = {
-        f"{method} {path}"
-        for table in (door._open, door._api)
-        for path, methods in table.items()
-        for method in methods
-    }
-    assert routes == set(re.findall(r"^\| `((?:GET|POST|DELETE) /[a-z0-9/]+)`", page, re.MULTILINE))
+    # That these are the routes of a node is for tests/app/test_openapi.py.
+    routes = {f"{method} {path}" for method, path in OPERATIONS}
+    routes |= {"GET /healthz", "GET /readyz", "GET /metrics"}
+    told = re.findall(r"^\| `((?:GET|POST|DELETE|PUT) /[a-z0-9/.]+)`", page, re.MULTILINE)
+    assert routes == set(told)
     for kind in (ImageRow, WarmEvent, ScrubEvent, Status, VaultStatus, Told, Listed):
         for field in msgspec.inspect.type_info(kind).fields:  # type: ignore[union-attr]
             assert f"`{field.name}`" in page, f"{kind.__name__}.{field.name}"

@@ -21,6 +21,7 @@ from skerry.app.admin import (
 )
 from skerry.app.admin_trust import SignatureRequest
 from skerry.app.edge_desk import PurgeRequest
+from skerry.app.horizon_desk import HorizonList
 from skerry.app.prewarm_desk import PrewarmRequest
 from skerry.app.reload import Reloaded
 from skerry.app.vault_desk import CareRequest, VaultStatus
@@ -145,6 +146,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/api/v1/status"): Operation("How the node is.", Status),
     ("GET", "/api/v1/overview"): Operation("What the first page shows.", Overview),
     ("GET", "/api/v1/openapi.json"): Operation("This document.", dict),
+    ("GET", "/api/v1/horizon"): Operation("What ends, the first first.", HorizonList),
     ("GET", "/api/v1/images"): Operation(
         "Every image.", Images,
         queries=(Query("missing", "Only those that are half here.", {"enum": _FLAGS}),),
