@@ -96,3 +96,18 @@ def test_what_is_wrong_is_said_with_its_field_and_what_to_do(
         read(folder, text)
     assert all(problem.field.startswith("trust.policy[") for problem in caught.value.problems)
     assert all(problem.next_step for problem in caught.value.problems)
+
+
+def test_with_a_root_the_policies_list_no_keys_and_a_root_needs_a_policy(folder: Path) -> None:
+    root = f'[trust]\nroot = "{folder}"\n'
+    rule = '[[trust.policy]]\nname = "prod"\nrepositories = ["local/*"]\n'
+    [made] = policies_of(read(folder, root + rule).trust).rules
+    assert made.policy.keys == ()
+    for text, why in (
+        (f"{root}{rule}{ANN}", "beside trust.root"),
+        (f"{root}{rule}threshold = 0\n", "lets everything through"),
+        (root, "no policy to hold for"),
+        (f'[trust]\nroot = "{folder}/nowhere"\n{rule}', "no such file or folder"),
+    ):
+        with pytest.raises(SettingsError, match=why):
+            read(folder, text)

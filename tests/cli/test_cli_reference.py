@@ -14,6 +14,7 @@ import typer
 from skerry.app.horizon_desk import Listed
 from skerry.app.openapi import OPERATIONS
 from skerry.app.settings_load import load
+from skerry.app.trust_shapes import GlassBroken, GlassTerms, RootReport
 from skerry.app.vault_desk import VaultStatus
 from skerry.cdn.vault.told import Told
 from skerry.cli.main import make_app
@@ -38,7 +39,7 @@ def test_every_command_and_option_is_in_the_reference_and_no_other() -> None:
     documented: dict[str, set[str]] = {}
     current = ""
     for line in page.splitlines():
-        if heading := re.match(r"### `(skerry [a-z ]+)`", line):
+        if heading := re.match(r"### `(skerry [a-z -]+)`", line):
             current = heading[1]
             documented[current] = set()
         elif line.startswith("## "):
@@ -60,9 +61,10 @@ def test_every_route_and_field_of_the_api_is_in_its_page() -> None:
     # That these are the routes of a node is for tests/app/test_openapi.py.
     routes = {f"{method} {path}" for method, path in OPERATIONS}
     routes |= {"GET /healthz", "GET /readyz", "GET /metrics"}
-    told = re.findall(r"^\| `((?:GET|POST|DELETE|PUT) /[a-z0-9/.]+)`", page, re.MULTILINE)
+    told = re.findall(r"^\| `((?:GET|POST|DELETE|PUT) /[a-z0-9/.-]+)`", page, re.MULTILINE)
     assert routes == set(told)
-    for kind in (ImageRow, WarmEvent, ScrubEvent, Status, VaultStatus, Told, Listed):
+    kinds = (Listed, GlassBroken, GlassTerms, RootReport)
+    for kind in (ImageRow, WarmEvent, ScrubEvent, Status, VaultStatus, Told, *kinds):
         for field in msgspec.inspect.type_info(kind).fields:  # type: ignore[union-attr]
             assert f"`{field.name}`" in page, f"{kind.__name__}.{field.name}"
 

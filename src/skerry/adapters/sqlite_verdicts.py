@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from skerry.adapters import sqlite_trust_roots
 from skerry.adapters.sqlite_file import Form, SqliteFile
 from skerry.base.digest import Digest
 from skerry.trust.ports import Admitted, VerdictsUnusable
@@ -29,11 +30,12 @@ CREATE TABLE left_behind (
 """
 TRUST = Form(
     0x534B5452,  # "SKTR"
-    1,
-    _SCHEMA,
+    2,
+    f"{_SCHEMA};{sqlite_trust_roots.SCHEMA}",
     named="the book of verdicts",
     unusable=VerdictsUnusable,
-    without="every image is judged anew",
+    without="every image is judged anew, and the root files of the folder are trusted as at first",
+    upgrades={1: sqlite_trust_roots.SCHEMA},
 )
 
 
@@ -42,6 +44,7 @@ class SqliteVerdicts:
 
     def __init__(self, path: Path | None) -> None:
         self._file = SqliteFile(path, TRUST)
+        self.roots = sqlite_trust_roots.SqliteTrustRoots(self._file)
         self._ready: dict[tuple[str, Digest], Admitted] = {}
 
     def admitted(self, version: str, digest: Digest) -> Admitted | None:

@@ -34,7 +34,7 @@ from skerry.telemetry.horizon import Horizon
 from skerry.telemetry.metrics import Registry
 from skerry.telemetry.validation import ValidationFailures
 from skerry.trust.pins import KeptPins
-from skerry.trust.ports import NamePins, VerdictBook
+from skerry.trust.ports import NamePins
 from skerry.upstream.client import UpstreamClient
 from skerry.upstream.fills import Fills
 from skerry.upstream.measures import UpstreamMetrics
@@ -67,6 +67,7 @@ class Ground:
     outside: Outside
     pins: NamePins
     names: NameResolver
+    verdicts: SqliteVerdicts
 
 
 def open_ground(node: Site, *, housekeeper: Callable[[], Housekeeper]) -> Ground:
@@ -77,13 +78,14 @@ def open_ground(node: Site, *, housekeeper: Callable[[], Housekeeper]) -> Ground
     pins = KeptPins(PinFile(node.settings.node.data_path), clock=node.clock, events=node.events)
     names = open_names(node, pins)
     outside = _outside(node, names)
+    verdicts = _verdicts(node)
     parts = Parts(
         store=store,
         catalog=catalog,
         fills=Fills(store, node.nursery, clock=node.clock, events=node.events,
                     metrics=node.metrics, failures=node.failures),
         remotes=_remotes(node, outside),
-        verdicts=_verdicts(node),
+        verdicts=verdicts,
         clock=node.clock,
         events=node.events,
         metrics=node.metrics,
@@ -94,8 +96,9 @@ def open_ground(node: Site, *, housekeeper: Callable[[], Housekeeper]) -> Ground
         changed=node.hot.forget_all,
         admits=lambda key, size: housekeeper().admits(key, size) is Verdict.KEEP,
         check=lambda digest: housekeeper().check(digest),
+        expiry_now=node.high_water.now,
     )  # fmt: skip
-    return Ground(store, catalog, parts, outside, pins, names)
+    return Ground(store, catalog, parts, outside, pins, names, verdicts)
 
 
 def _store(node: Site) -> DiskStore:
@@ -158,7 +161,7 @@ def _remotes(node: Site, outside: Outside) -> dict[str, Remote]:
     return remotes
 
 
-def _verdicts(node: Site) -> VerdictBook:
+def _verdicts(node: Site) -> SqliteVerdicts:
     """Kept in a file where there is a policy to be kept for."""
     policies = node.settings.trust.policies
     book = SqliteVerdicts(node.settings.node.data_path / "trust.sqlite" if policies else None)

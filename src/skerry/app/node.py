@@ -34,6 +34,7 @@ from skerry.app.public_doors import PublicDoors
 from skerry.app.registry_rules import rules_of
 from skerry.app.reload import Reloading, Reread
 from skerry.app.settings import Settings, split_address
+from skerry.app.trust_root import OpenTrust, open_trust
 from skerry.app.upkeep import Upkeep
 from skerry.app.vault_desk import vault_routes
 from skerry.app.wiring import edge_tls, registry_tls
@@ -148,6 +149,7 @@ class Node:
             edge = open_edge(parts, outside, settings, ready=self.hot, ends=self.ends)
             owners["edge"] = edge.rooms.inventory
             rooms.healing.elsewhere = edge.vault.healer if edge.vault else None
+        trust = await open_trust(self, rooms, ground.verdicts)
         end(nursery.close)
         self._housekeeper = Housekeeper(
             store=store,
@@ -171,9 +173,9 @@ class Node:
             housekeeper=self._housekeeper,
             parts=parts,
         )
-        await self._open_doors(rooms, parts, desk, edge, lambda: self._not_ready(catalog))
+        await self._open_doors(rooms, parts, desk, edge, trust, lambda: self._not_ready(catalog))
         self._housekeeper.start()
-        flushes = [rooms.inventory.flush, *([edge.keep_up] if edge else [])]
+        flushes = [rooms.inventory.flush, trust.watch, *([edge.keep_up] if edge else [])]
         upkeep = Upkeep(
             catalog=catalog,
             flushes=flushes,
@@ -236,6 +238,7 @@ class Node:
         parts: Parts,
         desk: Desk,
         edge: OpenEdge | None,
+        trust: OpenTrust,
         not_ready: Callable[[], str],
     ) -> None:
         doors, metrics = self.settings.doors, DoorMetrics(self.metrics)
@@ -256,6 +259,7 @@ class Node:
             edge=edge.reload if edge else None,
             certificates=self._use_certificates,
             events=self.events,
+            roots=trust.take,
         )
         self.registry_door = public.make(
             rooms.front if edge is None else edge.beside(rooms.front),
@@ -265,11 +269,8 @@ class Node:
         )
         if edge is not None:
             self._make_edge_doors(public, edge.rooms.front)
-        routes = (
-            vault_routes(edge.vault if edge else None),
-            reloading.routes,
-            self._horizon_desk.routes,
-        )
+        vault = vault_routes(edge.vault if edge else None)
+        routes = (vault, reloading.routes, self._horizon_desk.routes, trust.routes)
         admin = AdminDoor(
             desk,
             metrics=self.metrics,

@@ -24,6 +24,7 @@ from skerry.app.edge_desk import PurgeRequest
 from skerry.app.horizon_desk import HorizonList
 from skerry.app.prewarm_desk import PrewarmRequest
 from skerry.app.reload import Reloaded
+from skerry.app.trust_shapes import AuditPage, GlassBroken, GlassRequest, GlassTerms, RootReport
 from skerry.app.vault_desk import CareRequest, VaultStatus
 from skerry.base.errors import Party
 from skerry.cdn.core.prewarm import PrewarmEvent
@@ -182,6 +183,18 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "Whose signatures an image has.", Verified, queries=(_REFERENCE,)
     ),
     ("POST", "/api/v1/signatures"): Operation("Attach a signature.", Signed, SignatureRequest),
+    ("GET", "/api/v1/root"): Operation("How the root of trust stands.", RootReport),
+    ("POST", "/api/v1/root"): Operation("Take what lies in the root's folder.", RootReport),
+    ("GET", "/api/v1/break-glass"): Operation(
+        "What a statement has to name.", GlassTerms, queries=(_REFERENCE,)
+    ),
+    ("POST", "/api/v1/break-glass"): Operation(
+        "Serve an image for a time.", GlassBroken, GlassRequest
+    ),
+    ("GET", "/api/v1/audit"): Operation(
+        "What was done about trust.", AuditPage,
+        queries=(Query("after", "A number.", {"type": "integer", "minimum": 0}),),
+    ),
     ("GET", "/api/v1/vault"): Operation("The vault's counts.", VaultStatus),
     ("POST", "/api/v1/vault/verify"): Operation(
         "Compare vault and disk.", CareLine, CareRequest, lines=True

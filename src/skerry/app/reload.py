@@ -8,7 +8,7 @@ nothing. Ends no connection: requests under way finish as they began.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -38,6 +38,7 @@ class Reloaded(msgspec.Struct, frozen=True):
 
     Attributes:
         restart: settings that were changed in the file and wait for a restart, dotted.
+        root_refused: why a root file was not taken; the last good root goes on.
     """
 
     added: tuple[str, ...] = ()
@@ -45,6 +46,7 @@ class Reloaded(msgspec.Struct, frozen=True):
     removed: tuple[str, ...] = ()
     certificates: bool = False
     restart: tuple[str, ...] = ()
+    root_refused: tuple[str, ...] = ()
 
 
 class Reloading:
@@ -58,14 +60,17 @@ class Reloading:
         edge: EdgeReload | None,
         certificates: Callable[[Settings], None],
         events: Events,
+        roots: Callable[[], Awaitable[tuple[str, ...]]] | None = None,
     ) -> None:
-        """`certificates` takes those of other settings, or raises and changes nothing."""
+        """`certificates` takes those of other settings, or raises and changes nothing; `roots`
+        takes new roots of trust and says what was refused."""
         self._settings = settings
         self._started = settings
         self._reread = reread
         self._edge = edge
         self._certificates = certificates
         self._events = events
+        self._roots = roots
         self._turn = asyncio.Lock()
 
     @property
@@ -118,7 +123,8 @@ class Reloading:
             cause=_told(done),
             next_step=f"restart for {', '.join(waiting)}" if waiting else "",
         )
-        return msgspec.structs.replace(done, restart=waiting)
+        roots = await self._roots() if self._roots is not None else ()
+        return msgspec.structs.replace(done, restart=waiting, root_refused=roots)
 
     async def _post(self, request: Request) -> Answer:
         return json_answer(await self.reload())

@@ -48,7 +48,7 @@ WORKERS_MAX = 64
 
 
 def _trust(settings: Settings) -> Iterator[Problem]:
-    if settings.trust.policies:
+    if settings.trust.policies or settings.trust.root:
         # Late: keys take cryptography, which no other setting does.
         from skerry.app.settings_checks_trust import check_trust
 

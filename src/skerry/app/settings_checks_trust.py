@@ -19,7 +19,7 @@ from skerry.app.settings_trust import TrustKeySettings, TrustPolicySettings, Tru
 from skerry.base.errors import BadInput
 from skerry.trust.core.keys import KEY_FILE_BYTES_MAX, parse_public_key, public_key
 from skerry.trust.core.policies import Policies, Rule
-from skerry.trust.core.threshold import BadPolicy, Format, TrustedKey, policy
+from skerry.trust.core.threshold import BadPolicy, Format, Policy, TrustedKey, policy
 
 _PATTERN = re.compile(r"[a-z0-9_.:/\-*?\[\]!]+\Z")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -28,15 +28,29 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 def check_trust(trust: TrustSettings) -> Iterator[Problem]:
     """Every rule that a policy breaks, in the order of the file."""
     names: set[str] = set()
+    if trust.root and not Path(trust.root).is_dir():
+        step = "make it, or leave trust.root out: keys then stand in [[trust.policy]]"
+        yield refused("trust.root", trust.root, "names no such file or folder", step)
+    if trust.root and not trust.policies:
+        step = "write [[trust.policy]] with a name and repositories, or leave trust.root out"
+        yield refused("trust.root", trust.root, "has no policy to hold for", step)
     for index, each in enumerate(trust.policies):
         at = f"trust.policy[{index}]"
         wrong = [*_shape(at, each)]
+        if trust.root and each.keys:
+            step = "add them to the root with `skerry keys add`, and take them out here"
+            wrong.append(refused(f"{at}.key", "", "stands there beside trust.root", step))
+        if trust.root and each.threshold < 1:
+            step = "write 1 or more"
+            wrong.append(
+                refused(f"{at}.threshold", str(each.threshold), "lets everything through", step)
+            )
         if each.name in names:
             step = "give each its own name: verdicts are kept under it"
             wrong.append(refused(f"{at}.name", each.name, "is another policy's name", step))
         names.add(each.name)
         yield from wrong
-        if not wrong:
+        if not wrong and not trust.root:
             try:
                 _rule(each)
             except BadPolicy as error:
@@ -46,8 +60,9 @@ def check_trust(trust: TrustSettings) -> Iterator[Problem]:
 
 def policies_of(trust: TrustSettings) -> Policies:
     """The policies with their keys, read now. Raises SettingsError."""
+    make = _rule_of_root if trust.root else _rule
     try:
-        return Policies(tuple(_rule(each) for each in trust.policies))
+        return Policies(tuple(make(each) for each in trust.policies))
     except BadPolicy as error:
         raise SettingsError([refused("trust.policy", "", error.what, error.next_step)]) from error
     except (OSError, BadInput) as error:
@@ -106,6 +121,19 @@ def _rule(each: TrustPolicySettings) -> Rule:
     )
     certificates = tuple(certificate for _, certificate in pairs if certificate is not None)
     return Rule(each.repositories, asked, certificates, each.downgrades)
+
+
+def _rule_of_root(each: TrustPolicySettings) -> Rule:
+    """What the settings ask; a root adds the keys, and until then nothing is signed enough."""
+    asked = Policy(
+        each.name,
+        each.threshold,
+        (),
+        frozenset(each.required),
+        frozenset(Format(name) for name in each.formats),
+        each.critical,
+    )
+    return Rule(each.repositories, asked, (), each.downgrades)
 
 
 def _trusted(key: TrustKeySettings) -> tuple[TrustedKey, x509.Certificate | None]:

@@ -34,6 +34,10 @@ class TrustPolicySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 
 
 class TrustSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """[trust]: without a policy everything leaves, as ever."""
+    """[trust]: without a policy everything leaves, as ever.
 
+    With `root`, a folder, a signed root says whose keys count, and no policy lists keys.
+    """
+
+    root: FilePath = ""
     policies: tuple[TrustPolicySettings, ...] = msgspec.field(default=(), name="policy")

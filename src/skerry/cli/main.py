@@ -8,10 +8,24 @@ import typer
 from typer.core import TyperGroup
 
 from skerry.base.errors import SkerryError
-from skerry.cli import clients, edge, horizon, images, node, prewarm, top, trust, vault
+from skerry.cli import (
+    clients,
+    edge,
+    glass,
+    horizon,
+    images,
+    keys,
+    node,
+    prewarm,
+    root,
+    top,
+    trust,
+    vault,
+)
 from skerry.cli.screen import Exit, code_of, err, say_error
 
 RUN, CONTENT, SITES, CLIENTS = "The node", "Images", "Sites", "Clients"
+TRUST = "Trust"
 NODE_COMMANDS: Mapping[str, Callable[..., None]] = {
     "up": node.up,
     "drill": node.drill,
@@ -77,7 +91,10 @@ def make_app() -> typer.Typer:
     for name, command in IMAGE_COMMANDS.items():
         app.command(name, rich_help_panel=CONTENT)(command)
     app.command("prewarm", rich_help_panel=SITES)(prewarm.prewarm)
-    app.add_typer(trust.make_keys(), name="keys", rich_help_panel=CONTENT)
+    app.add_typer(keys.make_keys(), name="keys", rich_help_panel=TRUST)
+    app.command("break-glass", rich_help_panel=TRUST)(glass.break_glass)
+    app.command("audit", rich_help_panel=TRUST)(glass.audit)
+    app.add_typer(root.make_root(), name="root", rich_help_panel=TRUST)
     app.command("purge", rich_help_panel=SITES)(edge.purge)
     app.add_typer(edge.make_receipt(), name="receipt", rich_help_panel=SITES)
     app.add_typer(vault.make_vault(), name="vault", rich_help_panel=SITES)

@@ -52,13 +52,15 @@ class CannotStart(SkerryError):
 
 
 class Reloaded(msgspec.Struct, frozen=True):
-    """The answer of POST /api/v1/reload: sites by name, and settings that wait for a restart."""
+    """The answer of POST /api/v1/reload: sites by name, settings that wait for a restart, and why
+    a root was not taken."""
 
     added: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     certificates: bool = False
     restart: tuple[str, ...] = ()
+    root_refused: tuple[str, ...] = ()
 
 
 class EventList(msgspec.Struct, frozen=True):
@@ -217,7 +219,9 @@ def reload(
             out().print(f"{what}: site {plain(name)}")
     if done.certificates:
         out().print("changed: certificates")
-    if done == Reloaded(restart=done.restart):
+    for why in done.root_refused:
+        err().print(f"[yellow]the root is not taken:[/] {plain(why)}")
+    if done == Reloaded(restart=done.restart, root_refused=done.root_refused):
         out().print("nothing has changed that a running node takes")
     for name in done.restart:
         err().print(f"[yellow]note:[/] {plain(name)} waits for a restart")

@@ -1,4 +1,4 @@
-"""The commands about signatures: make keys, sign images, see whose word an image has."""
+"""The commands about signatures: sign images, see whose word an image has."""
 
 from __future__ import annotations
 
@@ -11,19 +11,13 @@ import typer
 from rich.table import Table
 
 from skerry.base.digest import Digest
-from skerry.base.errors import BadInput
 from skerry.cli.admin_client import about
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, connect
+from skerry.cli.passphrases import Passphrase, passphrase
 from skerry.cli.screen import Exit, ago, err, out, plain, print_json
 from skerry.registry.operations import Signed, Verified
 
-PASSPHRASE_BYTES_MAX = 4096
-
 Image = Annotated[str, typer.Argument(metavar="IMAGE", show_default=False)]
-Passphrase = Annotated[
-    Path | None,
-    typer.Option("--passphrase-file", metavar="FILE", help="The first line unlocks the key."),
-]
 
 
 def verify(
@@ -58,7 +52,7 @@ def sign(
     from skerry.app.signing_keys import load
     from skerry.trust.core.cosign import payload_of
 
-    signer = load(key, _passphrase(passphrase_file))
+    signer = load(key, passphrase(passphrase_file))
     client = connect(node, config, data_dir)
     held = client.get(about("/api/v1/signatures", image), Verified)
     repository = held.reference.partition("@")[0].rpartition(":")[0]
@@ -74,36 +68,6 @@ def sign(
         return
     out().print(f"signed {plain(made.digest)} with key {signer.public}")
     out().print(f"{plain(made.reference)} has {made.signatures} signatures: skerry verify")
-
-
-def keys_new(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the private key goes.")],
-    algorithm: Annotated[
-        str, typer.Option(metavar="NAME", help="ecdsa (as cosign makes), ed25519 or rsa.")
-    ] = "ecdsa",
-    passphrase_file: Passphrase = None,
-    as_json: AsJson = False,
-) -> None:
-    """Make a key to sign with: FILE for you alone, FILE.pub for policies."""
-    from skerry.app.signing_keys import Kind, make
-
-    if algorithm not in set(Kind):
-        raise BadInput(f"{algorithm!r} is no algorithm", next_step=f"choose {', '.join(Kind)}")
-    public = make(file, Kind(algorithm), _passphrase(passphrase_file))
-    beside = file.with_suffix(".pub")
-    if as_json:
-        print_json({"key": str(file), "public_key": str(beside), "fingerprint": public.fingerprint})
-        return
-    out().print(f"{file} is yours alone; keep a copy where this machine cannot lose it")
-    out().print(f'{beside} goes into a policy: file = "{beside}", owner = ...')
-    out().print(f"fingerprint {public.fingerprint}")
-
-
-def make_keys() -> typer.Typer:
-    """The `keys` commands."""
-    app = typer.Typer(no_args_is_help=True, help="Make keys to sign images with.")
-    app.command("new")(keys_new)
-    return app
 
 
 def _show(found: Verified) -> None:
@@ -129,16 +93,3 @@ def _show(found: Verified) -> None:
         err().print(f"[yellow]missing:[/] {plain(found.missing)}")
     if found.admitted_at is not None:
         out().print(f"accepted   {ago(found.admitted_at, time.time())}")
-
-
-def _passphrase(path: Path | None) -> bytes:
-    if path is None:
-        return b""
-    try:
-        with path.open("rb") as file:
-            line = file.read(PASSPHRASE_BYTES_MAX).splitlines()
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read", next_step="name a file") from error
-    if not line or not line[0]:
-        raise BadInput(f"{path} is empty", next_step="put the passphrase on its first line")
-    return line[0]

@@ -80,6 +80,8 @@ class Parts:
         changed: called when ready answers may have become wrong.
         admits: whether a content of a length should be kept when nobody asked for that.
         verdicts: what was accepted before.
+        expiry_now: seconds since the epoch that never go back, for what expires; the clock's own
+            when absent.
         check: re-hashes a blob, puts a bad one away and has it healed; the store's own `verify`
             when absent.
     """
@@ -99,6 +101,7 @@ class Parts:
     changed: Callable[[], None] = lambda: None
     admits: Callable[[str, int], bool] = lambda key, size_bytes: True
     check: Callable[[Digest], Awaitable[bool]] | None = None
+    expiry_now: Callable[[], float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,19 +202,7 @@ def _pulling(parts: Parts, rules: Rules) -> _Pulling:
         clock=clock,
         nursery=nursery,
     )
-    judged = parts.metrics.counter(
-        "skerry_trust_judged", "Images judged by their signatures, by outcome", ["outcome"]
-    )
-    verdicts = Verdicts(
-        policies=rules.policies,
-        book=parts.verdicts,
-        catalog=catalog,
-        store=parts.store,
-        listings=listings,
-        clock=clock,
-        events=parts.events,
-        count=lambda outcome: judged.add(1, outcome),
-    )
+    verdicts = _verdicts(parts, rules, listings)
     tags = Tags(
         contents=contents,
         catalog=catalog,
@@ -237,6 +228,24 @@ def _pulling(parts: Parts, rules: Rules) -> _Pulling:
     tags.on_confirmed = companions.start
     verdicts.bring = companions.fetch_now
     return _Pulling(contents, wholeness, tags, listings, companions, verdicts)
+
+
+def _verdicts(parts: Parts, rules: Rules, listings: Listings) -> Verdicts:
+    judged = parts.metrics.counter(
+        "skerry_trust_judged", "Images judged by their signatures, by outcome", ["outcome"]
+    )
+    return Verdicts(
+        policies=rules.policies,
+        book=parts.verdicts,
+        catalog=parts.catalog,
+        store=parts.store,
+        listings=listings,
+        clock=parts.clock,
+        now=parts.expiry_now or parts.clock.now,
+        events=parts.events,
+        failures=parts.failures,
+        count=lambda outcome: judged.add(1, outcome),
+    )
 
 
 def _front(

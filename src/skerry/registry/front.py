@@ -145,25 +145,27 @@ class Front:
             answer, outcome = await self._rooms.manifests.answer(
                 request, repository, target.reference
             )
-            await self._judged(request, repository, _digest_in(answer), answer)
+            lasts = await self._judged(request, repository, _digest_in(answer), answer)
         elif isinstance(target, BlobTarget):
-            await self._judged(request, repository, target.digest)
+            lasts = await self._judged(request, repository, target.digest)
             answer, outcome = await self._rooms.blobs.answer(request, repository, target.digest)
         elif isinstance(target, TagsTarget | ReferrersTarget):
             answer, outcome = await self._list(request, repository, target)
+            lasts = True
         else:
             raise RegistryError(Code.UNSUPPORTED, "uploads are written, not read")
-        if self._gate.is_private(repository):
+        if self._gate.is_private(repository) or not lasts:
             answer = Answer(answer.status, answer.headers, answer.body)  # never the fast way
         return self._conditional(request, answer), outcome
 
     async def _judged(
         self, request: Request, repository: Repository, digest: Digest, answer: Answer | None = None
-    ) -> None:
+    ) -> bool:
         """Nothing leaves a repository with a policy unless an acceptance covers it; what is
-        refused lets go of the answer that was made."""
+        refused lets go of the answer that was made. Whether the answer may be given again without
+        asking: not what was opened for a time only."""
         if self._verdicts.allowed(repository, digest):
-            return
+            return self._verdicts.lasts(repository, digest)
         try:
             async with self._patience.waiting(request, repository, "the word of its signatures"):
                 await self._verdicts.allow(repository, digest)
@@ -171,6 +173,7 @@ class Front:
             if answer is not None and not isinstance(answer.body, bytes | AsyncIterator):
                 answer.body.close()
             raise
+        return self._verdicts.lasts(repository, digest)
 
     async def _base(self, request: Request) -> tuple[Answer, Outcome]:
         """The version check: always answered here, never by a token service (R4)."""

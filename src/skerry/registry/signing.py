@@ -55,8 +55,8 @@ class Signing:
         rule = self._verdicts.rule_of(named.repository)
         if rule is None:
             return Verified(str(named), str(digest), "", accepted=True)
-        claims = await self._verdicts.claims(named.repository, digest, rule)
-        verdict = judge(rule.policy, digest, claims, self._clock.now())
+        found = await self._verdicts.claims(named.repository, digest, rule)
+        verdict = judge(rule.policy, digest, found.claims, self._verdicts.now())
         return self._report(named, digest, rule, verdict)
 
     async def attach(self, reference: str, payload: bytes, signature: str) -> Signed:

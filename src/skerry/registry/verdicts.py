@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from skerry.aio.offload import off_loop
 from skerry.base.clock import Clock
@@ -24,6 +25,7 @@ from skerry.registry.listings import Listings
 from skerry.registry.ports import Catalog, Manifest, Repository
 from skerry.store.ports import Store, StoreError
 from skerry.telemetry.events import Events, Level
+from skerry.telemetry.validation import Cause, ValidationFailures
 from skerry.trust.core.policies import Policies, Rule
 from skerry.trust.core.threshold import Claim, Verdict, judge
 from skerry.trust.ports import Admitted, VerdictBook
@@ -41,6 +43,42 @@ VERIFY_BYTES = 256 << 10
 """What checking one signature costs, in bytes of hashing: about a tenth of a millisecond."""
 
 
+class Standing(Protocol):
+    """What else decides beside signatures: whether the root of trust has expired, and what was
+    opened in an emergency."""
+
+    def closed(self) -> str:
+        """Why nothing new may be admitted now; "" when it may."""
+
+    def is_open(self, version: str, digest: Digest) -> bool:
+        """Whether a digest may leave now against this version of a policy."""
+
+
+class NoRoot:
+    """`Standing` of a node whose keys are in its settings, with nothing opened."""
+
+    def closed(self) -> str:
+        """See `Standing`."""
+        return ""
+
+    def is_open(self, version: str, digest: Digest) -> bool:
+        """See `Standing`."""
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The signatures beside an image.
+
+    Attributes:
+        blobs: how many were there, good or not.
+        claims: what the good ones say.
+    """
+
+    blobs: int
+    claims: tuple[Claim, ...]
+
+
 class Verdicts:
     """The gate between what is stored and who asks for it."""
 
@@ -53,17 +91,23 @@ class Verdicts:
         store: Store,
         listings: Listings,
         clock: Clock,
+        now: Callable[[], float],
         events: Events,
+        failures: ValidationFailures,
         count: Callable[[str], None],
     ) -> None:
-        """`count` counts a judgement: `accepted`, or why it was refused."""
+        """`count` counts a judgement: `accepted`, or why it was refused. `now` judges what has
+        expired, and never goes back."""
         self._policies = policies
+        self.standing: Standing = NoRoot()
         self._book = book
         self._catalog = catalog
         self._store = store
         self._listings = listings
         self._clock = clock
+        self._now = now
         self._events = events
+        self._failures = failures
         self._count = count
         self.bring: Callable[[Repository, Digest], Awaitable[str]] | None = None
         """Fetches what is attached to an image; what did not come and why, "" when all did."""
@@ -72,6 +116,25 @@ class Verdicts:
     def rule_of(self, repository: Repository) -> Rule | None:
         """What is asked of a repository's images; None for nothing."""
         return self._policies.of(str(repository))
+
+    def now(self) -> float:
+        """The time by which expiries are judged, in seconds since the epoch."""
+        return self._now()
+
+    @property
+    def policies(self) -> Policies:
+        """Those that hold now."""
+        return self._policies
+
+    def use(self, policies: Policies) -> None:
+        """Takes other policies: what is here is judged anew before it is next served. Ready
+        answers are their maker's to forget."""
+        self._policies = policies
+        self._refused.clear()
+
+    def rule_named(self, name: str) -> Rule | None:
+        """The rule of a policy's name."""
+        return next((each for each in self._policies.rules if each.policy.name == name), None)
 
     def may_take_over(self, repository: Repository, tag: str, digest: Digest) -> bool:
         """Whether `admit_move` has accepted this, or nothing is asked; looks nowhere else."""
@@ -82,7 +145,18 @@ class Verdicts:
         return accepted and not self._goes_back(rule, repository, tag, digest)
 
     def allowed(self, repository: Repository, digest: Digest) -> bool:
-        """Whether a manifest or blob may leave the repository by what was accepted before."""
+        """Whether a manifest or blob may leave the repository by what was accepted before, or
+        opened for a time."""
+        rule = self.rule_of(repository)
+        return rule is None or any(
+            self._book.admitted(rule.version, root) is not None
+            or self.standing.is_open(rule.version, root)
+            for root in self._roots(repository, digest)
+        )
+
+    def lasts(self, repository: Repository, digest: Digest) -> bool:
+        """Whether an answer with this may be repeated without being asked for: it was accepted,
+        and not just opened for a time that ends."""
         rule = self.rule_of(repository)
         return rule is None or any(
             self._book.admitted(rule.version, root) is not None
@@ -111,27 +185,41 @@ class Verdicts:
         rule = self.rule_of(repository)
         if rule is None or self._book.admitted(rule.version, digest) is not None:
             return
+        self._check_open_for(repository, digest, rule)
         until, verdict = self._refused.get((rule.version, digest), (0.0, None))
         if verdict is None or until <= self._clock.monotonic():
-            verdict = await self.verdict(repository, digest, rule)
+            found, verdict = await self._found(repository, digest, rule)
             trouble = ""
             if not verdict.accepted and not repository.local and self.bring is not None:
                 # Signed after it was pushed, or never asked for: its signatures are fetched now.
                 trouble = await self.bring(repository, digest)
-                verdict = await self.verdict(repository, digest, rule)
+                found, verdict = await self._found(repository, digest, rule)
             if not verdict.accepted and trouble:
                 self._cannot_judge(repository, digest, rule, trouble)
                 return
-            await self._note(repository, digest, rule, verdict)
+            await self._note(repository, digest, rule, verdict, found)
         if not verdict.accepted:
             raise _refused(repository, digest, rule, str(verdict))
 
-    async def verdict(self, repository: Repository, digest: Digest, rule: Rule) -> Verdict:
-        """What the signatures that are here say of an image now."""
-        claims = await self.claims(repository, digest, rule)
-        return judge(rule.policy, digest, claims, self._clock.now())
+    def _check_open_for(self, repository: Repository, digest: Digest, rule: Rule) -> None:
+        """With an expired root only what it, or one before it, admitted is judged again: what is
+        new is not admitted. Raises RegistryError."""
+        why = self.standing.closed()
+        if not why or self._book.ever_admitted(rule.policy.name, digest) is not None:
+            return
+        key = (rule.version, digest)
+        if key not in self._refused:
+            self._tell_refused(repository, digest, rule, why, Cause.ROOT_EXPIRED)
+        self._hold(key, 0.0, Verdict(False, (), rule.policy.threshold, ()))
+        raise _refused(repository, digest, rule, f"{why}, and it was not admitted before")
 
-    async def claims(self, repository: Repository, digest: Digest, rule: Rule) -> list[Claim]:
+    async def _found(
+        self, repository: Repository, digest: Digest, rule: Rule
+    ) -> tuple[Found, Verdict]:
+        found = await self.claims(repository, digest, rule)
+        return found, judge(rule.policy, digest, found.claims, self._now())
+
+    async def claims(self, repository: Repository, digest: Digest, rule: Rule) -> Found:
         """Every good signature of an image that is here; a bad one is as good as none."""
         # Late: a node whose policies ask for nothing saves cryptography's time and memory.
         from skerry.trust.core.artifacts import BYTES_MAX, claims_of
@@ -139,16 +227,17 @@ class Verdicts:
         try:
             manifest = await self._store.read(digest, bytes_max=MANIFEST_BYTES_MAX)
         except StoreError:
-            return []
+            return Found(0, ())
         found: list[Claim] = []
-        for blob in await self._blobs(repository, digest):
+        blobs = await self._blobs(repository, digest)
+        for blob in blobs:
             try:
                 data = await self._store.read(blob.digest, bytes_max=BYTES_MAX[blob.format])
-                read = partial(claims_of, blob, data, manifest, rule.believed, self._clock.now())
+                read = partial(claims_of, blob, data, manifest, rule.believed, self._now())
                 found += await off_loop(VERIFY_BYTES * len(rule.policy.keys), read)
             except (StoreError, BadInput):
                 continue
-        return found
+        return Found(len(blobs), tuple(found))
 
     def admitted_at(self, rule: Rule, digest: Digest) -> float | None:
         """When a rule accepted an image; None if it never did."""
@@ -162,7 +251,7 @@ class Verdicts:
     async def moved(self, repository: Repository, tag: str, old: Digest) -> None:
         """Notes that a tag means something else now."""
         if self.rule_of(repository) is not None:
-            await self._book.left(str(repository), tag, old, self._clock.now())
+            await self._book.left(str(repository), tag, old, self._now())
 
     async def admit_move(self, repository: Repository, tag: str, new: Digest) -> None:
         """Raises RegistryError unless a tag may take over a digest: signed, and not one that it
@@ -173,6 +262,7 @@ class Verdicts:
         await self.admit(repository, new)
         if self._goes_back(rule, repository, tag, new):
             self._count("downgrade")
+            self._failures.failed(Cause.DOWNGRADE)
             raise _refused(repository, new, rule, f"the tag {tag} meant it before, and moved on")
 
     def _goes_back(self, rule: Rule, repository: Repository, tag: str, digest: Digest) -> bool:
@@ -230,30 +320,39 @@ class Verdicts:
         return blobs
 
     async def _note(
-        self, repository: Repository, digest: Digest, rule: Rule, verdict: Verdict
+        self, repository: Repository, digest: Digest, rule: Rule, verdict: Verdict, found: Found
     ) -> None:
+        key = (rule.version, digest)
         if verdict.accepted:
             self._count("accepted")
-            self._refused.pop((rule.version, digest), None)
+            self._refused.pop(key, None)
             owners = tuple(owner for owner, _ in verdict.signers)
             await self._book.admit(
-                Admitted(rule.policy.name, rule.version, digest, owners, self._clock.now())
+                Admitted(rule.policy.name, rule.version, digest, owners, self._now())
             )
             return
-        key = (rule.version, digest)
         if key not in self._refused:
-            self._count("refused")
-            self._events.emit(
-                "trust.refused",
-                f"{repository}@{digest}",
-                cause=f"policy {rule.policy.name}: {verdict}",
-                next_step="`skerry verify` shows each signature; sign it, or change the policy",
-                level=Level.WARNING,
-            )
-        self._refused[key] = (self._clock.monotonic() + REFUSED_SECONDS, verdict)
+            self._tell_refused(repository, digest, rule, str(verdict), _cause(verdict, found))
+        self._hold(key, self._clock.monotonic() + REFUSED_SECONDS, verdict)
+
+    def _hold(self, key: tuple[str, Digest], until: float, verdict: Verdict) -> None:
+        self._refused[key] = (until, verdict)
         self._refused.move_to_end(key)
         if len(self._refused) > REFUSED_MAX:
             self._refused.popitem(last=False)
+
+    def _tell_refused(
+        self, repository: Repository, digest: Digest, rule: Rule, why: str, cause: Cause
+    ) -> None:
+        self._count("refused")
+        self._failures.failed(cause)
+        self._events.emit(
+            "trust.refused",
+            f"{repository}@{digest}",
+            cause=f"policy {rule.policy.name}: {why}",
+            next_step="`skerry verify` shows each signature; sign it, or change the policy",
+            level=Level.WARNING,
+        )
 
     def _cannot_judge(
         self, repository: Repository, digest: Digest, rule: Rule, trouble: str
@@ -267,6 +366,7 @@ class Verdicts:
             self._count("earlier_verdict")
             return
         self._count("unfetchable")
+        self._failures.failed(Cause.SIGNATURE_UNREACHABLE)
         raise RegistryError(
             Code.UNAVAILABLE,
             f"{repository}@{digest} cannot be judged now: its signatures cannot be fetched"
@@ -275,6 +375,14 @@ class Verdicts:
             next_step="try again when the upstream answers",
             party=Party.UPSTREAM,
         )
+
+
+def _cause(verdict: Verdict, found: Found) -> Cause:
+    """Some who should have signed did: others are missing. Nobody did, and something is there that
+    looks like a signature: it is of somebody else, of something else, or made up."""
+    if verdict.signers:
+        return Cause.SIGNATURE_THRESHOLD
+    return Cause.SIGNATURE_INVALID if found.blobs else Cause.SIGNATURE_MISSING
 
 
 def _refused(repository: Repository, digest: Digest, rule: Rule, why: str) -> RegistryError:
