@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from typer.testing import CliRunner
 
 from skerry.cli.main import make_app
@@ -39,18 +39,19 @@ def pages(shared: Rig) -> Pages:
     return pages
 
 
-def context(browser: Browser, pages: Pages, **options: object) -> BrowserContext:
-    token = (pages.node.folder / "data" / "admin.token").read_text().strip()
-    fields = {"Authorization": f"Bearer {token}"}
-    return browser.new_context(  # type: ignore[arg-type]
-        base_url=f"http://{pages.node.admin}", extra_http_headers=fields, **options
-    )
+def token(pages: Pages) -> str:
+    return (pages.node.folder / "data" / "admin.token").read_text().strip()
 
 
 def opened(browser: Browser, pages: Pages, path: str, **options: object) -> Page:
-    page = context(browser, pages, **options).new_page()
+    """A browser that has logged in and looks at a page."""
+    base = f"http://{pages.node.admin}"
+    page = browser.new_context(base_url=base, **options).new_page()  # type: ignore[arg-type]
     page.set_default_timeout(20_000)
     page.goto(path)
+    page.get_by_label("Password or admin token").fill(token(pages))
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(lambda url: "/login" not in url)
     return page
 
 
@@ -94,15 +95,31 @@ def test_a_phone_shows_it_without_scrolling_sideways(
 
 def test_the_keyboard_alone_is_enough(browser: Browser, pages: Pages) -> None:
     page = opened(browser, pages, "/")
+    page.goto("/")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
-    assert page.url.endswith("#main")
+    page.wait_for_url("**/#main")
     page.goto("/actions/purge")
     page.locator("#f-url").focus()
     page.keyboard.type("https://www.example.org/none")
     page.keyboard.press("Enter")
     page.wait_for_url("**/jobs")
+    page.context.close()
+
+
+def test_a_wrong_token_is_turned_away_and_logging_out_closes_the_door(
+    browser: Browser, pages: Pages
+) -> None:
+    page = opened(browser, pages, "/images?q=x")
+    assert page.url.endswith("/images?q=x"), "one comes where one wanted to go"
+    page.get_by_role("button", name="Log out").click()
+    page.goto("/images")
+    found = Axe().run(page).response["violations"]
+    assert [each["id"] for each in found if each["impact"] in GRAVE] == []
+    page.get_by_label("Password or admin token").fill("not it")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("alert")).to_contain_text("not right")
     page.context.close()
 
 

@@ -27,6 +27,7 @@ from skerry.app.admin_replies import (
     read_body,
     stream_answer,
 )
+from skerry.app.admin_sessions import Identity
 from skerry.app.edge_desk import EdgeDesk, PurgeRequest
 from skerry.app.prewarm_desk import PrewarmRequest
 from skerry.base.errors import BadInput, Party, SkerryError
@@ -39,6 +40,7 @@ from skerry.wire.message import Answer, BodyAborted, Request
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 IMAGES_MAX = 1000
+ADMIN = Identity("the admin token", may_act=True)
 
 _log = logging.getLogger("skerry.admin")
 
@@ -148,6 +150,10 @@ class AdminDoor:
             "/api/v1/openapi.json": {"GET": pages.document},
         }
 
+    async def prove(self, name: str, secret: str) -> Identity | None:
+        """Who may log in to the pages with this: see `admin_sessions.Prove`."""
+        return ADMIN if not name and self._access.is_token(secret) else None
+
     def routes(self) -> frozenset[tuple[str, str]]:
         """Method and path of everything below /api."""
         return frozenset((method, path) for path, each in self._api.items() for method in each)
@@ -170,8 +176,8 @@ class AdminDoor:
         else:
             methods = self._open.get(request.path)
             if self._pages is not None and is_page(request.path):
-                who = "the admin token" if self._access.token_right(request) else None
-                return await self._pages(request, who)
+                bearer = ADMIN if self._access.token_right(request) else None
+                return await self._pages(request, bearer)
         return await self._routed(request, methods)
 
     async def api(self, request: Request) -> Answer:

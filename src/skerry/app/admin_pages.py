@@ -19,15 +19,18 @@ import msgspec
 
 from skerry.aio.tasks import Nursery
 from skerry.app.admin_replies import json_answer
+from skerry.app.admin_sessions import Identity, Prove, Sessions, cookie_of, from_here
 from skerry.base.clock import Clock
 from skerry.base.errors import SkerryError
+from skerry.dashboard.facts import Visitor
+from skerry.dashboard.forms import read_form
+from skerry.dashboard.paths import is_page
 from skerry.registry.operations import Verified
 from skerry.wire.message import Answer, Handler, Headers, Request
 
 if TYPE_CHECKING:
     from skerry.app.page_facts import NodeFacts
     from skerry.dashboard.actions import Call
-    from skerry.dashboard.facts import Visitor
     from skerry.dashboard.service import Dashboard
 
 
@@ -38,11 +41,15 @@ class AdminPages:
     """Handler for the paths that `dashboard.paths` knows.
 
     `api` answers for requests that were allowed; `facts` makes what the pages show, given what
-    tells whose signatures an image has.
+    tells whose signatures an image has; `prove` knows who may log in.
     """
 
-    def __init__(self, *, facts: MakeFacts, api: Handler, clock: Clock, nursery: Nursery) -> None:
+    def __init__(
+        self, *, facts: MakeFacts, api: Handler, prove: Prove, clock: Clock, nursery: Nursery
+    ) -> None:
         self._facts = facts
+        self._prove = prove
+        self.sessions = Sessions(clock)
         self._api = api
         self._clock = clock
         self._nursery = nursery
@@ -50,10 +57,47 @@ class AdminPages:
         self._dashboard: Dashboard | None = None
         self._making = asyncio.Lock()
 
-    async def __call__(self, request: Request, who: str | None) -> Answer:
-        """A page for `who`; None for whoever may not look."""
+    async def __call__(self, request: Request, bearer: Identity | None) -> Answer:
+        """A page; `bearer` is who sent the request with a token of their own, if they did."""
         dashboard = self._dashboard or await self._make()
-        return await dashboard(request, None if who is None else self._visitor(who))
+        if request.method not in ("GET", "HEAD") and not from_here(request):
+            return dashboard.refused("That form is not from here")
+        if request.path == "/login":
+            return await self._login(request, dashboard)
+        session = self.sessions.find(request)
+        visitor = None
+        if session is not None:
+            who = session.identity
+            visitor = Visitor(who.name, session.csrf, may_act=who.may_act)
+        elif bearer is not None:
+            csrf = hmac.digest(self._secret, bearer.name.encode(), hashlib.sha256).hex()
+            visitor = Visitor(bearer.name, csrf, may_act=bearer.may_act)
+        if request.path == "/logout":
+            return await self._logout(request, visitor, dashboard)
+        return await dashboard(request, visitor)
+
+    async def _login(self, request: Request, dashboard: Dashboard) -> Answer:
+        """The form, and what it is sent for."""
+        form = await read_form(request) or {} if request.method == "POST" else {}
+        onward = form.get("next") or request.query_value("next") or "/"
+        if not is_page(onward.partition("?")[0]):
+            onward = "/"  # never to another host
+        if request.method != "POST":
+            return dashboard.login(onward)
+        who = await self._prove(form.get("name", ""), form.get("secret", ""))
+        if who is None:
+            return dashboard.login(onward, problem="That is not right", name=form.get("name", ""))
+        cookie = cookie_of(self.sessions.begin(who), scheme=request.scheme)
+        return dashboard.to(onward, ("Set-Cookie", cookie))
+
+    async def _logout(
+        self, request: Request, visitor: Visitor | None, dashboard: Dashboard
+    ) -> Answer:
+        form = await read_form(request) or {} if request.method == "POST" else {}
+        if visitor is None or form.get("csrf") != visitor.csrf:
+            return dashboard.refused("That form is not of this login")
+        self.sessions.end(request)
+        return dashboard.to("/login", ("Set-Cookie", cookie_of("", scheme=request.scheme)))
 
     async def _verified(self, reference: str) -> Verified:
         """Whose signatures an image has, as the API says it. Raises SkerryError."""
@@ -93,12 +137,6 @@ class AdminPages:
         jobs = Jobs(clock=self._clock, nursery=self._nursery)
         pages = Pages(self._facts(self._verified))
         return Dashboard(pages=pages, jobs=jobs, clock=self._clock, do=self._do)
-
-    def _visitor(self, who: str) -> Visitor:
-        from skerry.dashboard.facts import Visitor
-
-        csrf = hmac.digest(self._secret, who.encode(), hashlib.sha256).hex()
-        return Visitor(who, csrf, may_act=True)
 
     async def _do(self, visitor: Visitor, call: Call) -> Answer:
         async def body() -> AsyncIterator[bytes]:

@@ -316,7 +316,13 @@ class Node:
                 edge=side,
             )
 
-        return AdminPages(facts=facts, api=admin.api, clock=self.clock, nursery=self.nursery)
+        return AdminPages(
+            facts=facts,
+            api=admin.api,
+            prove=admin.prove,
+            clock=self.clock,
+            nursery=self.nursery,
+        )
 
     def _access(self) -> Access:
         """Who may use the admin door's API."""

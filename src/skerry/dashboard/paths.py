@@ -7,7 +7,7 @@ from __future__ import annotations
 
 PAGES = frozenset(
     ("/", "/image", "/images", "/objects", "/upstreams", "/fills", "/events", "/incidents",
-     "/horizon", "/costs", "/settings", "/jobs")
+     "/horizon", "/costs", "/settings", "/jobs", "/login", "/logout")
 )  # fmt: skip
 BELOW = ("/static/", "/live/", "/actions/")
 

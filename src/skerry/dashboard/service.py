@@ -9,18 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from skerry.base.clock import Clock
 from skerry.base.errors import BadInput, SkerryError
 from skerry.dashboard.actions import ACTIONS, Action, Call, filled
 from skerry.dashboard.facts import Visitor
+from skerry.dashboard.forms import read_form
 from skerry.dashboard.jobs import Jobs
 from skerry.dashboard.pages import HERE, Pages
 from skerry.wire.message import Answer, Headers, Request
 
-FORM_BYTES_MAX = 64 << 10
-FORM_FIELDS_MAX = 32
 STREAMS_MAX = 32
 LIVE_SECONDS = 2.0
 SILENCE_SECONDS = 14.0
@@ -72,7 +71,8 @@ class Dashboard:
         if request.path.startswith("/static/"):
             return self._file(request.path.removeprefix("/static/"))
         if visitor is None:
-            wanted = request.path if request.method == "GET" else "/"
+            query = f"?{request.query}" if request.query else ""
+            wanted = request.path + query if request.method == "GET" else "/"
             return _to(f"/login?{urlencode({'next': wanted})}")
         self._shown += 1
         if request.path.startswith("/live/"):
@@ -119,6 +119,24 @@ class Dashboard:
         if found is None:
             return self._sorry(visitor, 404, "That image is not here", "It may have been evicted.")
         return _html(200, found)
+
+    # who looks
+
+    def login(self, onward: str, *, problem: str = "", name: str = "") -> Answer:
+        """The form for whoever is not logged in."""
+        text = self._pages.render("login", None, onward=onward, problem=problem, name=name)
+        return _html(403 if problem else 200, text)
+
+    def to(self, path: str, *fields: tuple[str, str]) -> Answer:
+        """Onward to one of our pages, with more fields."""
+        answer = _to(path)
+        return Answer(answer.status, answer.headers.with_fields(*fields))
+
+    def refused(self, what: str) -> Answer:
+        """For a form that is not taken."""
+        self._refused += 1
+        step = "Load the page again and repeat it."
+        return _html(403, self._pages.render("sorry", None, what=what, next_step=step))
 
     # what is done
 
@@ -216,22 +234,3 @@ def _html(status: int, text: str) -> Answer:
 
 def _to(path: str) -> Answer:
     return Answer(303, Headers((*SAFE, ("Location", path), ("Cache-Control", "no-store"))))
-
-
-async def read_form(request: Request) -> dict[str, str] | None:
-    """The fields of a form as a browser sends it; None for anything else, or more than fits."""
-    kind = (request.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
-    if kind != "application/x-www-form-urlencoded":
-        return None
-    data = bytearray()
-    async for chunk in request.body:
-        data += chunk
-        if len(data) > FORM_BYTES_MAX:
-            return None
-    try:
-        pairs = parse_qsl(
-            data.decode("ascii"), keep_blank_values=True, max_num_fields=FORM_FIELDS_MAX
-        )
-    except ValueError:
-        return None
-    return dict(pairs)
