@@ -65,4 +65,4 @@ def test_the_servers_of_a_site_keep_their_order_and_its_waits() -> None:
     assert first.dial.connect_seconds == 0.5
     assert first.dial.connections_max == 7
     assert first.dial.ca_file == "/ca.pem"
-    assert first.content_dial.private_hosts == {"10.0.0.9"}
+    assert first.content_dial.private_hosts == {"10.0.0.9:443"}

@@ -12,6 +12,7 @@ from skerry.upstream.core.guard import (
     is_inside,
     literal,
     may_dial,
+    place_of,
     origin_of,
     realm_refusal,
 )
@@ -106,8 +107,45 @@ def test_t02_plain_http_only_for_a_plain_source_and_only_where_it_is_listed() ->
 )  # fmt: skip
 def test_t02_inside_addresses_are_known_in_every_dress(address: str) -> None:
     assert is_inside(ipaddress.ip_address(address))
-    assert not may_dial("cdn.example", literal(address), frozenset())
-    assert may_dial("cdn.example", literal(address), frozenset({"cdn.example"}))
+    assert not may_dial("cdn.example", literal(address), frozenset(), port=443)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.1.2.3", "::1", "fd12::7", "1.1.1.1"])
+def test_a_configured_name_may_be_inside_at_the_port_it_was_configured_for(address: str) -> None:
+    found = literal(address)
+    assert may_dial("registry.lan", found, frozenset({"registry.lan"}), port=22)
+    assert may_dial("registry.lan", found, frozenset({"registry.lan:5000"}), port=5000)
+    at_another = may_dial("registry.lan", found, frozenset({"registry.lan:5000"}), port=22)
+    assert at_another == (address == "1.1.1.1")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "fe80::1",
+     "168.63.129.16", "100.100.100.200", "fd00:ec2::254"],
+)  # fmt: skip
+def test_t02_a_configured_name_is_never_a_metadata_service(address: str) -> None:
+    """Whoever answers DNS for it would get the node's requests sent there."""
+    found = literal(address)
+    assert not may_dial("registry.lan", found, frozenset({"registry.lan"}), port=443)
+    assert may_dial(address, found, frozenset({address}), port=443), "unless it is written out"
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("cdn.example", "cdn.example"),
+        ("CDN.example:8443", "cdn.example:8443"),
+        ("https://auth.example/token", "auth.example:443"),
+        ("http://10.0.0.9:5000", "10.0.0.9:5000"),
+        ("[::1]:5000", "[::1]:5000"),
+        ("https://[2001:db8::1]/v2", "[2001:db8::1]:443"),
+        ("cdn.example:x", ""),
+        ("", ""),
+    ],
+)
+def test_what_is_configured_is_a_place(text: str, place: str) -> None:
+    assert place_of(text) == place
 
 
 @pytest.mark.parametrize("address", ["1.1.1.1", "8.8.8.8", "2606:4700::1111", "::ffff:1.1.1.1"])
@@ -117,7 +155,7 @@ def test_public_addresses_are_not_inside(address: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f000001", "0177.0.0.1", "1.2.3.4.5"])
 def test_t05_odd_numbers_are_not_dialled(host: str) -> None:
-    assert not may_dial(host, None, frozenset())
+    assert not may_dial(host, None, frozenset(), port=443)
 
 
 @given(st.text(max_size=100))

@@ -219,7 +219,8 @@ class HttpTransport:
 
     def _pool(self, url: str, origin: Origin, dial: Dial) -> _Pool:
         """Raises TransportError for what must not be dialled."""
-        if not may_dial(origin.host, literal(origin.host), dial.private_hosts):
+        address = literal(origin.host)
+        if not may_dial(origin.host, address, dial.private_hosts, port=origin.port):
             raise TransportError(
                 Trouble.FORBIDDEN_ADDRESS,
                 f"{origin.host} is an inside address that redirect_hosts or realms must list",

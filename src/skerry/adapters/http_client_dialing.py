@@ -1,7 +1,8 @@
 """From an origin to a connection that speaks with it.
 
 Owns names, TCP, TLS and the way through a proxy, within one bound, and what goes wrong on that way
-by name. What may be dialled is judged at the moment of connecting (`GuardedResolver`). RFC 8305
+by name. What may be dialled is judged at the moment of connecting (`GuardedResolver`), and what a
+proxy may be asked to dial as far as this machine can see it (known failures T5). RFC 8305
 (several addresses), RFC 9110 section 9.3.6 (CONNECT), RFC 6066 section 3 (SNI).
 """
 
@@ -21,12 +22,14 @@ from skerry.adapters.http_client_connection import ClientConnection
 from skerry.adapters.http_client_exchange import Asked
 from skerry.adapters.http_client_head import Framing, proxy_fields, request_head
 from skerry.adapters.resolver import GuardedResolver, NameResolver
-from skerry.upstream.core.guard import PORTS, Origin, origin_of
+from skerry.upstream.core.guard import PORTS, Origin, is_listed, literal, may_dial, origin_of
 from skerry.upstream.ports import Dial, TransportError, Trouble
 from skerry.wire.message import NO_HEADERS
 
 DNS_SHARE = 0.8
 """Of the connect time: a hanging DNS server is told from a host that does not answer."""
+PROXIED_DNS_SHARE = 0.25
+"""Of the connect time, for a look at where a name leads that a proxy is going to resolve."""
 HAPPY_EYEBALLS_SECONDS = 0.25
 """Until the next address is tried beside the first (RFC 8305 section 5)."""
 
@@ -53,6 +56,7 @@ class Dialling:
         self._trust = trust
         # Through a proxy only the proxy is resolved here, and it is configured.
         private = frozenset({self._first.host}) if proxy else dial.private_hosts
+        self._names = names
         self._resolver = GuardedResolver(
             names, private_hosts=private, within_seconds=dial.connect_seconds * DNS_SHARE
         )
@@ -69,6 +73,8 @@ class Dialling:
         context = await self._trust(self._dial.ca_file) if secure or first_tls else None
         try:
             async with asyncio.timeout(self._dial.connect_seconds):
+                if self._proxy:
+                    await self._look_ahead()
                 sock = await self._reach(named)
                 outer = context if first_tls else None
                 await self._handshake(named, self._adopt(connection, sock, outer))
@@ -85,6 +91,29 @@ class Dialling:
         except BaseException:
             connection.abort()
             raise
+
+    async def _look_ahead(self) -> None:
+        """Refuses a name that is not configured and leads inside from here.
+
+        The proxy resolves it again, and any of the addresses may be the one: a single inside one
+        is enough. Behind a proxy there often is no DNS for the world; then the proxy's own rules
+        are all there is.
+        """
+        host, port, private = self._origin.host, self._origin.port, self._dial.private_hosts
+        if is_listed(host, port, private):
+            return
+        within_seconds = self._dial.connect_seconds * PROXIED_DNS_SHARE
+        try:
+            found = await self._names.addresses(host, within_seconds=within_seconds)
+        except TransportError:
+            return
+        for address in found:
+            if not may_dial(host, literal(address), private, port=port):
+                raise TransportError(
+                    Trouble.FORBIDDEN_ADDRESS,
+                    f"{host} resolves to {address}, an inside address that redirect_hosts or"
+                    " realms must list, for a proxy too",
+                )
 
     async def _reach(self, named: str) -> socket.socket:
         infos = await self._resolver.resolve(self._first.host, self._first.port)

@@ -268,7 +268,8 @@ class GuardedResolver:
     async def resolve(self, host: str, port: int) -> list[AddressInfo]:
         """At least one. Raises TransportError DNS, FORBIDDEN_ADDRESS."""
         found = await self._names.addresses(host, within_seconds=self._within_seconds)
-        allowed = [a for a in found if may_dial(host, literal(a), self._private_hosts)]
+        private = self._private_hosts
+        allowed = [a for a in found if may_dial(host, literal(a), private, port=port)]
         if not allowed:
             raise TransportError(
                 Trouble.FORBIDDEN_ADDRESS,

@@ -11,7 +11,6 @@ import re
 from collections import OrderedDict
 from dataclasses import replace
 from functools import partial
-from urllib.parse import urlsplit
 
 from skerry.aio.offload import off_loop
 from skerry.aio.single import SingleFlight
@@ -192,7 +191,7 @@ class Listings:
             following = _NEXT.search(reply.headers.joined("Link")[:LINK_CHARS_MAX])
             if following is None or len(names) >= TAGS_MAX:
                 break
-            query = urlsplit(following[1]).query
+            query = following[1].partition("#")[0].partition("?")[2]
         return sorted(set(names))
 
     async def _fetch_referrers(

@@ -40,6 +40,7 @@ class Cause(StrEnum):
     TOKEN_EXPIRED = "token_expired"
     TOKEN_REPLAYED = "token_replayed"
     SCOPE_EXCEEDED = "scope_exceeded"
+    ANSWER_REFUSED = "answer_refused"
     # where a server wants to send us
     REALM_REFUSED = "realm_refused"
     REDIRECT_REFUSED = "redirect_refused"

@@ -152,7 +152,8 @@ class Dial:
         ca_file: a PEM bundle trusted besides the system's, or None.
         proxy: URL of an HTTP proxy, "" for none, None for `HTTP(S)_PROXY`/`NO_PROXY`.
         connections_max: to this source at once.
-        private_hosts: hosts that may resolve to private addresses (the configured ones).
+        private_hosts: what may resolve to private addresses (the configured ones): `host` for any
+            of its ports, `host:port` for one.
     """
 
     connect_seconds: float = 1.0

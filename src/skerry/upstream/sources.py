@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from skerry.upstream.core.guard import host_of
+from skerry.upstream.core.guard import host_of, place_of
 from skerry.upstream.ports import Dial, Fetch
 
 
@@ -32,7 +32,8 @@ class Source:
         username, password: for Basic and for the token service; None for anonymous.
         realms: token services that may be given the credentials besides the source's own host:
             scheme, host, port and path prefix, e.g. `https://auth.docker.io/token`.
-        redirect_hosts: hosts that redirects may lead to although they resolve to inside addresses.
+        redirect_hosts: hosts that redirects may lead to although they resolve to inside addresses;
+            with a port, at that port alone.
         dial: timeouts, CA, proxy; `private_hosts` is completed here.
         requests_per_minute: 0 for no limit.
         bytes_per_second: over all bodies together; 0 for no limit.
@@ -68,7 +69,7 @@ class Source:
         return self._dial(self.realms)
 
     def _dial(self, configured: tuple[str, ...]) -> Dial:
-        hosts = {self.host, *map(host_of, configured)} - {""}
+        hosts = {place_of(self.url), *map(place_of, configured)} - {""}
         return replace(self.dial, private_hosts=self.dial.private_hosts | hosts)
 
     def locate(self, fetch: Fetch) -> tuple[str, Fetch]:

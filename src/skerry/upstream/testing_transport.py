@@ -107,7 +107,7 @@ class MemoryTransport:
         if origin is None:
             raise TransportError(Trouble.PROTOCOL, "is not a usable http or https URL")
         address = literal(self.names.get(origin.host, origin.host))
-        if not may_dial(origin.host, address, dial.private_hosts):
+        if not may_dial(origin.host, address, dial.private_hosts, port=origin.port):
             raise TransportError(
                 Trouble.FORBIDDEN_ADDRESS, f"{origin.host} is an inside address not configured"
             )

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import re
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -23,6 +22,7 @@ from urllib.parse import urlencode, urlsplit
 from skerry.aio.single import SingleFlight
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
+from skerry.base.errors import BadInput
 from skerry.telemetry.events import Events, Level
 from skerry.upstream.core import breaker as machine
 from skerry.upstream.core import limits
@@ -34,6 +34,7 @@ from skerry.upstream.metered import read_whole
 from skerry.upstream.ports import Denied, Exchange, Transport, TransportError, Trouble
 from skerry.upstream.refusals import Refusals
 from skerry.upstream.sources import Source
+from skerry.wire import strict_json
 from skerry.wire.message import Headers
 
 TOKENS_MAX = 4096
@@ -342,19 +343,18 @@ def parse_token(body: bytes, *, now: float, monotonic: float) -> Token:
     `now` is seconds since the epoch, for `issued_at`. Raises TransportError PROTOCOL.
     """
     try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise TransportError(Trouble.PROTOCOL, "answered something that is not JSON") from error
-    if not isinstance(document, dict):
-        raise TransportError(Trouble.PROTOCOL, "answered JSON that is not an object")
+        document = strict_json.load_object(body, bytes_max=ANSWER_BYTES_MAX)
+    except BadInput as error:
+        raise TransportError(Trouble.PROTOCOL, f"answered no token: {error.what}") from error
     value = document.get("token") or document.get("access_token")
     if not isinstance(value, str) or not _TOKEN.match(value):
         raise TransportError(Trouble.PROTOCOL, "answered without a usable token")
     expires_in = document.get("expires_in")
     lifetime = LIFETIME_SECONDS_MIN
     if isinstance(expires_in, int | float) and not isinstance(expires_in, bool):
-        # NaN and infinities do not survive the comparison in this order.
-        lifetime = max(LIFETIME_SECONDS_MIN, min(LIFETIME_SECONDS_MAX, float(expires_in)))
+        # In this order, and a float only when it is one: neither infinities nor whole numbers that
+        # no float can hold survive the comparison.
+        lifetime = float(max(LIFETIME_SECONDS_MIN, min(LIFETIME_SECONDS_MAX, expires_in)))
     age = now - _issued_at(document.get("issued_at"), now)
     # A token cannot be born expired or in the future: then the clocks disagree, and ours counts.
     left = lifetime - age if 0 < age < lifetime else lifetime

@@ -13,6 +13,10 @@ from skerry.base.errors import BadInput
 
 Json = Mapping[str, object]
 
+NESTING_MAX = 64
+"""Objects and lists inside each other. What is deeper costs its readers their stack, ours or those
+of the clients it would be served to (T22)."""
+
 
 def load_object(data: bytes, *, bytes_max: int) -> Json:
     """One JSON object of at most so many bytes. Raises BadInput."""
@@ -26,7 +30,25 @@ def load_object(data: bytes, *, bytes_max: int) -> Json:
         raise BadInput(f"not JSON that can be believed ({_why(error)})") from error
     if not isinstance(document, dict):
         raise BadInput("the document is not a JSON object")
+    if data.count(b"{") + data.count(b"[") > NESTING_MAX and _is_deep(document):
+        raise BadInput(f"not JSON that can be believed (nested over {NESTING_MAX} deep)")
     return document
+
+
+def _is_deep(document: object) -> bool:
+    """Whether it is nested beyond the bound; level by level, without a stack of its own."""
+    level: list[object] = [document]
+    for _ in range(NESTING_MAX + 1):
+        inside: list[object] = []
+        for value in level:
+            if isinstance(value, dict):
+                inside.extend(value.values())
+            elif isinstance(value, list):
+                inside.extend(value)
+        level = [value for value in inside if isinstance(value, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -25,8 +25,8 @@ _CONTROL = re.compile(r"[\x00-\x20\x7f\\]")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-METADATA = frozenset({"168.63.129.16"})
-"""Cloud metadata services on public addresses; the rest are link-local or private anyway."""
+METADATA = frozenset({"168.63.129.16", "100.100.100.200", "fd00:ec2::254"})
+"""Metadata services of clouds that are not on link-local addresses like the others."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _PUBLIC_V6 = ipaddress.ip_network("2000::/3")
 """All that is given out as global unicast (RFC 4291 section 2.4). Beside it lie old and local ways
@@ -93,30 +93,77 @@ def is_inside(address: Address) -> bool:
 
     IPv4 inside IPv6 (mapped, 6to4, Teredo, NAT64) is judged as the IPv4 it reaches.
     """
-    if isinstance(address, ipaddress.IPv6Address):
-        teredo = address.teredo
-        for inner in (address.ipv4_mapped, address.sixtofour, teredo[1] if teredo else None):
-            if inner is not None:
-                return is_inside(inner)
-        if address in _NAT64:
-            return is_inside(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-        if address not in _PUBLIC_V6:
+    reached = _reached(address)
+    if isinstance(reached, ipaddress.IPv6Address):
+        if reached not in _PUBLIC_V6:
             return True
-    elif address in _PROTOCOL_V4:
+    elif reached in _PROTOCOL_V4:
         return True
-    return not address.is_global or address.is_multicast or str(address) in METADATA
+    return not reached.is_global or reached.is_multicast or str(reached) in METADATA
 
 
-def may_dial(host: str, address: Address | None, private_hosts: Iterable[str]) -> bool:
-    """Whether a host may be reached at an address (None: not known yet, only the host's form)."""
+def is_beside(address: Address) -> bool:
+    """Whether an address is of this link alone, or a cloud's metadata service: no name that was
+    configured means it, whatever DNS says."""
+    reached = _reached(address)
+    return reached.is_link_local or str(reached) in METADATA
+
+
+def _reached(address: Address) -> Address:
+    """The address that packets go to: what a mapped, 6to4, Teredo or NAT64 one has inside."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    teredo = address.teredo
+    for inner in (address.ipv4_mapped, address.sixtofour, teredo[1] if teredo else None):
+        if inner is not None:
+            return inner
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address
+
+
+def may_dial(
+    host: str, address: Address | None, private_hosts: Iterable[str], *, port: int
+) -> bool:
+    """Whether a host may be reached at an address (None: not known yet, only the host's form).
+
+    `private_hosts` are those that may be inside, as `place_of` writes them. A name among them
+    still never leads to an address of this link or a metadata service: that takes the address
+    itself in the settings (known failures T2, T5).
+    """
     name = host.lower().rstrip(".")
-    if name in private_hosts:
-        return True
+    if is_listed(name, port, private_hosts):
+        return address is None or literal(name) is not None or not is_beside(address)
     # Behind a proxy nobody looks at the address: this name is inside wherever it is asked.
     if is_odd_number(name) or name == "localhost" or name.endswith(".localhost"):
         return False
     found = literal(name) if address is None else address
     return found is None or not is_inside(found)
+
+
+def is_listed(host: str, port: int, places: Iterable[str]) -> bool:
+    """Whether a host, at any port or at this one, is among places as `place_of` writes them."""
+    return host in places or _with_port(host, port) in places
+
+
+def place_of(text: str) -> str:
+    """A configured `host`, `host:port` or URL: with a port where it says one, for only that port.
+
+    "" for what is none of them.
+    """
+    host = host_of(text)
+    origin = origin_of(text)
+    if origin is not None:
+        return _with_port(host, origin.port)
+    try:
+        port = urlsplit(f"//{text}").port if "://" not in text else None
+    except ValueError:
+        return ""
+    return host if port is None or not host else _with_port(host, port)
+
+
+def _with_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def host_of(text: str) -> str:

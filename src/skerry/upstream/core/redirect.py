@@ -60,7 +60,7 @@ def follow(
         return Refused(Trouble.PROTOCOL, "redirects to something that is not a usable URL")
     if here.scheme == "https" and there.scheme != "https":
         return Refused(Trouble.FORBIDDEN_ADDRESS, f"redirects from https to plain http, {there}")
-    if not may_dial(there.host, None, private_hosts):
+    if not may_dial(there.host, None, private_hosts, port=there.port):
         return Refused(
             Trouble.FORBIDDEN_ADDRESS,
             f"redirects to {there}, an inside address that redirect_hosts does not list",
