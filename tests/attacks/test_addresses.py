@@ -44,5 +44,9 @@ def test_no_redirect_leads_inside(location: str) -> None:
 
 
 def test_a_configured_host_may_be_this_very_machine() -> None:
-    assert may_dial("localhost", ipaddress.ip_address("127.0.0.1"), frozenset({"localhost"}), port=80)
-    assert may_dial("127.0.0.1", ipaddress.ip_address("127.0.0.1"), frozenset({"127.0.0.1"}), port=80)
+    assert may_dial(
+        "localhost", ipaddress.ip_address("127.0.0.1"), frozenset({"localhost"}), port=80
+    )
+    assert may_dial(
+        "127.0.0.1", ipaddress.ip_address("127.0.0.1"), frozenset({"127.0.0.1"}), port=80
+    )

@@ -62,6 +62,16 @@ class Trap:
         writer.close()
 
 
+async def _landed() -> None:
+    """Until no fetch is under way, nor what is done with it: a client sees its end first."""
+    while True:
+        names = ("fill", "join")
+        flying = [task for task in asyncio.all_tasks() if task.get_name().startswith(names)]
+        if not flying:
+            return
+        await asyncio.wait(flying)
+
+
 def wares_of(image: Image) -> Wares:
     """An image as a hostile registry has it."""
     blobs = {str(blob.digest): blob.data for blob in image.blobs}
@@ -92,7 +102,10 @@ class HostileWorld:
             host = f"{attack.name}.up.test"
             stage = Stage(host, self._server.port, self.trap.port, LISTED)
             self.registries[host] = Hostile(
-                attack, wares_of(images.small(900 + len(self.registries))), stage, named=lambda body: str(digest_of(body))
+                attack,
+                wares_of(images.small(900 + len(self.registries))),
+                stage,
+                named=lambda body: str(digest_of(body)),
             )
         config = self.folder / "skerry.toml"
         config.write_text(toml_text(self._settings(ca_file)))
@@ -158,6 +171,7 @@ class HostileWorld:
         """What the node has not believed so far, by cause."""
 
         async def read() -> Counter[str]:
+            await _landed()
             found = self.node.failures.statistics()
             return Counter({cause.value: count for cause, count in found.items()})
 
@@ -173,7 +187,8 @@ class HostileWorld:
         }
 
     def is_kept(self, data: bytes) -> bool:
-        """Whether these bytes are in the node's store."""
+        """Whether these bytes are in the node's store, once what is under way has ended."""
+        self._loop.run(_landed())
         digest = digest_of(data)
         place = self.folder / "data" / "blobs" / digest.algorithm / digest.hex[:2] / digest.hex
         return place.exists()
@@ -183,9 +198,15 @@ class HostileWorld:
         self.asked.append((host, asked))
         path, _, query = asked.target.partition("?")
         ask = Ask(asked.method, host, path, query, asked.value("Authorization"))
-        registry = self.registries.get(host) or next(iter(self.registries.values()))
-        writer.write(written(ask, registry.answer(ask)))
+        writer.write(written(ask, self._registry(ask).answer(ask)))
         await writer.drain()
+
+    def _registry(self, ask: Ask) -> Hostile:
+        """Whose host this is, else whose blob is asked for at another host."""
+        name = ask.path.rpartition("/")[2]
+        holders = (each for each in self.registries.values() if name in each.wares.blobs)
+        some = next(holders, next(iter(self.registries.values())))
+        return self.registries.get(ask.host, some)
 
 
 def _path(registry: Hostile) -> str:
@@ -252,18 +273,23 @@ def judge(world: HostileWorld, attack: Attack, *, method: str = "GET") -> Got:
     before, sent, caught = world.causes(), world.credentials_sent(), world.trap.caught
     got = world.provoke(attack, method=method)
     counted = {name: count for name, count in (world.causes() - before).items() if count}
-    assert counted == ({attack.cause.value: 1} if attack.cause else {}), got.text()
+    assert counted == ({attack.cause.value: 1} if attack.cause else {}), (counted, shown(got))
     strangers = {place for place in world.credentials_sent() - sent if not _own(place, attack)}
     assert not strangers, "a credential went to somebody else"
     assert world.trap.caught == caught, "the node was led inside"
     if attack.served:
-        assert (got.status, got.whole) == (200, True), got.text()
+        assert (got.status, got.whole) == (200, True), shown(got)
     elif got.status == 200:
         assert not got.whole, "wrong bytes were called whole"
     else:
-        assert got.status in (403, 502, 503), got.text()
+        assert got.status in (403, 502, 503), shown(got)
         assert method == "HEAD" or error_of(got)
     return got
+
+
+def shown(got: Got) -> str:
+    """For a failing assertion."""
+    return f"{got.status} {got.trouble} {got.text() if got.status != 200 else got.size_bytes}"
 
 
 def _own(place: tuple[str, str], attack: Attack) -> bool:

@@ -12,8 +12,8 @@ from skerry.upstream.core.guard import (
     is_inside,
     literal,
     may_dial,
-    place_of,
     origin_of,
+    place_of,
     realm_refusal,
 )
 

@@ -63,6 +63,7 @@ BLAMES = MappingProxyType(
     dict.fromkeys(Cause, Blame.ATTACK)
     | {
         Cause.PUSH_REFUSED: _M,
+        Cause.ANSWER_REFUSED: _M,
         Cause.SIGNATURE_MISSING: _M,
         Cause.SIGNATURE_THRESHOLD: _M,
         Cause.SIGNATURE_UNREACHABLE: _M,

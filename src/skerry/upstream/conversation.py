@@ -89,7 +89,9 @@ class Conversation:
                 f"{self.source.name} ({self.source.host}) {judged.what}",
                 next_step=f"check the credentials of the source {self.source.name}",
             )
-        raise TransportError(judged.trouble or Trouble.PROTOCOL, judged.what)
+        trouble = judged.trouble or Trouble.PROTOCOL
+        self.gate.refusals.answered(trouble)
+        raise TransportError(trouble, judged.what)
 
     def _read(self, exchange: Exchange) -> Judgement:
         sibling = self.source.kind is SourceKind.SIBLING
@@ -131,6 +133,7 @@ class Conversation:
                 exchange = await self._transport.send(method, url, headers, self._dial)
             except TransportError as error:
                 self.gate.refusals.dialled(error)
+                self.gate.refusals.answered(error.trouble)
                 raise
             self.gate.heard(exchange.status, exchange.headers)
             if self._read(exchange).meaning is not Meaning.REDIRECT:

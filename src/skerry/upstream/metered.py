@@ -60,6 +60,7 @@ class Metered:
     async def fail(self, trouble: Trouble, what: str) -> None:
         """Tells the gate that the head was no good after all, and closes."""
         self._lease.failed(trouble, what)
+        self._gate.refusals.answered(trouble)
         await self.close()
 
     async def close(self) -> None:
@@ -109,6 +110,7 @@ class _Chunks:
             raise
         except TransportError as error:
             self._lease.failed(error.trouble, error.what)
+            self._gate.refusals.answered(error.trouble)
             await self._body.close()
             raise
         if not self._begun:

@@ -38,6 +38,12 @@ class Refusals:
             step = "find out who answers for that name; list the host in the settings to trust it"
             self._refuse(Cause.ADDRESS_REFUSED, "address.refused", error.what, step)
 
+    def answered(self, trouble: Trouble) -> None:
+        """An answer that is none: a page of a captive portal, a coding nobody asked for, framing
+        that can be read in two ways. The gate tells of its source's troubles."""
+        if trouble in (Trouble.PROTOCOL, Trouble.TOO_LARGE):
+            self._failures.failed(Cause.ANSWER_REFUSED)
+
     def _refuse(self, cause: Cause, kind: str, what: str, next_step: str) -> None:
         self._failures.failed(cause)
         self._events.emit(kind, self._subject, cause=what, next_step=next_step, level=Level.WARNING)

@@ -16,7 +16,7 @@ from enum import StrEnum
 from skerry.telemetry.validation import Cause
 
 TAG = "1"
-TOKEN = "token-of-the-hostile-registry"  # noqa: S105  it opens nothing but this registry
+TOKEN = "token-of-the-hostile-registry"
 _JSON = (("Content-Type", "application/json"),)
 
 
@@ -204,11 +204,14 @@ class Hostile:
         return Said(200, fields, self.wares.manifest)
 
     def _elsewhere(self, ask: Ask) -> Said:
-        """A host beside the registry, which gives its blobs to anybody without a credential."""
+        """A host beside the registry: gives blobs to anybody without a credential, and asks for one
+        of ours for all else."""
         blob = self.wares.blobs.get(ask.path.rpartition("/")[2])
-        if ask.authorization or blob is None:
-            return Said(400, _JSON, b"{}")
-        return Said(200, (), blob)
+        if blob is not None and not ask.authorization:
+            return Said(200, (), blob)
+        realm = self.stage.fill("https://{host}:{port}/token")
+        challenge = ("WWW-Authenticate", f'Bearer realm="{realm}",service="elsewhere"')
+        return Said(401, (*_JSON, challenge), b"{}")
 
 
 def answered(**changes: object) -> Turn:

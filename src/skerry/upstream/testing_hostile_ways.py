@@ -53,7 +53,7 @@ _TARGETS = (
     ("redirect-to-octal", "https://0177.0.0.1:{trap}/", Cause.REDIRECT_REFUSED),
     ("redirect-to-nothing", "https://0.0.0.0:{trap}/", Cause.REDIRECT_REFUSED),
     ("redirect-to-a-link", "https://[fe80::1]:{trap}/", Cause.REDIRECT_REFUSED),
-    ("redirect-to-another-port", "https://{host}:{trap}/", Cause.REDIRECT_REFUSED),
+    ("redirect-to-another-port", "https://{host}:{trap}/", Cause.ADDRESS_REFUSED),
     ("redirect-to-plain-http", "http://{host}:{trap}/", Cause.REDIRECT_REFUSED),
     ("redirect-with-a-user", "https://{host}:{port}@evil.test:{trap}/", Cause.REDIRECT_REFUSED),
     ("redirect-to-a-file", "file:///etc/passwd", Cause.REDIRECT_REFUSED),

@@ -127,6 +127,7 @@ class Tokens:
         """
         challenge = choose(parse_challenges(fields))
         if challenge is None:
+            self._refusals.answered(Trouble.PROTOCOL)
             raise self._denied("refuses us without a challenge this node understands")
         if challenge.scheme == "basic":
             return self._answer_basic(refused)
@@ -287,6 +288,7 @@ class Tokens:
         self._failed += 1
         self._last_trouble = error.what
         self._refusals.dialled(error)
+        self._refusals.answered(error.trouble)
         self._metrics.token_requests.add(1, *self._labels, error.trouble.value)
         if error.trouble in (Trouble.DENIED, Trouble.FORBIDDEN_ADDRESS):
             self._step(machine.Released(ticket))
