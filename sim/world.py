@@ -37,6 +37,7 @@ from skerry.base.errors import SkerryError
 from skerry.store.testing import MemoryStore
 from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
+from skerry.telemetry.validation import ValidationFailures
 from skerry.upstream.fills import Body, Fill, FillKey, Fills
 from skerry.upstream.ports import Opened, Place
 from skerry.upstream.testing import Faithful, ScriptedPlace
@@ -59,7 +60,8 @@ class Node:
             self.nursery,
             clock=world.clock,
             events=Events(world.clock.now),
-            metrics=Registry(),
+            metrics=(metrics := Registry()),
+            failures=ValidationFailures(metrics),
         )
         self.clients: set[asyncio.Task[None]] = set()
         self.noting: dict[int, list[Fill]] = {}

@@ -45,6 +45,7 @@ class Scene:
             window="1ms",
             username="robot",
             password_file=str(password),
+            redirect_hosts=[self.store.server.authority],
         )
         base["doors"] = {"registry": "127.0.0.1:0", "admin": "127.0.0.1:0"}
         base["node"] = {"name": "rock", "data_dir": str(self.folder / "data")}
