@@ -122,6 +122,7 @@ class LateResolution:
             Kind.make(kind),
             within_seconds=within_seconds,
             stale_after_seconds=stale_after_seconds,
+            own=True,
         )
         return _found(given)
 

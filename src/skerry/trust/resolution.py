@@ -147,11 +147,27 @@ class Resolution:
         within_seconds: float = REFRESH_SECONDS,
         stale_after_seconds: float = CLIENT_SECONDS,
         signatures: bool = False,
+        own: bool = False,
     ) -> Given:
         """What is believed of a question, within the time; never raises for want of an answer.
 
         `signatures`: the asker checks them itself, and is given nothing that has outlived them.
+        `own`: the node asks, to dial; where a name leads is then judged and told at the moment of
+        connecting, and not here, too.
         """
+        given = await self._resolve(name, kind, within_seconds, stale_after_seconds, signatures)
+        if given.inside and not own:
+            self._tell_inside(name, given.inside)
+        return given
+
+    async def _resolve(
+        self,
+        name: Name,
+        kind: Kind,
+        within_seconds: float,
+        stale_after_seconds: float,
+        signatures: bool,
+    ) -> Given:
         self._asked += 1
         self.validation.probe_soon()
         key = (name, kind)
@@ -286,15 +302,16 @@ class Resolution:
                 "up itself belongs into dns.private_names",
                 level=Level.WARNING,
             )
-        elif inside := self.rebinding.led_inside(answer.name, answer.answer):
-            self._failures.failed(Cause.DNS_REBINDING)
-            self._events.emit(
-                "dns.rebinding",
-                answer.name.to_text(omit_final_dot=True),
-                cause=f"it leads to {inside}, an inside address",
-                next_step="if it is yours, list it in dns.private_names",
-                level=Level.WARNING,
-            )
+
+    def _tell_inside(self, name: Name, inside: str) -> None:
+        self._failures.failed(Cause.DNS_REBINDING)
+        self._events.emit(
+            "dns.rebinding",
+            name.to_text(omit_final_dot=True),
+            cause=f"it leads to {inside}, an inside address",
+            next_step="if it is yours, list it in dns.private_names",
+            level=Level.WARNING,
+        )
 
     def _now(self) -> Now:
         return Now(self._clock.monotonic(), self._clock.now())
