@@ -139,6 +139,7 @@ class Twin:
             table=lambda: build(SITES),
             purges=self.purges,
             book=self.purges,
+            spending=lambda: (),
             servers=lambda: {HOST: (self.server,)},
             key=key,
             prewarm=PrewarmDesk(RememberingPrewarm(), price_per_gb_micro=90_000),

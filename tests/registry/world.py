@@ -28,6 +28,7 @@ from skerry.telemetry.validation import ValidationFailures
 from skerry.upstream.client import UpstreamClient
 from skerry.upstream.fills import Fills
 from skerry.upstream.measures import UpstreamMetrics
+from skerry.upstream.misses import Misses, MissMeters, MissRules
 from skerry.upstream.ports import Dial, Exchange, TransportError, Trouble
 from skerry.upstream.sources import Source, SourceKind, Upstream
 from skerry.wire.message import Answer, Headers, Interim, Request
@@ -194,7 +195,14 @@ class World:
     With `sibling`, another node of the site is asked first by digest.
     """
 
-    def __init__(self, *, private: bool = False, sibling: bool = False, **rules: object) -> None:
+    def __init__(
+        self,
+        *,
+        private: bool = False,
+        sibling: bool = False,
+        misses: MissRules | None = None,
+        **rules: object,
+    ) -> None:
         self.clock = ManualClock()
         self.events = Events(self.clock.now)
         self.metrics = Registry()
@@ -226,6 +234,13 @@ class World:
             self.remotes[name] = Remote(name, client, private and name == "up.test")
         told = {"events": self.events, "metrics": self.metrics, "failures": self.failures}
         self.fills = Fills(self.store, self.nursery, clock=self.clock, **told)  # type: ignore[arg-type]
+        self.identities: dict[str, str] = {}
+        self.misses = Misses(
+            {name: misses or MissRules() for name in self.remotes},
+            clock=self.clock,
+            events=self.events,
+            meters=MissMeters(self.metrics),
+        )
         names = NameTable(
             (UpstreamName("docker.io", bare_names=True), UpstreamName("up.test")), ("local/*",)
         )
@@ -235,32 +250,52 @@ class World:
             "local_enabled": True,
             "companions": False,
         }
-        self.rooms = assemble(
-            Parts(
-                store=self.store,
-                catalog=self.catalog,
-                fills=self.fills,
-                remotes=self.remotes,
-                verdicts=self.book,
-                clock=self.clock,
-                events=self.events,
-                metrics=self.metrics,
-                failures=self.failures,
-                nursery=self.nursery,
-                node_id="rock",
-                chance=Random(7),
-                changed=self._changed,
-            ),
-            Rules(**(made | rules)),  # type: ignore[arg-type]
+        self.rooms = assemble(self._parts(), Rules(**(made | rules)))  # type: ignore[arg-type]
+
+    def _parts(self) -> Parts:
+        return Parts(
+            store=self.store,
+            catalog=self.catalog,
+            fills=self.fills,
+            remotes=self.remotes,
+            verdicts=self.book,
+            clock=self.clock,
+            events=self.events,
+            metrics=self.metrics,
+            failures=self.failures,
+            nursery=self.nursery,
+            node_id="rock",
+            chance=Random(7),
+            changed=self._changed,
+            misses=self.misses,
+            identify=self._identify,
         )
 
+    def _identify(self, request: Request) -> str:
+        return self.identities.get(request.headers.get("Authorization") or "", "")
+
     async def get(
-        self, path: str, *, method: str = "GET", query: str = "", client: str = "", **fields: str
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        query: str = "",
+        client: str = "",
+        port: int = 0,
+        **fields: str,
     ) -> Answer:
         """One request to the registry's door; `Range="..."` adds a field."""
         headers = Headers((name.replace("_", "-"), value) for name, value in fields.items())
         return await self.rooms.front(
-            Request(method, path, headers, query=query, raw_path=path, client=client)
+            Request(
+                method,
+                path,
+                headers,
+                query=query,
+                raw_path=path,
+                client=client,
+                client_port=port,
+            )
         )
 
     async def pull(self, name: str, image: Image, reference: str = "") -> list[int]:

@@ -117,6 +117,7 @@ def request_of(
         client=client[0] if client else "",
         scheme=scope["scheme"],
         interim=interim,
+        client_port=client[1] if client else 0,
     )
 
 

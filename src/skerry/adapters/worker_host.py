@@ -199,6 +199,7 @@ class _Exchange:
             client=ask.client,
             scheme=ask.scheme,
             interim=self._interim if ask.interim else None,
+            client_port=ask.client_port,
         )
         try:
             answer = await self._host.fronts[ask.door](request)

@@ -86,6 +86,7 @@ class Ask(Packed, frozen=True, array_like=True, gc=False):
     scheme: str
     has_body: bool
     interim: bool
+    client_port: int = 0
 
 
 class Leave(Packed, frozen=True, array_like=True, gc=False):

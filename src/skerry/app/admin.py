@@ -221,7 +221,8 @@ class AdminDoor:
         sites = self._edge.sites() if self._edge else ()
         processes, serving = self._processes()
         status = await self._operations.status()
-        told = replace(status, sites=sites, processes=processes, serving=serving)
+        spending = (*status.spending, *(self._edge.spending() if self._edge else ()))
+        told = replace(status, sites=sites, spending=spending, processes=processes, serving=serving)
         return json_answer(replace(told, ends_first=self._ends_first()))
 
     async def _images(self, request: Request) -> Answer:

@@ -31,6 +31,7 @@ from skerry.cdn.purges import Ordered
 from skerry.registry.desk import source_status
 from skerry.registry.operations import UpstreamStatus
 from skerry.upstream.gate import SourceStatistics
+from skerry.upstream.misses import Spending
 
 if TYPE_CHECKING:
     from skerry.app.node_key import NodeKey
@@ -82,6 +83,7 @@ class EdgeDesk:
         purges: Purging,
         book: PurgeBook,
         servers: Servers,
+        spending: Callable[[], tuple[Spending, ...]],
         key: NodeKey,
         prewarm: PrewarmDesk,
         confirm: Confirm,
@@ -90,6 +92,7 @@ class EdgeDesk:
         self._purges = purges
         self._book = book
         self._servers = servers
+        self.spending = spending
         self._key = key
         self.prewarm = prewarm
         self._confirm = confirm

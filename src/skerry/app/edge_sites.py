@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from skerry.aio.tasks import Nursery
+from skerry.app.misses import miss_rules
 from skerry.app.outside import Outside
 from skerry.app.settings import Settings, SiteSettings
 from skerry.app.wiring import servers_of, sites_of
@@ -22,6 +23,7 @@ from skerry.cdn.ports import Origin, Variants
 from skerry.cdn.reclassing import drop_what_is_not_public
 from skerry.registry.assembly import Parts
 from skerry.upstream.gate import SourceStatistics
+from skerry.upstream.misses import Misses
 from skerry.upstream.origin import OriginClient
 from skerry.upstream.ports import Exchange
 from skerry.upstream.sources import Upstream
@@ -67,6 +69,7 @@ class SiteOrigins:
         self._outside = outside
         self._clients: Clients = {}
         self.by_site: dict[str, Origin] = {}
+        self.misses = Misses({}, clock=parts.clock, events=parts.events, meters=outside.miss_meters)
         sites = tuple(sites)
         self.use(sites, self.plan(sites))
 
@@ -81,7 +84,9 @@ class SiteOrigins:
 
     def use(self, sites: Iterable[SiteSettings], clients: Clients) -> None:
         """Takes planned clients, for requests from now on."""
+        sites = tuple(sites)
         self._clients = clients
+        self.misses.use(miss_rules(sites))
         self.by_site.clear()
         for site in sites:
             client = clients[site.name]

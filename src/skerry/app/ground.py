@@ -19,6 +19,7 @@ from skerry.adapters.sqlite_catalog import SqliteCatalog
 from skerry.adapters.sqlite_verdicts import SqliteVerdicts
 from skerry.aio.tasks import Nursery
 from skerry.app.hot_tables import HotTables
+from skerry.app.misses import miss_rules
 from skerry.app.names import open_names
 from skerry.app.outside import Outside
 from skerry.app.settings import Settings
@@ -38,6 +39,7 @@ from skerry.trust.ports import NamePins
 from skerry.upstream.client import UpstreamClient
 from skerry.upstream.fills import Fills
 from skerry.upstream.measures import UpstreamMetrics
+from skerry.upstream.misses import Misses, MissMeters
 
 
 class Site(Protocol):
@@ -94,6 +96,12 @@ def open_ground(node: Site, *, housekeeper: Callable[[], Housekeeper]) -> Ground
         node_id=node.loop_id,
         chance=node.chance,
         changed=node.hot.forget_all,
+        misses=Misses(
+            miss_rules(node.settings.upstreams),
+            clock=node.clock,
+            events=node.events,
+            meters=outside.miss_meters,
+        ),
         admits=lambda key, size: housekeeper().admits(key, size) is Verdict.KEEP,
         check=lambda digest: housekeeper().check(digest),
         expiry_now=node.high_water.now,
@@ -136,7 +144,9 @@ def _gauges(metrics: Registry, store: DiskStore) -> None:
 
 def _outside(node: Site, names: NameResolver) -> Outside:
     transport = HttpTransport(resolver=names, nursery=node.nursery)
-    outside = Outside(transport, UpstreamMetrics(node.metrics, node.failures))
+    outside = Outside(
+        transport, UpstreamMetrics(node.metrics, node.failures), MissMeters(node.metrics)
+    )
     node.ends.push_async_callback(outside.transport.close)
     return outside
 

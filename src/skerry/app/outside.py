@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from skerry.upstream.measures import UpstreamMetrics
+from skerry.upstream.misses import MissMeters
 from skerry.upstream.ports import Transport
 
 
@@ -17,3 +18,4 @@ class Outside:
 
     transport: Transport
     metrics: UpstreamMetrics
+    miss_meters: MissMeters

@@ -123,6 +123,8 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     aliases: tuple[str, ...] = ()
     bare_names: bool = False
     private: bool = False
+    misses_per_minute: Count = 3000
+    miss_bytes_per_day: Bytes = 0
     sources: tuple[SourceSettings, ...] = msgspec.field(default=(), name="source")
 
 
@@ -174,6 +176,8 @@ class SiteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     stall_seconds: Seconds = msgspec.field(default=5.0, name="stall")
     connections_max: Count = 64
     requests_per_minute: Count = 0
+    misses_per_minute: Count = 0
+    miss_bytes_per_day: Bytes = 0
     routes: tuple[RouteSettings, ...] = msgspec.field(default=(RouteSettings(),), name="route")
 
     @property

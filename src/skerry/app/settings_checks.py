@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from skerry.app.misses import check_misses
 from skerry.app.settings import (
     DoorSettings,
     RegistrySettings,
@@ -66,6 +67,7 @@ def check(settings: Settings) -> list[Problem]:
         *check_siblings(settings.siblings),
         *check_sites(settings.sites, edge_tls=bool(settings.doors.edge_tls)),
         *check_vault(settings),
+        *check_misses(settings),
         *check_dns(settings.dns),
         *_trust(settings),
         *check_horizon(settings.horizon),

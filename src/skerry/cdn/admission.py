@@ -112,6 +112,7 @@ def _keyed(
         request.client,
         request.scheme,
         request.interim,
+        request.client_port,
     )
     key = cache_key(
         scheme=request.scheme, authority=host, path=path, query=request.query, policy=route.policy

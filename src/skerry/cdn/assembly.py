@@ -24,6 +24,7 @@ from skerry.cdn.ports import Backing, Deeper, Origin, PurgeBook, ReadyAnswers, T
 from skerry.cdn.prewarm import Prewarm
 from skerry.cdn.purges import Purges
 from skerry.cdn.ranged import Ranged
+from skerry.cdn.rationing import Identify, Rationing, nobody
 from skerry.cdn.reclassing import may_be_stored
 from skerry.cdn.repeatable import Repeatable
 from skerry.cdn.service import Edge, Rooms
@@ -36,6 +37,7 @@ from skerry.store.ports import Store
 from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
 from skerry.upstream.fills import Fills
+from skerry.upstream.misses import Misses
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ class EdgeParts:
     tiers: Callable[[Entries, Purges], Sequence[Tier]] = lambda entries, purges: ()
     prewarm_bytes_per_second: int = 0
     siblings: SiblingParts | None = None
+    misses: Misses | None = None
+    identify: Identify = nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,7 @@ def assemble_edge(parts: EdgeParts, sites: Sequence[Site]) -> EdgeRooms:
         ranged=Ranged(slicing=slicing, answers=answers, clock=parts.clock),
         entries=entries,
         fetches=fetches,
+        rationing=Rationing(parts.misses, parts.identify),
         tunnels=_tunnels(parts),
         repeatable=Repeatable(entries=entries, meters=meters),
         through=Through(entries=entries, purges=purges, clock=parts.clock, hop=parts.loop_id),

@@ -12,6 +12,7 @@ import itertools
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from skerry.aio.single import SingleFlight
 from skerry.aio.tasks import Nursery
@@ -43,12 +44,15 @@ from skerry.cdn.resumption import Answering, ResumedPlace
 from skerry.upstream.core.fill import SIZE_BYTES_MAX
 from skerry.upstream.core.limits import streams_events
 from skerry.upstream.fills import FillKey, Fills
+from skerry.upstream.misses import Spent
 from skerry.upstream.ports import Exchange
 from skerry.wire.message import NO_HEADERS, Headers, Request
 
 UNSTORABLE_MAX = 10_000
 UNSTORABLE_SECONDS = 120.0
 """For so long nobody waits for another's answer that will not be shared anyway."""
+JOINS_MAX = 3
+"""So many refusals of others a request waits for before it asks alone."""
 ATTEMPTS = 3
 """How often one body is asked for; each goes on where the last was cut."""
 
@@ -161,16 +165,23 @@ class Fetches:
 
         Whoever leaves stops nothing: a body that may be kept is kept.
         """
-        place = self._place(ask)
-        joined = place in self._flights
-        self._joined += joined
-        future = self._flights.start(place, lambda: self._fly(ask))
-        try:
-            return await asyncio.shield(future), joined
-        except asyncio.CancelledError:
-            if not joined:
-                future.add_done_callback(self._close_unclaimed)
-            raise
+        for asked in itertools.count(1):
+            place = self._place(ask)
+            joined = place in self._flights
+            self._joined += joined
+            future = self._flights.start(place, partial(self._fly, ask))
+            try:
+                return await asyncio.shield(future), joined
+            except asyncio.CancelledError:
+                if not joined:
+                    future.add_done_callback(self._close_unclaimed)
+                raise
+            except Spent:
+                if not joined:  # another one's share was used up, not this one's
+                    raise
+                if asked == JOINS_MAX:
+                    ask = replace(ask, shared=False)
+        raise AssertionError("an endless count has no end")
 
     def refresh(self, ask: Ask) -> None:
         """Validates behind an answer that was given stale; not twice at once."""

@@ -22,11 +22,13 @@ from skerry.cdn.core.key import CacheKey
 from skerry.cdn.core.route import RouteTable, Site, build
 from skerry.cdn.core.status import CacheStatus, Fwd, ProxyError, ProxyStatus
 from skerry.cdn.entries import Entries, Held
+from skerry.cdn.failing import Told, told
 from skerry.cdn.fetches import Ask, Confirmed, Erred, Fetches, Kept, may_share
 from skerry.cdn.measures import EdgeMeters, Served, announced_bytes
-from skerry.cdn.passing import broke_its_promise, part_of_storable, passed, proxy_status
+from skerry.cdn.passing import broke_its_promise, part_of_storable, passed
 from skerry.cdn.ports import DataClass, Origin, ReadyAnswers, RoutePolicy, Stored
 from skerry.cdn.ranged import Ranged, is_far
+from skerry.cdn.rationing import Rationing
 from skerry.cdn.repeatable import Repeatable
 from skerry.cdn.through import Through
 from skerry.cdn.tunnels import Tunnels
@@ -50,6 +52,7 @@ class Rooms:
     entries: Entries
     fetches: Fetches
     ranged: Ranged
+    rationing: Rationing
     repeatable: Repeatable
     through: Through
     tunnels: Tunnels
@@ -139,7 +142,9 @@ class Edge:
             return await self._switch(admitted, origin, protocols)
         if key is None or request.method not in ("GET", "HEAD"):
             return await self._pass(admitted, origin, Fwd.METHOD if key else Fwd.BYPASS)
-        case = _Case(request, key, policy, origin, self._rooms.entries.find(key))
+        found = self._rooms.entries.find(key)
+        origin = self._rooms.rationing.of(admitted, origin, found)
+        case = _Case(request, key, policy, origin, found)
         for joins in range(JOINS_MAX + 1):
             answered = await self._decide(admitted, case, joins)
             if answered is not None:
@@ -294,19 +299,8 @@ class Edge:
             answered = await self._stored(case, after, status, Served.STALE)
             if answered is not None:
                 return answered
-        if isinstance(failure, int):
-            proxy = ProxyStatus(ProxyError.DESTINATION_UNAVAILABLE, received_status=failure)
-            retry: tuple[tuple[str, str], ...] = ()
-        else:
-            proxy = proxy_status(failure)
-            retry = (("Retry-After", str(failure.retry_after_seconds)),)
-        error_code = 504 if isinstance(after, reuse.MustRevalidate) else proxy.error.status
-        status = CacheStatus(fwd=why, fwd_status=code)
-        sentence = "The origin of this page does not answer."
-        return (
-            self._rooms.answers.own(error_code, sentence, *retry, status=status, proxy=proxy),
-            Served.FAILED,
-        )
+        error = told(failure, unconfirmed=isinstance(after, reuse.MustRevalidate))
+        return self._own(error, CacheStatus(fwd=why, fwd_status=code)), Served.FAILED
 
     async def _pass(
         self, admitted: Admitted, origin: Origin, why: Fwd, case: _Case | None = None
@@ -347,11 +341,12 @@ class Edge:
         status = CacheStatus(fwd=Fwd.BYPASS, fwd_status=answer.status)
         return self._signed(answer, status), Served.PASS
 
-    def _unreachable(self, error: Unavailable, why: Fwd) -> Answer:
-        proxy = proxy_status(error)
-        sentence = "The origin of this page does not answer."
-        status = CacheStatus(fwd=why)
-        return self._rooms.answers.own(proxy.error.status, sentence, status=status, proxy=proxy)
+    def _unreachable(self, failure: Unavailable, why: Fwd) -> Answer:
+        return self._own(told(failure), CacheStatus(fwd=why))
+
+    def _own(self, error: Told, status: CacheStatus) -> Answer:
+        own = self._rooms.answers.own
+        return own(error.code, error.sentence, *error.fields, status=status, proxy=error.proxy)
 
     def _signed(self, answer: Answer, status: CacheStatus) -> Answer:
         signed = self._rooms.answers.signed(answer.headers, status)

@@ -34,13 +34,14 @@ from skerry.cdn.core.slices import (
 )
 from skerry.cdn.core.storing import refusal, stored_response
 from skerry.cdn.entries import Entries, Held
-from skerry.cdn.fetches import ATTEMPTS, Ask
+from skerry.cdn.fetches import ATTEMPTS, JOINS_MAX, Ask
 from skerry.cdn.ports import DataClass, EdgeUnusable, Entry, Variants
 from skerry.cdn.purges import Mark, Purges
 from skerry.cdn.slice_intake import SliceIntake
 from skerry.cdn.slice_recall import SliceRecall
 from skerry.cdn.sliceable import Sliceable
 from skerry.store.ports import Store
+from skerry.upstream.misses import Spent
 from skerry.upstream.ports import Cause, TransportError, Trouble, Unavailable
 from skerry.wire.message import BodyAborted, Piece, Segment
 
@@ -133,10 +134,17 @@ class Slicing:
         """
         if self._unsliceable.get(ask.key, 0.0) > self._clock.monotonic():
             return None
-        place = (ask.key, self._purges.mark())
-        return await self._opening.run(
-            place, lambda: self._begin(ask, first_request(slice_bytes, wanted), slice_bytes)
-        )
+        for asked in range(JOINS_MAX + 1):
+            place = (ask.key, self._purges.mark())
+            joined = place in self._opening
+            try:
+                return await self._opening.run(
+                    place, lambda: self._begin(ask, first_request(slice_bytes, wanted), slice_bytes)
+                )
+            except Spent:
+                if not joined or asked == JOINS_MAX:
+                    raise  # else it was another one's share that was used up
+        return None
 
     def renew(self, ask: Ask, slice_bytes: int) -> None:
         """Asks for the head anew, behind an answer that was given stale."""
@@ -299,8 +307,10 @@ class Slicing:
         for _ in range(ATTEMPTS - 1):
             try:
                 return await asyncio.shield(self._coming(ask, known, number, span))
-            except TransportError:
-                continue  # cut: what came before is kept, and the rest is asked for again
+            except (TransportError, Spent):
+                # Cut: what came before is kept, and the rest is asked for again. Or whoever asked
+                # for it may ask for no more: this one asks itself.
+                continue
         return await asyncio.shield(self._coming(ask, known, number, span))
 
     async def _from_deeper(self, known: Sliceable, number: int) -> Digest | None:

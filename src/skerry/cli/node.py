@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -34,6 +34,7 @@ from skerry.cli.screen import Exit, ago, err, out, plain, print_json
 from skerry.registry.operations import SourceStatus, Status
 from skerry.telemetry.events import Event
 from skerry.telemetry.log_lines import log_to_stderr
+from skerry.upstream.misses import Spending
 
 _log = logging.getLogger("skerry.node")
 
@@ -299,8 +300,25 @@ def status(
     for upstream in (*found.upstreams, *found.sites):
         for source in upstream.sources:
             say(f"  {plain(upstream.name)} via {plain(source.name)}: {_source(source, now)}")
+    for line in spending_lines(found.spending):
+        say(f"  {plain(line)}")
     for warning in found.warnings:
         err().print(f"[yellow]note:[/] {plain(warning)}")
+
+
+SPENDERS_MAX = 5
+
+
+def spending_lines(spending: Sequence[Spending]) -> list[str]:
+    """Who has cost upstreams most since start: where they are, never who they are."""
+    counted = [each for each in spending if each.asked_count or each.refused_count]
+    counted.sort(key=lambda each: each.asked_count + each.refused_count, reverse=True)
+    return [
+        f"spent on {each.upstream} by {each.source} clients: {each.asked_count} misses, "
+        f"{each.absent_count} of them for nothing, {each.refused_count} refused, "
+        f"{format_bytes(each.fetched_bytes)}"
+        for each in counted[:SPENDERS_MAX]
+    ]
 
 
 def _answers(source: SourceStatus) -> bool:

@@ -34,6 +34,8 @@ from skerry.registry.refusals import Refusals
 from skerry.registry.remote import Remote
 from skerry.registry.shelf import Shelf
 from skerry.registry.tags import Tags
+from skerry.registry.tags_listed import TagsListed
+from skerry.registry.tolls import Identify, RegistryAbsences, Tolls, nobody
 from skerry.registry.uploads import Uploads
 from skerry.registry.verdicts import Verdicts
 from skerry.registry.wholeness import Wholeness
@@ -44,6 +46,7 @@ from skerry.telemetry.validation import ValidationFailures
 from skerry.trust.core.policies import Policies
 from skerry.trust.ports import VerdictBook
 from skerry.upstream.fills import Fills
+from skerry.upstream.misses import Misses, MissMeters
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ class Parts:
         verdicts: what was accepted before.
         expiry_now: seconds since the epoch that never go back, for what expires; the clock's own
             when absent.
+        misses: what clients may have fetched; without it they have no limit.
+        identify: the name that a request has proven.
         check: re-hashes a blob, puts a bad one away and has it healed; the store's own `verify`
             when absent.
     """
@@ -100,6 +105,8 @@ class Parts:
     chance: Random
     changed: Callable[[], None] = lambda: None
     admits: Callable[[str, int], bool] = lambda key, size_bytes: True
+    misses: Misses | None = None
+    identify: Identify = nobody
     check: Callable[[Digest], Awaitable[bool]] | None = None
     expiry_now: Callable[[], float] | None = None
 
@@ -115,6 +122,7 @@ class RegistryRooms:
     healing: Healing
     shelf: Shelf
     verdicts: Verdicts
+    misses: Misses
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +135,7 @@ class _Pulling:
     listings: Listings
     companions: Companions
     verdicts: Verdicts
+    tolls: Tolls
 
 
 def assemble(parts: Parts, rules: Rules) -> RegistryRooms:
@@ -153,6 +162,7 @@ def assemble(parts: Parts, rules: Rules) -> RegistryRooms:
     return RegistryRooms(
         front=_front(parts, rules, pulling=pulling, pushes=pushes, inventory=inventory),
         verdicts=pulling.verdicts,
+        misses=pulling.tolls.misses,
         images=Images(
             names=rules.names,
             tags=pulling.tags,
@@ -202,6 +212,7 @@ def _pulling(parts: Parts, rules: Rules) -> _Pulling:
         clock=clock,
         nursery=nursery,
     )
+    absences = RegistryAbsences(window_seconds=rules.negative_seconds)
     verdicts = _verdicts(parts, rules, listings)
     tags = Tags(
         contents=contents,
@@ -210,7 +221,7 @@ def _pulling(parts: Parts, rules: Rules) -> _Pulling:
         verdicts=verdicts,
         windows=rules.windows,
         serve_deleted=rules.serve_deleted,
-        negative_seconds=rules.negative_seconds,
+        absences=absences,
         clock=clock,
         events=parts.events,
         nursery=nursery,
@@ -227,7 +238,22 @@ def _pulling(parts: Parts, rules: Rules) -> _Pulling:
     )
     tags.on_confirmed = companions.start
     verdicts.bring = companions.fetch_now
-    return _Pulling(contents, wholeness, tags, listings, companions, verdicts)
+    tolls = _tolls(parts, rules, absences, listings)
+    return _Pulling(contents, wholeness, tags, listings, companions, verdicts, tolls)
+
+
+def _tolls(parts: Parts, rules: Rules, absences: RegistryAbsences, listings: Listings) -> Tolls:
+    misses = parts.misses or Misses(
+        {}, clock=parts.clock, events=parts.events, meters=MissMeters(parts.metrics)
+    )
+    return Tolls(
+        misses=misses,
+        absences=absences,
+        catalog=parts.catalog,
+        lists=TagsListed(listings, believed_seconds=rules.negative_seconds, clock=parts.clock),
+        clock=parts.clock,
+        identify=parts.identify,
+    )
 
 
 def _verdicts(parts: Parts, rules: Rules, listings: Listings) -> Verdicts:
@@ -264,6 +290,7 @@ def _front(
         companions=pulling.companions,
         clock=parts.clock,
         patience=patience,
+        tolls=pulling.tolls,
         used=inventory.used,
         meters=meters,
     )
@@ -273,6 +300,7 @@ def _front(
         clock=parts.clock,
         nursery=parts.nursery,
         patience=patience,
+        tolls=pulling.tolls,
         check=parts.check or parts.store.verify,
     )
     private = frozenset(name for name, remote in parts.remotes.items() if remote.private)
@@ -285,4 +313,5 @@ def _front(
         node_id=parts.node_id,
         clock=parts.clock,
         patience=patience,
+        tolls=pulling.tolls,
     )

@@ -18,6 +18,7 @@ from skerry.registry.core.errors import Code, RegistryError
 from skerry.registry.patience import Patience
 from skerry.registry.ports import Repository
 from skerry.registry.replies import Outcome, blob_fields
+from skerry.registry.tolls import Tolls
 from skerry.store.ports import BlobMissing, Store, StoreError
 from skerry.upstream.ports import Absent
 from skerry.wire.message import Answer, Body, Request
@@ -45,6 +46,7 @@ class Blobs:
         clock: Clock,
         nursery: Nursery,
         patience: Patience,
+        tolls: Tolls,
         check: Callable[[Digest], Awaitable[bool]],
     ) -> None:
         """`check` re-hashes a blob and has a bad one put away and healed."""
@@ -53,6 +55,7 @@ class Blobs:
         self._clock = clock
         self._nursery = nursery
         self._patience = patience
+        self._tolls = tolls
         self._check = check
         self._asked: OrderedDict[tuple[str, Digest], float] = OrderedDict()
         self._verified: OrderedDict[Digest, float] = OrderedDict()
@@ -95,7 +98,9 @@ class Blobs:
     ) -> tuple[Answer, Outcome]:
         """HEAD of a missing blob, or one that is here through another repository."""
         async with self._patience.waiting(request, repository, str(digest)):
-            said = await self._contents.confirm(repository, digest)
+            said = await self._contents.confirm(
+                repository, digest, self._tolls.blob(request, repository, digest)
+            )
         size = self._contents.size_here(repository, digest)
         if size is not None:
             return self._from_store(request, repository, digest, size, Outcome.MISS)
@@ -110,11 +115,19 @@ class Blobs:
         self, request: Request, repository: Repository, digest: Digest
     ) -> tuple[Answer, Outcome]:
         outcome = Outcome.JOINED if self._contents.is_filling(digest) else Outcome.MISS
+        toll, joined = self._tolls.blob(request, repository, digest), outcome is Outcome.JOINED
         async with self._patience.waiting(request, repository, str(digest)):
-            fill = self._contents.fill(repository, digest)
+            said = self._contents.announced_size(repository, digest)
+            fill = self._contents.fill(repository, digest, toll=toll)
             # Before the first wait: the fill goes on when this client's time is over.
             self._nursery.start(self._contents.joined(repository, fill, digest), name="join")
-            size = await fill.opened()
+            try:
+                size = await fill.opened()
+            except Absent as error:
+                toll.found_nothing(error.what)
+                raise
+        if said is None and size is not None and not joined:
+            toll.owe(size)
         if size is None:  # nobody says how long it is: sent in chunks, and never as a part
             fields = blob_fields(repository, digest, outcome)
             return Answer(200, fields, fill.stream()), outcome

@@ -21,6 +21,7 @@ from skerry.registry.core.manifests import MANIFEST_BYTES_MAX, parse_manifest
 from skerry.registry.ports import Catalog, CatalogReadOnly, Link, Manifest, Repository
 from skerry.registry.refusals import Refusals
 from skerry.registry.remote import Remote, blob_fetch, manifest_fetch
+from skerry.registry.tolls import FREE, Toll
 from skerry.store.ports import BlobMissing, Store, StoreError, StoreFull
 from skerry.upstream.core.judge import content_length
 from skerry.upstream.fills import Fill, FillKey, Fills
@@ -140,7 +141,7 @@ class Contents:
         except StoreError:
             return held.body
 
-    async def manifest(self, repository: Repository, digest: Digest) -> Held:
+    async def manifest(self, repository: Repository, digest: Digest, toll: Toll = FREE) -> Held:
         """A manifest from the store, else from siblings and sources.
 
         Raises Absent, Denied, Unavailable, DigestMismatch, RegistryError (not a manifest).
@@ -148,9 +149,15 @@ class Contents:
         held = await self.manifest_here(repository, digest)
         if held is not None:
             return held
-        return await self._manifests.run(
-            (repository, digest), lambda: self._fetch_manifest(repository, digest)
-        )
+        if (repository, digest) not in self._manifests:
+            toll.pay()
+        try:
+            return await self._manifests.run(
+                (repository, digest), lambda: self._fetch_manifest(repository, digest)
+            )
+        except Absent as error:
+            toll.found_nothing(error.what)
+            raise
 
     async def accept(self, repository: Repository, reply: Reply) -> Held:
         """Takes in a manifest that came by tag: parsed, stored, then known, in that order.
@@ -171,27 +178,44 @@ class Contents:
                 (repository, link.child), lambda: self._fetch_blob(repository, link)
             )
 
-    async def confirm(self, repository: Repository, digest: Digest) -> int | None:
+    async def confirm(
+        self, repository: Repository, digest: Digest, toll: Toll = FREE
+    ) -> int | None:
         """Asks siblings and the upstream whether a repository holds a blob; its length if said.
 
         A yes makes the blob a member, if it suffices. Raises Absent, Denied, Unavailable.
         """
         remote = self._remote_of(repository, digest)
         fetch = blob_fetch("HEAD", repository.name, digest)
-        reply = await remote.client.ask(fetch, body_bytes_max=0, siblings=True)
+        toll.pay()
+        try:
+            reply = await remote.client.ask(fetch, body_bytes_max=0, siblings=True)
+        except Absent as error:
+            toll.found_nothing(error.what)
+            raise
         if self.word_suffices(repository, digest):
             await self._join(repository, digest)
         return content_length(reply.headers)
 
-    def fill(self, repository: Repository, digest: Digest, *, explicit: bool = False) -> Fill:
-        """Starts or joins the fill of a blob. Raises Absent for a local repository.
+    def fill(
+        self,
+        repository: Repository,
+        digest: Digest,
+        *,
+        explicit: bool = False,
+        toll: Toll = FREE,
+    ) -> Fill:
+        """Starts or joins the fill of a blob. Raises Absent for a local repository, Spent.
 
         Unless `explicit`, one that is too large for the store's good passes through.
         """
         remote = self._remote_of(repository, digest)
         size = self.announced_size(repository, digest)
+        key = FillKey(digest, authority=repository.upstream, scope=repository.name)
+        if not self.is_filling(digest):
+            toll.pay(size or 0)
         return self._fills.get(
-            FillKey(digest, authority=repository.upstream, scope=repository.name),
+            key,
             lambda: remote.client.places(blob_fetch("GET", repository.name, digest)),
             size_bytes=size,
             keep=explicit or size is None or self._admits(str(digest), size),

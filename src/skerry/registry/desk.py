@@ -56,6 +56,7 @@ class Desk:
         self._shelf = rooms.shelf
         self._verdicts = rooms.verdicts
         self._healing = rooms.healing
+        self._misses = rooms.misses
         self._housekeeper = housekeeper
         self._parts = parts
         self._started_at = parts.clock.now()
@@ -201,6 +202,7 @@ class Desk:
             ),
             upstreams=upstreams,
             fills=len(self._parts.fills.statistics().flying),
+            spending=self._misses.statistics(),
             warnings=tuple(warnings),
         )
 

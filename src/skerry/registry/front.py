@@ -42,9 +42,11 @@ from skerry.registry.patience import Patience
 from skerry.registry.ports import Repository
 from skerry.registry.push import Pushes
 from skerry.registry.replies import Outcome
+from skerry.registry.tolls import Tolls
 from skerry.registry.verdicts import Verdicts
 from skerry.store.ports import DigestMismatch, SpoolAborted, StoreError
 from skerry.upstream.flight import TooLarge
+from skerry.upstream.misses import Spent
 from skerry.upstream.ports import Absent, Denied, TransportError, Unavailable
 from skerry.wire.message import Answer, Headers, Hot, Request
 
@@ -81,6 +83,7 @@ class Front:
         node_id: str,
         clock: Clock,
         patience: Patience,
+        tolls: Tolls,
     ) -> None:
         self._rooms = rooms
         self._names = names
@@ -90,6 +93,7 @@ class Front:
         self._node_id = node_id
         self._clock = clock
         self._patience = patience
+        self._tolls = tolls
         self._logged: dict[str, float] = {}
 
     async def __call__(self, request: Request) -> Answer:
@@ -198,7 +202,8 @@ class Front:
     async def _tags(
         self, request: Request, repository: Repository, target: TagsTarget
     ) -> tuple[Answer, Outcome]:
-        names, stale = await self._rooms.listings.tags(repository)
+        toll = self._tolls.listing(request, repository, None)
+        names, stale = await self._rooms.listings.tags(repository, toll=toll)
         found = page(names, request.query_value("n"), request.query_value("last"))
         body = json.dumps({"name": target.name, "tags": found.names}).encode()
         ns = namespace_of(request.query)
@@ -209,7 +214,8 @@ class Front:
     async def _referrers(
         self, request: Request, repository: Repository, target: ReferrersTarget
     ) -> tuple[Answer, Outcome]:
-        found, stale = await self._rooms.listings.referrers(repository, target.digest)
+        toll = self._tolls.listing(request, repository, target.digest)
+        found, stale = await self._rooms.listings.referrers(repository, target.digest, toll=toll)
         shown = filtered(found, request.query_value("artifactType"))
         fields = [("Content-Type", OCI_INDEX)]
         if shown.applied:
@@ -252,6 +258,10 @@ def _refusal(error: SkerryError, kind: str) -> tuple[Answer, Outcome]:
     if isinstance(error, RegistryError):
         outcome = Outcome.UNAVAILABLE if error.status == 503 else Outcome.REFUSED
         return error_answer(error), outcome
+    if isinstance(error, Spent):
+        headers = (("Retry-After", str(error.retry_after_seconds)),)
+        told = RegistryError(Code.TOOMANYREQUESTS, str(error), headers=headers)
+        return error_answer(told), Outcome.REFUSED
     if isinstance(error, Unavailable):
         headers = (("Retry-After", str(error.retry_after_seconds)),)
         told = RegistryError(Code.UNAVAILABLE, str(error), headers=headers)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections import OrderedDict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Protocol
 
 from skerry.aio.offload import off_loop
 from skerry.aio.single import SingleFlight
@@ -33,6 +34,8 @@ from skerry.registry.core.referrers import (
 )
 from skerry.registry.ports import Catalog, CatalogReadOnly, Listing, Repository
 from skerry.registry.remote import Remote, manifest_fetch, referrers_fetch, tags_fetch
+from skerry.registry.tolls import FREE, Toll
+from skerry.upstream.misses import Spent
 from skerry.upstream.ports import Absent, Unavailable
 
 TAG_PAGE = 1000
@@ -47,8 +50,30 @@ LINK_CHARS_MAX = 8192
 # No part can run over the start of the next link: read in one pass, whatever an upstream sends.
 _NEXT = re.compile(r'<([^<>]{1,2000})>\s*;[^,<]*\brel="?next"?')
 
+
+class OnTags(Protocol):
+    """Told what came of asking for a tag list: None when there is none to be had."""
+
+    def __call__(
+        self, repository: Repository, listing: Listing | None, *, pages: int, whole: bool
+    ) -> None: ...
+
+
+def _untold(repository: Repository, listing: Listing | None, *, pages: int, whole: bool) -> None:
+    """Nobody wants to know."""
+
+
 Key = tuple[Repository, str, str]
 """Repository, kind and subject of a listing."""
+
+
+@dataclass(frozen=True, slots=True)
+class _TagNames:
+    """Tag names in order, how many pages held them, and whether these are all."""
+
+    names: list[str]
+    pages: int
+    whole: bool
 
 
 class Listings:
@@ -69,8 +94,11 @@ class Listings:
         self._clock = clock
         self._flights: SingleFlight[Key, Listing] = SingleFlight(nursery, name="listing")
         self._noted: OrderedDict[Key, Listing] = OrderedDict()
+        self.on_tags: OnTags = _untold
 
-    async def tags(self, repository: Repository, *, now: bool = False) -> tuple[list[str], bool]:
+    async def tags(
+        self, repository: Repository, *, now: bool = False, toll: Toll = FREE
+    ) -> tuple[list[str], bool]:
         """Every tag name in ASCII order, and whether the list may be out of date.
 
         `now`: a list whose window is over is asked for before it is given, not behind that.
@@ -85,7 +113,7 @@ class Listings:
                 raise RegistryError(Code.NAME_UNKNOWN, f"nothing was pushed to {repository}")
             return held, False
         try:
-            listing, stale = await self._listing(repository, TAGS, "", at_once=now)
+            listing, stale = await self._listing(repository, TAGS, "", at_once=now, toll=toll)
         except Unavailable:
             if not held:
                 raise
@@ -94,7 +122,7 @@ class Listings:
         return sorted({*names, *held}) if stale else names, stale
 
     async def referrers(
-        self, repository: Repository, subject: Digest, *, now: bool = False
+        self, repository: Repository, subject: Digest, *, now: bool = False, toll: Toll = FREE
     ) -> tuple[tuple[Descriptor, ...], bool]:
         """Descriptors of what refers to a manifest, and whether they may be out of date.
 
@@ -106,7 +134,9 @@ class Listings:
         if repository.local:
             return here, False
         try:
-            listing, stale = await self._listing(repository, REFERRERS, str(subject), at_once=now)
+            listing, stale = await self._listing(
+                repository, REFERRERS, str(subject), at_once=now, toll=toll
+            )
         except Unavailable:
             if not here:
                 raise
@@ -120,8 +150,21 @@ class Listings:
         here = tuple(descriptor_of(m) for m in self._catalog.referrers(repository, subject))
         return merge(parse_body(listing.body), here) if listing else here
 
+    def known_tags(self, repository: Repository) -> Listing | None:
+        """The tag list that is here, however old."""
+        return self._catalog.listing(repository, TAGS, "") or self._noted.get(
+            (repository, TAGS, "")
+        )
+
+    def tags_behind(self, repository: Repository, toll: Toll) -> None:
+        """Has the tag list asked for behind the caller. Raises what `toll` raises."""
+        key = (repository, TAGS, "")
+        if key not in self._flights:
+            toll.pay()
+            self._flights.start(key, partial(self._fetch, repository, TAGS, "", toll))
+
     async def _listing(
-        self, repository: Repository, kind: str, subject: str, *, at_once: bool
+        self, repository: Repository, kind: str, subject: str, *, at_once: bool, toll: Toll
     ) -> tuple[Listing, bool]:
         """The kept document at once, with a check behind it when due; else the upstream's."""
         key = (repository, kind, subject)
@@ -129,32 +172,50 @@ class Listings:
         now = self._clock.now()
         due = kept is None or not 0 <= now - kept.checked_at < self._window_seconds
         if kept is None or (due and at_once):
-            return await self._flights.run(
-                key, lambda: self._fetch(repository, kind, subject)
-            ), False
+            if key not in self._flights:
+                toll.pay()
+            fetch = partial(self._fetch, repository, kind, subject, toll)
+            try:
+                return await self._flights.run(key, fetch), False
+            except Absent as error:
+                toll.found_nothing(error.what)
+                raise
         if due:
             self._flights.start(key, lambda: self._refresh(kept))
         return kept, not 0 <= now - kept.confirmed_at < 2 * self._window_seconds
 
     async def _refresh(self, kept: Listing) -> Listing:
         try:
-            return await self._fetch(kept.repository, kept.kind, kept.subject)
+            return await self._fetch(kept.repository, kept.kind, kept.subject, FREE)
         except SkerryError:
             moved = replace(kept, checked_at=self._clock.now())
             return await self._keep(moved)
 
-    async def _fetch(self, repository: Repository, kind: str, subject: str) -> Listing:
+    async def _fetch(self, repository: Repository, kind: str, subject: str, toll: Toll) -> Listing:
+        """`toll` is paid for the first request already."""
         remote = self._contents.remote(repository)
         if remote is None:
             raise ValueError(f"{repository} is local and has no upstream")
-        with self._contents.refusals.reading(repository, f"{kind} {subject}".strip()):
-            if kind == TAGS:
-                body = json.dumps(await self._fetch_tags(remote, repository))
-            else:
-                found = await self._fetch_referrers(remote, repository, Digest.parse(subject))
-                body = listing_body(found)
+        if kind == TAGS:
+            return await self._fetch_tag_list(remote, repository, toll)
+        with self._contents.refusals.reading(repository, f"{kind} {subject}"):
+            found = await self._fetch_referrers(remote, repository, Digest.parse(subject), toll)
         now = self._clock.now()
-        return await self._keep(Listing(repository, kind, subject, body, now, now))
+        return await self._keep(Listing(repository, kind, subject, listing_body(found), now, now))
+
+    async def _fetch_tag_list(self, remote: Remote, repository: Repository, toll: Toll) -> Listing:
+        try:
+            with self._contents.refusals.reading(repository, TAGS):
+                found = await self._fetch_tags(remote, repository, toll)
+        except Spent:
+            raise
+        except SkerryError:
+            self.on_tags(repository, None, pages=0, whole=False)
+            raise
+        now = self._clock.now()
+        listing = Listing(repository, TAGS, "", json.dumps(found.names), now, now)
+        self.on_tags(repository, listing, pages=found.pages, whole=found.whole)
+        return await self._keep(listing)
 
     async def _keep(self, listing: Listing) -> Listing:
         """Writes a document down if something of what it is about is here; else notes it.
@@ -179,10 +240,12 @@ class Listings:
             return self._catalog.is_member(listing.repository, Digest.parse(listing.subject))
         return any(True for _ in self._catalog.members(listing.repository))
 
-    async def _fetch_tags(self, remote: Remote, repository: Repository) -> list[str]:
+    async def _fetch_tags(self, remote: Remote, repository: Repository, toll: Toll) -> _TagNames:
         names: list[str] = []
         query = f"n={TAG_PAGE}"
-        for _ in range(TAG_PAGES_MAX):
+        for page in range(TAG_PAGES_MAX):
+            if page:
+                toll.pay()
             reply = await remote.client.ask(
                 tags_fetch(repository.name, query), body_bytes_max=LISTING_BYTES_MAX
             )
@@ -190,12 +253,13 @@ class Listings:
             names += found[: TAGS_MAX - len(names)]
             following = _NEXT.search(reply.headers.joined("Link")[:LINK_CHARS_MAX])
             if following is None or len(names) >= TAGS_MAX:
-                break
+                whole = "Link" not in reply.headers and len(names) < TAGS_MAX
+                return _TagNames(sorted(set(names)), page + 1, whole)
             query = following[1].partition("#")[0].partition("?")[2]
-        return sorted(set(names))
+        return _TagNames(sorted(set(names)), TAG_PAGES_MAX, whole=False)
 
     async def _fetch_referrers(
-        self, remote: Remote, repository: Repository, subject: Digest
+        self, remote: Remote, repository: Repository, subject: Digest, toll: Toll
     ) -> tuple[Descriptor, ...]:
         """The referrers API, else the fallback tag (distribution-spec 1.1, "Unavailable")."""
         try:
@@ -208,6 +272,7 @@ class Listings:
         try:
             # Most images have none, and a GET of a manifest may cost a pull (R3).
             for method, bytes_max in (("HEAD", 0), ("GET", LISTING_BYTES_MAX)):
+                toll.pay()
                 fetch = manifest_fetch(method, repository.name, fallback_tag(subject))
                 reply = await remote.client.ask(fetch, body_bytes_max=bytes_max)
         except Absent:

@@ -20,6 +20,7 @@ from skerry.registry.patience import Patience
 from skerry.registry.ports import Repository
 from skerry.registry.replies import Outcome, content_fields
 from skerry.registry.tags import Meaning, Tags
+from skerry.registry.tolls import Tolls
 from skerry.upstream.ports import Absent
 from skerry.wire.message import Answer, Hot, Request
 
@@ -38,6 +39,7 @@ class Manifests:
         companions: Companions,
         clock: Clock,
         patience: Patience,
+        tolls: Tolls,
         used: Callable[[Repository, Digest], None],
         meters: Meters,
     ) -> None:
@@ -46,6 +48,7 @@ class Manifests:
         self._companions = companions
         self._clock = clock
         self._patience = patience
+        self._tolls = tolls
         self._used = used
         self._meters = meters
 
@@ -88,8 +91,9 @@ class Manifests:
                 return self._stale(request, repository, old, meaning)
             return self._reply(request, repository, held, None, Outcome.MISS), Outcome.MISS
         _refuse_if_only_cached(request)
+        toll = self._tolls.tag(request, repository, tag)
         async with self._patience.waiting(request, repository, tag):
-            found = await self._tags.fetch(repository, tag)
+            found = await self._tags.fetch(repository, tag, toll)
         held = found.held or await self._contents.manifest(repository, found.digest)
         self._companions.start(repository, found.digest)
         return self._reply(request, repository, held, None, Outcome.MISS), Outcome.MISS
@@ -105,8 +109,9 @@ class Manifests:
         _refuse_if_only_cached(request)
         if repository.local:
             raise Absent(f"{repository} has no manifest {digest}")
+        toll = self._tolls.manifest(request, repository, digest)
         async with self._patience.waiting(request, repository, str(digest)):
-            return await self._contents.manifest(repository, digest)
+            return await self._contents.manifest(repository, digest, toll)
 
     def _reply(
         self,

@@ -15,6 +15,7 @@ from skerry.base.errors import Party, SkerryError
 from skerry.store.ports import StoreStatistics
 from skerry.telemetry.events import Event
 from skerry.telemetry.horizon import Expiry
+from skerry.upstream.misses import Spending
 
 
 class NotHeld(SkerryError):
@@ -225,6 +226,7 @@ class Status:
         fills: contents on their way in.
         warnings: sentences for the operator, worst first.
         sites: what the edge door serves, with the origins behind it; told by the edge.
+        spending: what clients had asked of upstreams, by where they are; what cost most first.
         processes, serving: how many serve the public doors, and do now; told by those.
         ends_first: the first thing that needs the outside to expire; None when nothing does. Told
             by the horizon.
@@ -240,6 +242,7 @@ class Status:
     fills: int = 0
     warnings: tuple[str, ...] = ()
     sites: tuple[UpstreamStatus, ...] = ()
+    spending: tuple[Spending, ...] = ()
     processes: int = 1
     serving: int = 1
     ends_first: Expiry | None = None

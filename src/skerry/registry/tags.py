@@ -28,6 +28,7 @@ from skerry.registry.core.freshness import (
 from skerry.registry.core.manifests import MANIFEST_BYTES_MAX
 from skerry.registry.ports import Catalog, CatalogReadOnly, Repository, Tag
 from skerry.registry.remote import Remote, manifest_fetch
+from skerry.registry.tolls import FREE, MANIFESTS, RegistryAbsences, Toll
 from skerry.registry.verdicts import Verdicts
 from skerry.registry.wholeness import Wholeness
 from skerry.telemetry.events import Events, Level
@@ -35,9 +36,6 @@ from skerry.upstream.ports import Absent, Reply
 
 FAILED_MAX = 4096
 """Tags whose outage has been told of."""
-
-NEGATIVE_MAX = 4096
-"""Names remembered as absent; an attacker's flood of names forgets the oldest (D5)."""
 
 LOOKED_MAX = 256
 LOOK_AGAIN_SECONDS = 1.0
@@ -74,7 +72,7 @@ class Tags:
         verdicts: Verdicts,
         windows: Sequence[TagWindow],
         serve_deleted: bool,
-        negative_seconds: float,
+        absences: RegistryAbsences,
         clock: Clock,
         events: Events,
         nursery: Nursery,
@@ -86,7 +84,7 @@ class Tags:
         self._verdicts = verdicts
         self._windows = windows
         self._serve_deleted = serve_deleted
-        self._negative_seconds = negative_seconds
+        self._absences = absences
         self._clock = clock
         self._events = events
         self._nursery = nursery
@@ -98,7 +96,6 @@ class Tags:
         self._checks: SingleFlight[tuple[Repository, str], None] = SingleFlight(
             nursery, name="tag check"
         )
-        self._absent: OrderedDict[tuple[Repository, str], tuple[float, str]] = OrderedDict()
         self._failed: OrderedDict[tuple[Repository, str], None] = OrderedDict()
         self._looked: dict[Tag, tuple[float, tuple[bool, bool]]] = {}
         self._unwritten: dict[tuple[Repository, str], Tag] = {}
@@ -173,13 +170,12 @@ class Tags:
             self._looked[tag] = (now + LOOK_AGAIN_SECONDS, found)
         return found
 
-    async def fetch(self, repository: Repository, name: str) -> Meaning:
+    async def fetch(self, repository: Repository, name: str, toll: Toll = FREE) -> Meaning:
         """Gets a tag that is not here. Raises Absent, Denied, Unavailable, RegistryError."""
         key = (repository, name)
-        known = self._absent.get(key)
-        if known is not None and self._clock.monotonic() < known[0]:
-            raise Absent(known[1])  # a new one: an error raised twice keeps both askers' frames
-        return await self._fetches.run(key, lambda: self._fetch(repository, name))
+        if key not in self._fetches:
+            toll.pay()
+        return await self._fetches.run(key, lambda: self._fetch(repository, name, toll))
 
     async def fetch_if_there(self, repository: Repository, name: str) -> Meaning | None:
         """A tag that may well not exist, found out by HEAD first: a GET may cost a pull (R3).
@@ -199,7 +195,7 @@ class Tags:
         """Asks the upstream about a held tag at once and waits for the outcome."""
         await self._checks.run((repository, name), lambda: self._check(repository, name))
 
-    async def _fetch(self, repository: Repository, name: str) -> Meaning:
+    async def _fetch(self, repository: Repository, name: str, toll: Toll) -> Meaning:
         if repository.local:
             raise Absent(f"{repository} has no tag {name}", next_step="push it first")
         remote = self._remote(repository)
@@ -211,7 +207,7 @@ class Tags:
                     check=_tells_the_truth,
                 )
         except Absent as error:
-            self._remember_absent((repository, name), error.what)
+            toll.found_nothing(error.what)
             raise
         held = await self._contents.accept(repository, reply)
         now = self._clock.now()
@@ -317,19 +313,13 @@ class Tags:
     async def _put(self, tag: Tag) -> None:
         """Remembers a tag; on a disk that takes no writes, in memory alone."""
         key = (tag.repository, tag.name)
-        self._absent.pop(key, None)
+        self._absences.forget((tag.repository, f"{MANIFESTS}{tag.name}"))
         try:
             await self._catalog.put_tag(tag)
             self._unwritten.pop(key, None)
         except CatalogReadOnly:
             self._unwritten[key] = tag
         self._changed()
-
-    def _remember_absent(self, key: tuple[Repository, str], what: str) -> None:
-        self._absent[key] = (self._clock.monotonic() + self._negative_seconds, what)
-        self._absent.move_to_end(key)
-        while len(self._absent) > NEGATIVE_MAX:
-            self._absent.popitem(last=False)
 
     def _remote(self, repository: Repository) -> Remote:
         remote = self._contents.remote(repository)

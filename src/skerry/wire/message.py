@@ -95,6 +95,7 @@ class Request:
         query: as sent, without the question mark.
         body: the body's chunks; may be iterated once.
         client: the peer's address, "" when unknown. Never an identity (NAT, requirements L1).
+        client_port: tells connections of one address apart; 0 when unknown.
         scheme: http or https.
         interim: takes answers before the final one; None where the client cannot have them.
     """
@@ -108,6 +109,7 @@ class Request:
     client: str = ""
     scheme: str = "http"
     interim: Interim | None = None
+    client_port: int = 0
 
     def query_value(self, name: str) -> str | None:
         """The first value of a query parameter, decoded."""
