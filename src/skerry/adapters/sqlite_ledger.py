@@ -1,0 +1,256 @@
+"""The ledger in SQLite.
+
+Owns `ledger.sqlite` (docs/internals/budget.md): rows that are only ever added, each closed bucket
+sealed into a chain of hashes, and the one bucket that is open. Never knows a price.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import astuple
+from pathlib import Path
+
+from skerry.adapters.sqlite_file import Form, Row, SqliteFile
+from skerry.budget.core.periods import HOUR_SECONDS
+from skerry.budget.core.usage import METERS, Amounts, Dimension, Hour
+from skerry.budget.ports import LedgerStatistics, LedgerUnusable, Proof
+
+DIMENSIONS_MAX = 1024
+"""Beyond, what is new is counted under its tenant alone."""
+
+_NAMES = ("tenant", "site", "route", "upstream", "data_class", "workflow")
+_COLUMNS = ", ".join(METERS)
+_SUMS = ", ".join(f"sum({meter})" for meter in METERS)
+_METERS = ", ".join(f"{meter} INTEGER NOT NULL" for meter in METERS)
+_MARKS = ", ".join("?" * len(METERS))
+_NAMED = ", ".join(f"d.{name}" for name in _NAMES)
+
+_SCHEMA = f"""
+CREATE TABLE dimension (
+    id INTEGER PRIMARY KEY, {", ".join(f"{name} TEXT NOT NULL" for name in _NAMES)},
+    UNIQUE ({", ".join(_NAMES)})
+);
+CREATE TABLE closing (
+    id INTEGER PRIMARY KEY, bucket INTEGER NOT NULL, row_count INTEGER NOT NULL,
+    chain TEXT NOT NULL
+);
+CREATE TABLE usage (
+    closing INTEGER NOT NULL, dimension INTEGER NOT NULL, bucket INTEGER NOT NULL, {_METERS},
+    PRIMARY KEY (closing, dimension)
+) WITHOUT ROWID;
+CREATE INDEX usage_by_bucket ON usage (bucket);
+CREATE TABLE folded (
+    hour INTEGER NOT NULL, dimension INTEGER NOT NULL, {_METERS},
+    PRIMARY KEY (hour, dimension)
+) WITHOUT ROWID;
+CREATE TABLE folding (id INTEGER PRIMARY KEY, before INTEGER NOT NULL);
+CREATE TABLE open_usage (
+    dimension INTEGER PRIMARY KEY, bucket INTEGER NOT NULL, {_METERS}
+);
+CREATE TABLE note (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
+CREATE TRIGGER usage_stays BEFORE UPDATE ON usage
+    BEGIN SELECT RAISE (ABORT, 'a row of the ledger never changes'); END;
+CREATE TRIGGER usage_goes_by_folding BEFORE DELETE ON usage
+    WHEN OLD.bucket >= (SELECT ifnull(max(before), 0) FROM folding)
+    BEGIN SELECT RAISE (ABORT, 'a row of the ledger stays until it is folded'); END;
+CREATE TRIGGER closing_stays BEFORE UPDATE ON closing
+    BEGIN SELECT RAISE (ABORT, 'a closing of the ledger never changes'); END;
+"""
+LEDGER = Form(
+    0x534B4C45,  # "SKLE"
+    1,
+    _SCHEMA,
+    named="the ledger",
+    unusable=LedgerUnusable,
+    without="usage is counted from nothing; what was counted is in the file you moved",
+)
+
+
+class SqliteLedger:
+    """`budget.ports.Ledger` over one SQLite file, or in memory without a path."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._file = SqliteFile(path, LEDGER)
+        self._ids = {
+            Dimension(*row[1:]): int(row[0])
+            for row in self._file.read(f"SELECT id, {', '.join(_NAMES)} FROM dimension")
+        }
+        open_rows = self._file.read("SELECT bucket FROM open_usage LIMIT 1")
+        self._open = int(open_rows[0][0]) if open_rows else 0
+
+    async def note(self, bucket: int, used: Mapping[Dimension, Amounts]) -> None:
+        closes = bool(self._open) and bucket != self._open
+
+        def change(db: sqlite3.Connection) -> dict[Dimension, int]:
+            new: dict[Dimension, int] = {}
+            if closes:
+                _close(db)
+            for dimension, amounts in used.items():
+                place = self._place(db, dimension, new)
+                _add(db, "open_usage", "dimension", (place, bucket, *amounts.values))
+            return new
+
+        new = await self._file.write(change, synced=closes)
+        self._ids.update(new)
+        self._open = bucket if used else 0 if closes else self._open
+
+    def hours(self, start: int, stop: int) -> list[Hour]:
+        hour = f"bucket - bucket % {HOUR_SECONDS}"
+        sql = (
+            f"SELECT at, {_NAMED}, {_SUMS} FROM ("
+            f"SELECT {hour} AS at, dimension, {_COLUMNS} FROM usage "
+            f"WHERE bucket >= ? AND bucket < ? UNION ALL "
+            f"SELECT hour, dimension, {_COLUMNS} FROM folded WHERE hour >= ? AND hour < ? "
+            f"UNION ALL SELECT {hour}, dimension, {_COLUMNS} FROM open_usage "
+            f"WHERE bucket >= ? AND bucket < ?) JOIN dimension d ON d.id = dimension "
+            f"GROUP BY at, d.id ORDER BY at, {_NAMED}"
+        )
+        return [_hour(row) for row in self._file.read(sql, (start, stop) * 3)]
+
+    def minutes(self, start: int, stop: int) -> list[Hour]:
+        sql = (
+            f"SELECT bucket, {_NAMED}, {_SUMS} FROM ("
+            f"SELECT bucket, dimension, {_COLUMNS} FROM usage WHERE bucket >= ? AND bucket < ? "
+            f"UNION ALL SELECT bucket, dimension, {_COLUMNS} FROM open_usage "
+            f"WHERE bucket >= ? AND bucket < ?) JOIN dimension d ON d.id = dimension "
+            f"GROUP BY bucket, d.id ORDER BY bucket, {_NAMED}"
+        )
+        return [_hour(row) for row in self._file.read(sql, (start, stop) * 2)]
+
+    async def fold(self, before: int) -> int:
+        def change(db: sqlite3.Connection) -> int:
+            db.execute("INSERT INTO folding (before) VALUES (?)", (before,))
+            rows = db.execute(
+                f"SELECT bucket - bucket % {HOUR_SECONDS} AS at, dimension, {_SUMS} FROM usage "
+                "WHERE bucket < ? GROUP BY at, dimension",
+                (before,),
+            ).fetchall()
+            for row in rows:
+                _add(db, "folded", "hour, dimension", row)
+            return db.execute("DELETE FROM usage WHERE bucket < ?", (before,)).rowcount
+
+        return await self._file.write(change, synced=True)
+
+    def verify(self) -> Proof:
+        # One statement: what is closed meanwhile, by another connection, is not half of it.
+        sql = (
+            f"SELECT c.id, c.bucket, c.row_count, c.chain, {_NAMED}, {_COLUMNS} FROM closing c "
+            "LEFT JOIN usage u ON u.closing = c.id LEFT JOIN dimension d ON d.id = u.dimension "
+            f"ORDER BY c.id, {_NAMED}"
+        )
+        folded = self._file.read("SELECT ifnull(max(before), 0) FROM folding")[0][0]
+        return _proof(_by_closing(self._file.read(sql)), folded)
+
+    def noted(self, name: str) -> str:
+        rows = self._file.read("SELECT text FROM note WHERE name = ?", (name,))
+        return str(rows[0][0]) if rows else ""
+
+    async def keep(self, name: str, text: str) -> None:
+        await self._file.write(
+            lambda db: db.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (name, text)),
+            synced=True,
+        )
+
+    def statistics(self) -> LedgerStatistics:
+        """A snapshot."""
+        count, chain = self._file.read(
+            "SELECT ifnull(max(id), 0), ifnull((SELECT chain FROM closing ORDER BY id DESC "
+            "LIMIT 1), '') FROM closing"
+        )[0]
+        rows = self._file.read("SELECT count(*) FROM usage")[0][0]
+        size = self._path.stat().st_size if self._path is not None else 0
+        return LedgerStatistics(count, rows, chain, self._open, size)
+
+    async def close(self) -> None:
+        """Writes what is queued."""
+        await self._file.close()
+
+    def _place(
+        self, db: sqlite3.Connection, dimension: Dimension, new: dict[Dimension, int]
+    ) -> int:
+        known = self._ids.get(dimension) or new.get(dimension)
+        if known is not None:
+            return known
+        if len(self._ids) + len(new) >= DIMENSIONS_MAX and dimension != dimension.folded:
+            return self._place(db, dimension.folded, new)
+        cursor = db.execute(
+            f"INSERT INTO dimension ({', '.join(_NAMES)}) VALUES (?,?,?,?,?,?)", astuple(dimension)
+        )
+        new[dimension] = int(cursor.lastrowid or 0)
+        return new[dimension]
+
+
+def _add(db: sqlite3.Connection, table: str, keys: str, row: Row) -> None:
+    added = ", ".join(f"{meter} = {meter} + excluded.{meter}" for meter in METERS)
+    columns = "dimension, bucket" if table == "open_usage" else keys
+    db.execute(
+        f"INSERT INTO {table} ({columns}, {_COLUMNS}) VALUES (?, ?, {_MARKS}) "
+        f"ON CONFLICT ({keys}) DO UPDATE SET {added}",
+        row,
+    )
+
+
+def _close(db: sqlite3.Connection) -> None:
+    """The open bucket becomes rows that stay, and its mark goes on from the one before."""
+    rows = db.execute(
+        f"SELECT o.bucket, o.dimension, {_NAMED}, {_COLUMNS} FROM open_usage o "
+        f"JOIN dimension d ON d.id = o.dimension ORDER BY {_NAMED}"
+    ).fetchall()
+    if not rows:
+        return
+    last = db.execute("SELECT chain FROM closing ORDER BY id DESC LIMIT 1").fetchone()
+    bucket = rows[0][0]
+    chain = _mark(last[0] if last else "", bucket, (row[2:] for row in rows))
+    cursor = db.execute(
+        "INSERT INTO closing (bucket, row_count, chain) VALUES (?,?,?)", (bucket, len(rows), chain)
+    )
+    db.executemany(
+        f"INSERT INTO usage (closing, dimension, bucket, {_COLUMNS}) VALUES (?,?,?,{_MARKS})",
+        [(cursor.lastrowid, row[1], bucket, *row[2 + len(_NAMES) :]) for row in rows],
+    )
+    db.execute("DELETE FROM open_usage")
+
+
+def _mark(before: str, bucket: int, rows: Iterable[Row]) -> str:
+    lines = [before, str(bucket), *("\t".join(map(str, row)) for row in rows)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _by_closing(rows: Iterable[Row]) -> Iterator[tuple[int, int, int, str, list[Row]]]:
+    """The rows of each closing, which come one behind the other."""
+    head: Row = ()
+    found: list[Row] = []
+    for row in rows:
+        if head and row[0] != head[0]:
+            yield (*head, found)
+            found = []
+        head = row[:4]
+        if row[4] is not None:
+            found.append(row[4:])
+    if head:
+        yield (*head, found)
+
+
+def _proof(closings: Iterable[tuple[int, int, int, str, list[Row]]], folded: int) -> Proof:
+    before, count, total, expected = "", 0, 0, 1
+    for number, bucket, row_count, chain, rows in closings:
+        why = ""
+        if number != expected:
+            why = f"closing {expected} is missing"
+        elif bucket < folded and not rows:
+            pass  # kept by the hour alone; its mark still carries the next one
+        elif len(rows) != row_count:
+            why = f"it had {row_count} rows and has {len(rows)}"
+        elif _mark(before, bucket, rows) != chain:
+            why = "its rows are not those that were closed"
+        if why:
+            return Proof(count, total, before, number, why)
+        before, count, total, expected = chain, count + 1, total + len(rows), number + 1
+    return Proof(count, total, before, 0)
+
+
+def _hour(row: Row) -> Hour:
+    return Hour(row[0], Dimension(*row[1 : 1 + len(_NAMES)]), Amounts(tuple(row[7:])))

@@ -1,0 +1,1 @@
+"""Money, prices, rating and the ladder: decisions without IO."""
