@@ -16,11 +16,14 @@ from skerry.app.openapi import OPERATIONS
 from skerry.app.settings_load import load
 from skerry.app.trust_shapes import GlassBroken, GlassTerms, RootReport
 from skerry.app.vault_desk import VaultStatus
+from skerry.budget.core.summary import CostLine, Costs
+from skerry.budget.ports import LedgerStatistics, Proof
 from skerry.cdn.vault.told import Told
 from skerry.cli.main import make_app
 from skerry.registry.operations import ImageRow, ScrubEvent, Status, WarmEvent
 
 ROOT = Path(__file__).parents[2]
+COSTS = (Costs, CostLine, LedgerStatistics, Proof)
 SHARED = {"--node", "--config", "--data-dir", "--json", "--set"}
 
 
@@ -64,7 +67,7 @@ def test_every_route_and_field_of_the_api_is_in_its_page() -> None:
     told = re.findall(r"^\| `((?:GET|POST|DELETE|PUT) /[a-z0-9/.-]+)`", page, re.MULTILINE)
     assert routes == set(told)
     kinds = (Listed, GlassBroken, GlassTerms, RootReport)
-    for kind in (ImageRow, WarmEvent, ScrubEvent, Status, VaultStatus, Told, *kinds):
+    for kind in (ImageRow, WarmEvent, ScrubEvent, Status, VaultStatus, Told, *kinds, *COSTS):
         for field in msgspec.inspect.type_info(kind).fields:  # type: ignore[union-attr]
             assert f"`{field.name}`" in page, f"{kind.__name__}.{field.name}"
 

@@ -86,7 +86,9 @@ class SqliteLedger:
 
         def change(db: sqlite3.Connection) -> dict[Dimension, int]:
             new: dict[Dimension, int] = {}
-            if closes:
+            # Asked of the file: whoever waited for the last note may have left before it was done.
+            noted = db.execute("SELECT bucket FROM open_usage LIMIT 1").fetchone()
+            if noted is not None and noted[0] != bucket:
                 _close(db)
             for dimension, amounts in used.items():
                 place = self._place(db, dimension, new)
@@ -177,9 +179,11 @@ class SqliteLedger:
         if len(self._ids) + len(new) >= DIMENSIONS_MAX and dimension != dimension.folded:
             return self._place(db, dimension.folded, new)
         cursor = db.execute(
-            f"INSERT INTO dimension ({', '.join(_NAMES)}) VALUES (?,?,?,?,?,?)", astuple(dimension)
+            f"INSERT INTO dimension ({', '.join(_NAMES)}) VALUES (?,?,?,?,?,?) "
+            "ON CONFLICT DO UPDATE SET tenant = excluded.tenant RETURNING id",
+            astuple(dimension),
         )
-        new[dimension] = int(cursor.lastrowid or 0)
+        new[dimension] = int(cursor.fetchone()[0])
         return new[dimension]
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from skerry.adapters.http_hot_way import HotFields
 from skerry.adapters.sqlite_purge_book import SqlitePurgeBook
 from skerry.adapters.sqlite_variants import SqliteVariants
+from skerry.app.budget_edge import EdgeSteward
 from skerry.app.edge_desk import EdgeDesk
 from skerry.app.edge_file import WatchedFile
 from skerry.app.edge_sites import EdgeReload, SiteOrigins
@@ -24,11 +25,13 @@ from skerry.app.prewarm_desk import PrewarmDesk
 from skerry.app.settings import Settings
 from skerry.app.siblings import sibling_parts
 from skerry.app.wiring import sites_of
+from skerry.budget.accounts import Accounts
 from skerry.cdn.assembly import EdgeParts, EdgeRooms, assemble_edge
 from skerry.cdn.backed import BackedVariants
 from skerry.cdn.core.route import RouteTable
 from skerry.cdn.ports import EdgeUnusable, Entry, PurgeBook, ReadyAnswers, Variants
 from skerry.cdn.repeatable import DECISIVE, MOOT
+from skerry.cdn.sibling_assembly import SiblingParts
 from skerry.cdn.sibling_link import BASE
 from skerry.registry.assembly import Parts
 from skerry.telemetry.events import Level
@@ -67,7 +70,13 @@ class OpenEdge:
 
 
 def open_edge(
-    parts: Parts, outside: Outside, settings: Settings, *, ready: ReadyAnswers, ends: AsyncExitStack
+    parts: Parts,
+    outside: Outside,
+    settings: Settings,
+    *,
+    ready: ReadyAnswers,
+    ends: AsyncExitStack,
+    accounts: Accounts,
 ) -> OpenEdge:
     """Opens what the edge keeps, and makes its rooms; `ends` gets what must be closed.
 
@@ -108,12 +117,8 @@ def open_edge(
             deeper=vault.tier if vault else None,
             tiers=lambda entries, purges: (vault.tier,) if vault else (),
             prewarm_bytes_per_second=settings.prewarm.bytes_per_second,
-            siblings=sibling_parts(
-                settings.siblings,
-                key=key,
-                transport=outside.transport,
-                refused=partial(parts.failures.failed, Cause.SIBLING_REFUSED),
-            ),
+            siblings=_siblings(parts, outside, settings, key),
+            steward=EdgeSteward(accounts),
         ),
         sites_of(settings),
     )
@@ -122,6 +127,13 @@ def open_edge(
     reload = EdgeReload(rooms, origins, variants, changed=parts.changed, nursery=parts.nursery)
     care = None if vault is None else _care(parts, settings, vault, variants, rooms)
     return OpenEdge(rooms, desk, reload, watched, variants, care)
+
+
+def _siblings(
+    parts: Parts, outside: Outside, settings: Settings, key: NodeKey
+) -> SiblingParts | None:
+    refused = partial(parts.failures.failed, Cause.SIBLING_REFUSED)
+    return sibling_parts(settings.siblings, key=key, transport=outside.transport, refused=refused)
 
 
 def _desk(

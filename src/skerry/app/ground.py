@@ -28,6 +28,7 @@ from skerry.base.clock import Clock
 from skerry.base.high_water import HighWater
 from skerry.registry.assembly import Parts
 from skerry.registry.remote import Remote
+from skerry.registry.steward import Steward
 from skerry.store.core.admission import Verdict
 from skerry.store.service import Housekeeper
 from skerry.telemetry.events import Events
@@ -72,7 +73,7 @@ class Ground:
     verdicts: SqliteVerdicts
 
 
-def open_ground(node: Site, *, housekeeper: Callable[[], Housekeeper]) -> Ground:
+def open_ground(node: Site, *, housekeeper: Callable[[], Housekeeper], steward: Steward) -> Ground:
     """Opens it. `housekeeper` is asked when there is one. Raises SkerryError."""
     store = _store(node)
     catalog = SqliteCatalog.open(node.settings.node.data_path / "catalog.sqlite")
@@ -105,6 +106,7 @@ def open_ground(node: Site, *, housekeeper: Callable[[], Housekeeper]) -> Ground
         admits=lambda key, size: housekeeper().admits(key, size) is Verdict.KEEP,
         check=lambda digest: housekeeper().check(digest),
         expiry_now=node.high_water.now,
+        steward=steward,
     )  # fmt: skip
     return Ground(store, catalog, parts, outside, pins, names, verdicts)
 

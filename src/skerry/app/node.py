@@ -9,12 +9,13 @@ import logging
 import os
 import random
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
 from skerry import __version__
+from skerry.adapters.disk_store import DiskStore
 from skerry.adapters.file_mark import FileMark
 from skerry.adapters.http_server import Door
 from skerry.adapters.http_server_metrics import DoorMetrics
@@ -25,6 +26,9 @@ from skerry.app.admin import AdminDoor
 from skerry.app.admin_access import Access, ensure_token
 from skerry.app.admin_pages import AdminPages
 from skerry.app.admin_trust import trust_routes
+from skerry.app.budget import NodeBudget
+from skerry.app.budget_held import survey_of
+from skerry.app.budget_routes import budget_routes
 from skerry.app.clock_upkeep import ClockUpkeep
 from skerry.app.descriptors import admin_limits, door_limits, raise_limit
 from skerry.app.ground import open_ground
@@ -97,6 +101,7 @@ class Node:
         self.nursery = Nursery(on_crash=self._crashed)
         self.ends = AsyncExitStack()
         self._housekeeper: Housekeeper
+        self.budget: NodeBudget
 
     @property
     def registry_port(self) -> int:
@@ -134,7 +139,10 @@ class Node:
         settings, end = self.settings, self.ends.push_async_callback
         nursery = self.nursery
         # The housekeeper needs the inventories, and their owners the housekeeper.
-        ground = open_ground(self, housekeeper=lambda: self._housekeeper)
+        budget = self.budget = NodeBudget(self)
+        steward = budget.registry_steward
+        ground = open_ground(self, housekeeper=lambda: self._housekeeper, steward=steward)
+        budget.open()
         await self._keep_time()
         store, catalog, parts, outside = ground.store, ground.catalog, ground.parts, ground.outside
         rooms = assemble(parts, rules_of(self.settings))
@@ -146,23 +154,14 @@ class Node:
             # Late: a node without sites saves the time and the memory.
             from skerry.app.edge import open_edge
 
-            edge = open_edge(parts, outside, settings, ready=self.hot, ends=self.ends)
+            edge = open_edge(
+                parts, outside, settings, ready=self.hot, ends=self.ends, accounts=budget.accounts
+            )
             owners["edge"] = edge.rooms.inventory
             rooms.healing.elsewhere = edge.vault.healer if edge.vault else None
         trust = await open_trust(self, rooms, ground.verdicts)
         end(nursery.close)
-        self._housekeeper = Housekeeper(
-            store=store,
-            inventory=SharedInventory(owners),
-            clock=self.clock,
-            events=self.events,
-            nursery=nursery,
-            on_corrupt=rooms.healing.start,
-            admission=AdmissionPolicy(object_share_max=settings.store.object_share_max),
-            scrub=ScrubPolicy(
-                settings.store.scrub_period_seconds, settings.store.scrub_bytes_per_second
-            ),
-        )
+        self._housekeeper = self._keep_house(store, owners, rooms)
         if edge is not None:
             # What was purged while this node was down is learned before anything is served.
             await edge.rooms.siblings.siblings.start()
@@ -176,6 +175,11 @@ class Node:
         await self._open_doors(rooms, parts, desk, edge, trust, lambda: self._not_ready(catalog))
         self._housekeeper.start()
         flushes = [rooms.inventory.flush, trust.watch, *([edge.keep_up] if edge else [])]
+        budget.start(
+            outside=outside.metrics,
+            held_bytes=lambda: store.statistics().blob_bytes,
+            survey=survey_of(parts, budget.accounts, edge),
+        )
         upkeep = Upkeep(
             catalog=catalog,
             flushes=flushes,
@@ -188,6 +192,21 @@ class Node:
         nursery.start(self._horizon_desk.run(), name="horizon")
         if self._reload_wanted:
             self.reload_soon()
+
+    def _keep_house(
+        self, store: DiskStore, owners: Mapping[str, Inventory], rooms: RegistryRooms
+    ) -> Housekeeper:
+        given = self.settings.store
+        return Housekeeper(
+            store=store,
+            inventory=SharedInventory(owners),
+            clock=self.clock,
+            events=self.events,
+            nursery=self.nursery,
+            on_corrupt=rooms.healing.start,
+            admission=AdmissionPolicy(object_share_max=given.object_share_max),
+            scrub=ScrubPolicy(given.scrub_period_seconds, given.scrub_bytes_per_second),
+        )
 
     async def _keep_time(self) -> None:
         mark = FileMark(self.settings.node.data_path)
@@ -243,21 +262,20 @@ class Node:
     ) -> None:
         doors, metrics = self.settings.doors, DoorMetrics(self.metrics)
         processes = self.settings.node.workers
-        limits = door_limits(raise_limit() // ((2 if edge else 1) * processes))
-        public = PublicDoors(
+        self.public = public = PublicDoors(
             processes,
-            limits=limits,
+            limits=door_limits(raise_limit() // ((2 if edge else 1) * processes)),
             clock=self.clock,
             metrics=metrics,
             tell_certificates=self._tell_certificates,
         )
-        self.public = public
         self.horizon.add(public.expiries)
         reloading = Reloading(
             self.settings,
             reread=self._reread,
             edge=edge.reload if edge else None,
             certificates=self._use_certificates,
+            follow=self.budget.use,
             events=self.events,
             roots=trust.take,
         )
@@ -279,7 +297,7 @@ class Node:
             edge=edge.desk if edge else None,
             processes=public.processes,
             ends_first=self.horizon.first,
-            more=(*routes, trust_routes(rooms, parts)),
+            more=(*routes, budget_routes(self.budget), trust_routes(rooms, parts)),
         )
         admin.show(self._pages(admin, desk, parts, edge, reloading))
         self.admin = admin

@@ -20,6 +20,7 @@ from skerry.app.admin import (
     WarmRequest,
 )
 from skerry.app.admin_trust import SignatureRequest
+from skerry.app.budget_routes import LedgerHours
 from skerry.app.edge_desk import PurgeRequest
 from skerry.app.horizon_desk import HorizonList
 from skerry.app.prewarm_desk import PrewarmRequest
@@ -27,6 +28,8 @@ from skerry.app.reload import Reloaded
 from skerry.app.trust_shapes import AuditPage, GlassBroken, GlassRequest, GlassTerms, RootReport
 from skerry.app.vault_desk import CareRequest, VaultStatus
 from skerry.base.errors import Party
+from skerry.budget.core.summary import Costs
+from skerry.budget.ports import Proof
 from skerry.cdn.core.prewarm import PrewarmEvent
 from skerry.dashboard.overview import Overview
 from skerry.registry.operations import (
@@ -129,19 +132,26 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one route. `lines`: the answer is a stream of `reply`, one JSON a line."""
+    """One method of one route. `lines`: the answer is a stream of `reply`, one JSON a line; `text`:
+    it is no JSON, but this media type."""
 
     summary: str
     reply: type | None = None
     body: type | None = None
     queries: tuple[Query, ...] = ()
     lines: bool = False
+    text: str = ""
     body_required: bool = True
 
 
 _TEXT = {"type": "string"}
 _FLAGS = ["true", "false", "1", "0", ""]
 _REFERENCE = Query("reference", "An image, as in docker pull.", {**_TEXT, "minLength": 1}, True)
+_MONTH = Query(
+    "month",
+    "Another month than this one; last for the one before.",
+    {**_TEXT, "pattern": "^(last|(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2]))$"},
+)
 
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/api/v1/status"): Operation("How the node is.", Status),
@@ -195,6 +205,18 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "What was done about trust.", AuditPage,
         queries=(Query("after", "A number.", {"type": "integer", "minimum": 0}),),
     ),
+    ("GET", "/api/v1/costs"): Operation("What a month has cost.", Costs, queries=(_MONTH,)),
+    ("GET", "/api/v1/ledger"): Operation(
+        "What was used, by the hour.", LedgerHours,
+        queries=(
+            _MONTH,
+            Query("days", "The last days alone.", {"type": "integer", "minimum": 1, "maximum": 31}),
+        ),
+    ),
+    ("GET", "/api/v1/ledger/focus"): Operation(
+        "A month's charges as FOCUS 1.0.", queries=(_MONTH,), text="text/csv"
+    ),
+    ("GET", "/api/v1/ledger/verify"): Operation("Prove every closed bucket.", Proof),
     ("GET", "/api/v1/vault"): Operation("The vault's counts.", VaultStatus),
     ("POST", "/api/v1/vault/verify"): Operation(
         "Compare vault and disk.", CareLine, CareRequest, lines=True
@@ -249,7 +271,8 @@ def _kinds(operations: Iterable[Operation]) -> list[type]:
 
 
 def _described(operation: Operation) -> dict[str, object]:
-    answer = {(LINES if operation.lines else JSON): _content(operation)}
+    media = operation.text or (LINES if operation.lines else JSON)
+    answer = {media: _content(operation)}
     responses: dict[str, object] = {"200": {"description": "Done.", "content": answer}}
     for status, meaning in FAILURES.items():
         content = {JSON: {"schema": _ref(Failed)}}
@@ -275,6 +298,8 @@ def _described(operation: Operation) -> dict[str, object]:
 
 
 def _content(operation: Operation) -> dict[str, object]:
+    if operation.text:
+        return {"schema": _TEXT}
     if operation.reply is None or operation.reply is dict:
         return {"schema": {"type": "object"}}
     # OpenAPI 3.1 has no word for lines of JSON: the schema is that of one line.

@@ -59,16 +59,19 @@ class Reloading:
         reread: Reread | None,
         edge: EdgeReload | None,
         certificates: Callable[[Settings], None],
+        follow: Callable[[Settings], None],
         events: Events,
         roots: Callable[[], Awaitable[tuple[str, ...]]] | None = None,
     ) -> None:
         """`certificates` takes those of other settings, or raises and changes nothing; `roots`
-        takes new roots of trust and says what was refused."""
+        takes new roots of trust and says what was refused; `follow` is told of settings that were
+        taken."""
         self._settings = settings
         self._started = settings
         self._reread = reread
         self._edge = edge
         self._certificates = certificates
+        self._follow = follow
         self._events = events
         self._roots = roots
         self._turn = asyncio.Lock()
@@ -116,6 +119,7 @@ class Reloading:
                 told = self._edge.use(old, new)
                 done = Reloaded(told.added, told.changed, told.removed, renewed)
         self._settings = new
+        self._follow(new)
         waiting = (*restart, *waits_for_restart(self._started, new))
         self._events.emit(
             "settings.reloaded",

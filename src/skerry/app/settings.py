@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from skerry.app.settings_budget import BudgetSettings
 from skerry.app.settings_dns import DnsSettings
 from skerry.app.settings_horizon import HorizonSettings
 from skerry.app.settings_trust import TrustSettings
@@ -80,6 +81,7 @@ class LocalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     enabled: bool = False
     namespaces: tuple[str, ...] = ("local/*",)
+    tenant: str = ""
 
 
 class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -125,6 +127,8 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     private: bool = False
     misses_per_minute: Count = 3000
     miss_bytes_per_day: Bytes = 0
+    tenant: str = ""
+    priority: str = ""
     sources: tuple[SourceSettings, ...] = msgspec.field(default=(), name="source")
 
 
@@ -158,6 +162,7 @@ class RouteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     vault_lifetime_seconds: MaybeSeconds = msgspec.field(default=None, name="vault_lifetime")
     upgrades: tuple[str, ...] = ()
     upgrade_idle_seconds: Seconds = msgspec.field(default=600.0, name="upgrade_idle")
+    priority: str = ""
 
 
 class SiteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -178,6 +183,7 @@ class SiteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     requests_per_minute: Count = 0
     misses_per_minute: Count = 0
     miss_bytes_per_day: Bytes = 0
+    tenant: str = ""
     routes: tuple[RouteSettings, ...] = msgspec.field(default=(RouteSettings(),), name="route")
 
     @property
@@ -270,6 +276,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     dns: DnsSettings = DnsSettings()
     trust: TrustSettings = TrustSettings()
     horizon: HorizonSettings = HorizonSettings()
+    budget: BudgetSettings = BudgetSettings()
 
 
 def split_address(text: str) -> tuple[str, int]:

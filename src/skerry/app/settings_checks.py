@@ -24,6 +24,7 @@ from skerry.app.settings import (
     UpstreamSettings,
     split_address,
 )
+from skerry.app.settings_checks_budget import check_budget
 from skerry.app.settings_checks_dns import check_dns
 from skerry.app.settings_checks_horizon import check_horizon
 from skerry.app.settings_checks_siblings import check_siblings, sibling_warnings
@@ -71,6 +72,7 @@ def check(settings: Settings) -> list[Problem]:
         *check_dns(settings.dns),
         *_trust(settings),
         *check_horizon(settings.horizon),
+        *check_budget(settings),
     ]
 
 

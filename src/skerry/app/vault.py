@@ -25,6 +25,7 @@ from skerry.cdn.ports import Entry, Variants
 from skerry.cdn.purges import Mark, Purges
 from skerry.cdn.vault.assembly import VaultParts, VaultRooms, assemble_vault, rule_of
 from skerry.cdn.vault.care import Care
+from skerry.cdn.vault.counted import CountedVault
 from skerry.cdn.vault.records import Slices
 from skerry.cdn.vault.restoring import Restoring
 from skerry.cdn.vault.sealing import VaultKey
@@ -60,7 +61,8 @@ def open_vault_rooms(
         ca_file=given.ca_file,
         credentials=read_credentials(given.url, given.credentials_file, os.environ),
     )
-    vault = open_vault(place)
+    calls = parts.metrics.counter("skerry_vault_calls", "Calls of the vault's object store.")
+    vault = CountedVault(open_vault(place), calls.add)
     ends.push_async_callback(vault.close)
     file = open_vault_file(settings.node.data_path / VAULT_FILE)
     ends.push_async_callback(file.close)

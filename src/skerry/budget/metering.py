@@ -1,11 +1,12 @@
 """The beat of the ledger: once a second what was counted is written down.
 
 Owns when. What a kill can cost is the counters of one beat; what is noted is kept. A ledger that
-takes no writes loses nothing while the node lives: the sums are held, by dimension, and go in later.
+takes no writes loses nothing while the node lives: the sums are held, and go in later.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -66,6 +67,7 @@ class Metering:
         self._fold_at = clock.monotonic() + FOLD_SECONDS
         self._bucket = 0
         self._beats = self._notes = 0
+        self._turn = asyncio.Lock()
         self._blind: set[str] = set()
 
     def statistics(self) -> MeteringStatistics:
@@ -81,6 +83,10 @@ class Metering:
 
     async def beat(self, *, ending: bool = False) -> None:
         """Counts what there is; `ending` writes it whatever it is."""
+        async with self._turn:
+            await self._beat(ending=ending)
+
+    async def _beat(self, *, ending: bool) -> None:
         now = self._clock.monotonic()
         elapsed, self._beat_at = now - self._beat_at, now
         self._beats += 1
@@ -111,6 +117,7 @@ class Metering:
             self._goes_blind("ledger", error.what, error.next_step)
 
     async def _note(self, bucket: int, now: float) -> None:
+        """Who cancels this leaves a write behind that is carried out all the same."""
         held, self._held = self._held, {}
         try:
             await self._ledger.note(bucket, held)
@@ -118,9 +125,6 @@ class Metering:
             self._held = merged(held, self._held)
             self._goes_blind("ledger", error.what, error.next_step)
             return
-        except BaseException:
-            self._held = merged(held, self._held)
-            raise
         self._notes += 1
         self._noted_at, self._bucket = now, bucket
         self._sees("ledger")

@@ -55,7 +55,7 @@ class Ledger(Protocol):
         """Adds to the bucket that began at `bucket`; another one than before closes that first.
 
         Survives the death of the process when it returns; what is closed, the loss of power too.
-        Raises LedgerUnusable, and then nothing of it was added.
+        It is carried out though its asker leaves. Raises LedgerUnusable: nothing of it was added.
         """
 
     def hours(self, start: int, stop: int) -> Sequence[Hour]:

@@ -7,7 +7,7 @@ a whole edge over twins in a few lines.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from skerry.aio.tasks import Nursery
@@ -31,6 +31,7 @@ from skerry.cdn.service import Edge, Rooms
 from skerry.cdn.sibling_assembly import Around, SiblingParts, SiblingRooms, assemble_siblings
 from skerry.cdn.slice_recall import SliceRecall
 from skerry.cdn.slicing import Slicing
+from skerry.cdn.steward import FreeHand, Steward
 from skerry.cdn.through import Through
 from skerry.cdn.tunnels import Tunnels
 from skerry.store.ports import Store
@@ -56,6 +57,7 @@ class EdgeParts:
         tiers: made of the rooms they stand on; asked after the siblings and before the origin,
             nearest first.
         siblings: those that are trusted; their keys, and how to reach them.
+        steward: accounts for what is served, and holds back what costs money.
         prewarm_bytes_per_second: what prewarming takes at most; 0 for no bound.
     """
 
@@ -81,6 +83,7 @@ class EdgeParts:
     siblings: SiblingParts | None = None
     misses: Misses | None = None
     identify: Identify = nobody
+    steward: Steward = field(default_factory=FreeHand)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,7 @@ def assemble_edge(parts: EdgeParts, sites: Sequence[Site]) -> EdgeRooms:
         ready=parts.ready,
         loop_id=parts.loop_id,
         clock=parts.clock,
+        steward=parts.steward,
     )
     entries.allows = lambda key: may_be_stored(front.table, key)
     inventory = EdgeInventory(
@@ -179,6 +183,7 @@ def _prewarm(parts: EdgeParts, front: Edge, rooms: Rooms, slicing: Slicing) -> P
         clock=parts.clock,
         busy=busy,
         bytes_per_second=parts.prewarm_bytes_per_second,
+        may_warm=parts.steward.may_warm,
     )
 
 

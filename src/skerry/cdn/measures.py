@@ -6,11 +6,10 @@ are the data class, the outcome and bounded reasons.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from enum import StrEnum
 
 from skerry.telemetry.metrics import Registry
-from skerry.wire.message import Answer, HotUses
+from skerry.wire.message import HotUses
 
 
 class Served(StrEnum):
@@ -63,13 +62,3 @@ class EdgeMeters:
     def refused(self, reason: str) -> None:
         """Counts a refusal by its bounded reason."""
         self._refused.add(1, reason)
-
-
-def announced_bytes(answer: Answer) -> int:
-    """The length of a body as its head says it; 0 where only the end tells."""
-    if isinstance(answer.body, bytes):
-        return len(answer.body)
-    length = answer.headers.get("Content-Length")
-    if length is not None and length.isdigit():
-        return int(length)
-    return 0 if isinstance(answer.body, AsyncIterator) else answer.body.size_bytes

@@ -75,6 +75,7 @@ class Prewarm:
     Args:
         busy: whether something is being fetched for visitors, or for images, at this moment.
         bytes_per_second: at most; 0 for as fast as it goes.
+        may_warm: whether the node's budget allows it.
     """
 
     def __init__(
@@ -86,12 +87,14 @@ class Prewarm:
         clock: Clock,
         busy: Callable[[], bool],
         bytes_per_second: int,
+        may_warm: Callable[[], bool] = lambda: True,
     ) -> None:
         self._front = front
         self._entries = entries
         self._slicing = slicing
         self._clock = clock
         self._busy = busy
+        self._may_warm = may_warm
         self._pace = Pace(bytes_per_second)
         self._running = False
         self._fetched = self._fetched_bytes = self._failed = 0
@@ -119,6 +122,8 @@ class Prewarm:
         """Tells the plan, then does it. Closing the iterator ends it. Raises BadInput."""
         if self._running:
             raise BadInput("a prewarm is running", next_step="wait for it, or end it")
+        if not only_plan:
+            self._refuse_without_money()
         self._running = True
         try:
             made = plan(await self._look(wishes), caps)
@@ -233,6 +238,7 @@ class Prewarm:
         while size is None or at < size:
             window = Span(at, at + (step or size or 1))
             missing = self._missing_in(admitted, window)
+            self._refuse_without_money()
             if why := over(spent + done + missing, caps):
                 raise BadInput(f"stopped: {why}", next_step="allow more, and repeat it")
             if missing:
@@ -244,6 +250,14 @@ class Prewarm:
             if step is None:
                 return
             at, size = window.stop, size or self._total(admitted) or at
+
+    def _refuse_without_money(self) -> None:
+        if not self._may_warm():
+            raise SkerryError(
+                "nothing is fetched ahead: too much of the budget is spent",
+                next_step="see `skerry costs`; raise budget.amount, or wait for the next period",
+                party=Party.OPERATOR,
+            )
 
     def _total(self, admitted: Admitted) -> int | None:
         """The length of what is here in slices."""

@@ -16,7 +16,7 @@ from skerry.cdn.core.vary import vary_names
 from skerry.cdn.entries import Entries, Held
 from skerry.cdn.measures import EdgeMeters
 from skerry.cdn.ports import DataClass
-from skerry.wire.message import Aging, Answer, Hot, Request
+from skerry.wire.message import Aging, Answer, Hot, HotUses, Request
 
 DECISIVE = frozenset({
     "authorization", "cache-control", "cdn-loop", "content-encoding", "content-length",
@@ -42,11 +42,19 @@ class Repeatable:
         self._meters = meters
 
     def with_leave(
-        self, request: Request, found: Sequence[Held], serve: Serve, answer: Answer, *, at: float
+        self,
+        request: Request,
+        found: Sequence[Held],
+        serve: Serve,
+        answer: Answer,
+        *,
+        at: float,
+        tally: HotUses,
     ) -> Answer:
         """A hit, with leave to repeat it where the next request like it would get the same.
 
-        `found` are all stored responses of the key; `at` is when it was decided, monotonic.
+        `found` are all stored responses of the key; `at` is when it was decided, monotonic;
+        `tally` is told of its uses.
         """
         held = next(each for each in found if each.stored is serve.stored)
         names = _selecting(found)
@@ -58,6 +66,7 @@ class Repeatable:
         def told(uses: int, body_bytes: int) -> None:
             self._entries.used(key)
             hit(uses, body_bytes)
+            tally(uses, body_bytes)
 
         hot = Hot(
             valid_until=at + serve.ttl_seconds,

@@ -6,42 +6,38 @@ core's; every wait is bounded by the origin's own limits, and a stored answer wa
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from skerry.base.clock import Clock
 from skerry.base.errors import SkerryError
 from skerry.cdn.admission import Admitted, Refused, admit
 from skerry.cdn.answers import Answers, telling_key
+from skerry.cdn.case import NOT_HERE, Case, ask_of, fetchable, for_slices, held_of
 from skerry.cdn.core import reuse
-from skerry.cdn.core.directives import request_directives
 from skerry.cdn.core.freshness import judge
 from skerry.cdn.core.hops import wanted_protocols
-from skerry.cdn.core.key import CacheKey
 from skerry.cdn.core.route import RouteTable, Site, build
 from skerry.cdn.core.status import CacheStatus, Fwd, ProxyError, ProxyStatus
 from skerry.cdn.entries import Entries, Held
 from skerry.cdn.failing import Told, told
 from skerry.cdn.fetches import Ask, Confirmed, Erred, Fetches, Kept, may_share
-from skerry.cdn.measures import EdgeMeters, Served, announced_bytes
+from skerry.cdn.measures import EdgeMeters, Served
 from skerry.cdn.passing import broke_its_promise, part_of_storable, passed
-from skerry.cdn.ports import DataClass, Origin, ReadyAnswers, RoutePolicy, Stored
+from skerry.cdn.ports import DataClass, Origin, ReadyAnswers
 from skerry.cdn.ranged import Ranged, is_far
 from skerry.cdn.rationing import Rationing
 from skerry.cdn.repeatable import Repeatable
+from skerry.cdn.steward import Steward
 from skerry.cdn.through import Through
 from skerry.cdn.tunnels import Tunnels
 from skerry.store.ports import DigestMismatch
 from skerry.upstream.ports import Unavailable
-from skerry.wire.message import Answer, Request
+from skerry.wire.message import Answer, Request, announced_bytes
 
 JOINS_MAX = 2
 """How often a request waits for another one's answer before it asks alone."""
-
-_NOT_HERE = (Fwd.URI_MISS, Fwd.VARY_MISS, Fwd.MISS)
-_NOT_WHOLE = (*_NOT_HERE, Fwd.PARTIAL)
-_FROM_START = re.compile(r"[ \t]*bytes[ \t]*=[ \t]*0+-[^,]*\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +52,6 @@ class Rooms:
     repeatable: Repeatable
     through: Through
     tunnels: Tunnels
-
-
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """One request that may be answered from what is stored."""
-
-    request: Request
-    key: CacheKey
-    policy: RoutePolicy
-    origin: Origin
-    found: tuple[Held, ...] = ()
-
-    @property
-    def stored(self) -> tuple[Stored, ...]:
-        return tuple(held.stored for held in self.found)
 
 
 _Outcome = tuple[Answer, Served]
@@ -89,6 +70,7 @@ class Edge:
         loop_id: str,
         clock: Clock,
         ready: ReadyAnswers,
+        steward: Steward,
     ) -> None:
         self._rooms = rooms
         self._origins = origins
@@ -97,6 +79,7 @@ class Edge:
         self._loop_id = loop_id
         self._clock = clock
         self._ready = ready
+        self._steward = steward
 
     @property
     def table(self) -> RouteTable:
@@ -131,12 +114,15 @@ class Edge:
             answer, outcome = await self._answer(admitted)
             answer = telling_key(answer, admitted)
         seconds = self._clock.monotonic() - began
-        self._meters.answered(data_class, outcome, announced_bytes(answer), seconds)
+        size = announced_bytes(answer)
+        self._meters.answered(data_class, outcome, size, seconds)
+        if isinstance(admitted, Admitted):
+            self._steward.tally(admitted.route, outcome, 1, size)
         return answer
 
     async def _answer(self, admitted: Admitted) -> _Outcome:
-        request, key, policy = admitted.request, admitted.key, admitted.route.policy
-        origin = self._origins[admitted.route.origin]
+        request, key, policy = admitted.request, admitted.key, self._steward.policy(admitted.route)
+        origin = self._steward.origin(admitted.route, self._origins[admitted.route.origin])
         protocols = wanted_protocols(request.headers, admitted.route.upgrades)
         if protocols and request.method == "GET":
             return await self._switch(admitted, origin, protocols)
@@ -144,7 +130,7 @@ class Edge:
             return await self._pass(admitted, origin, Fwd.METHOD if key else Fwd.BYPASS)
         found = self._rooms.entries.find(key)
         origin = self._rooms.rationing.of(admitted, origin, found)
-        case = _Case(request, key, policy, origin, found)
+        case = Case(request, key, policy, origin, found)
         for joins in range(JOINS_MAX + 1):
             answered = await self._decide(admitted, case, joins)
             if answered is not None:
@@ -152,24 +138,26 @@ class Edge:
             case = replace(case, found=self._rooms.entries.find(key))
         return await self._pass(admitted, origin, Fwd.MISS)
 
-    async def _decide(self, admitted: Admitted, case: _Case, joins: int) -> _Outcome | None:
+    async def _decide(self, admitted: Admitted, case: Case, joins: int) -> _Outcome | None:
         """One round; None to begin anew with what is stored by now."""
         at, now = self._clock.monotonic(), self._clock.now()
         decision = reuse.decide(case.stored, case.request, now, case.policy)
         validate: reuse.Validate | None = None
         match decision:
             case reuse.Serve():
-                if is_far(case.request, _held(case, decision.stored)):
+                if is_far(case.request, held_of(case, decision.stored)):
                     return await self._pass(admitted, case.origin, Fwd.PARTIAL, case)
                 status = CacheStatus(ttl_seconds=decision.ttl_seconds, detail=decision.detail)
                 hit = await self._stored(case, decision, status, Served.HIT)
                 if hit is None:
                     return None
                 leave = self._rooms.repeatable.with_leave
-                return leave(case.request, case.found, decision, hit[0], at=at), Served.HIT
+                tally = partial(self._steward.tally, admitted.route, Served.HIT)
+                answer = leave(case.request, case.found, decision, hit[0], at=at, tally=tally)
+                return answer, Served.HIT
             case reuse.ServeStale():
                 if decision.behind is not None:
-                    self._rooms.fetches.refresh(_ask(case, decision.behind))
+                    self._rooms.fetches.refresh(ask_of(case, decision.behind))
                 status = CacheStatus(ttl_seconds=decision.ttl_seconds, detail=decision.detail)
                 return await self._stored(case, decision, status, Served.STALE)
             case reuse.OnlyIfCachedMiss():
@@ -178,31 +166,31 @@ class Edge:
                 validate, why = decision, decision.why
             case reuse.Forward():
                 why = decision.why
-        if (size := admitted.route.slice_bytes) is not None and _for_slices(case, why):
+        if (size := admitted.route.slice_bytes) is not None and for_slices(case, why):
             try:
-                ask = _ask(case, None)
+                ask = ask_of(case, None)
                 if (sliced := await self._rooms.ranged.answer(ask, size, why)) is not None:
                     self._rooms.entries.used(case.key)
                     return sliced
             except Unavailable as error:
                 return await self._failed(case, why, error)
-        if not _fetchable(case, why):
+        if not fetchable(case, why):
             return await self._pass(admitted, case.origin, why, case)
         sharable = joins < JOINS_MAX and may_share(case.request)
         # Tiers are asked once: a copy that did not do is no reason to ask again.
-        near = joins == 0 and why in _NOT_HERE
-        ask = _ask(case, validate, shared=sharable, near=near)
+        near = joins == 0 and why in NOT_HERE
+        ask = ask_of(case, validate, shared=sharable, near=near)
         return await self._fetch(case, ask, why)
 
     async def _stored(
         self,
-        case: _Case,
+        case: Case,
         serve: reuse.Serve | reuse.ServeStale,
         status: CacheStatus,
         outcome: Served,
     ) -> _Outcome | None:
         """An answer from what is stored; None when its body went a moment ago."""
-        held = _held(case, serve.stored)
+        held = held_of(case, serve.stored)
         try:
             answer = self._rooms.answers.stored(
                 case.request,
@@ -216,7 +204,7 @@ class Edge:
         self._rooms.entries.used(case.key)
         return answer, outcome
 
-    async def _fetch(self, case: _Case, ask: Ask, why: Fwd) -> _Outcome | None:
+    async def _fetch(self, case: Case, ask: Ask, why: Fwd) -> _Outcome | None:
         try:
             landed, joined = await self._rooms.fetches.fetch(ask)
         except Unavailable as error:
@@ -247,7 +235,7 @@ class Edge:
         status = CacheStatus(fwd=why, fwd_status=exchange.status, detail=detail)
         return self._signed(answer, status), Served.PASS
 
-    async def _kept(self, case: _Case, landed: Kept, why: Fwd, *, joined: bool) -> _Outcome | None:
+    async def _kept(self, case: Case, landed: Kept, why: Fwd, *, joined: bool) -> _Outcome | None:
         now = self._clock.now()
         view = judge(landed.held.stored, now, case.policy)
         try:
@@ -276,7 +264,7 @@ class Edge:
         came = Served.NEARER if landed.tier else Served.MISS
         return answer, Served.COLLAPSED if joined else came
 
-    def _serves(self, case: _Case, held: Held) -> bool:
+    def _serves(self, case: Case, held: Held) -> bool:
         """Whether another one's answer answers this request too, by the same rules as any."""
         now_held = self._rooms.entries.judged(held)
         if now_held is None:
@@ -285,7 +273,7 @@ class Edge:
         decision = reuse.decide((now_held.stored,), case.request, now, case.policy)
         return isinstance(decision, reuse.Serve)
 
-    async def _failed(self, case: _Case, why: Fwd, failure: Unavailable | int) -> _Outcome:
+    async def _failed(self, case: Case, why: Fwd, failure: Unavailable | int) -> _Outcome:
         """What stands in when the origin fails, or our own error."""
         code = failure if isinstance(failure, int) else None
         found = self._rooms.entries.find(case.key)
@@ -303,7 +291,7 @@ class Edge:
         return self._own(error, CacheStatus(fwd=why, fwd_status=code)), Served.FAILED
 
     async def _pass(
-        self, admitted: Admitted, origin: Origin, why: Fwd, case: _Case | None = None
+        self, admitted: Admitted, origin: Origin, why: Fwd, case: Case | None = None
     ) -> _Outcome:
         """For this client alone, as it asks; what it changes is told to what is stored."""
         found = case.found if case is not None else ()
@@ -328,7 +316,7 @@ class Edge:
                 return await self._failed(case, why, exchange.status)
         if case is not None and part_of_storable(case.request, case.policy, exchange):
             # This client has its range; the whole is fetched behind it, for the next ones.
-            self._rooms.fetches.refresh(_ask(case, None))
+            self._rooms.fetches.refresh(ask_of(case, None))
         status = CacheStatus(fwd=why, fwd_status=exchange.status)
         return self._signed(answer, status), Served.PASS if reading else Served.WRITTEN
 
@@ -356,37 +344,3 @@ class Edge:
         proxy = ProxyStatus(ProxyError.PROXY_INTERNAL_RESPONSE)
         sentence = "This is not stored here, and the request wants nothing else."
         return self._rooms.answers.own(504, sentence, proxy=proxy)
-
-
-def _held(case: _Case, stored: Stored) -> Held:
-    return next(held for held in case.found if held.stored is stored)
-
-
-def _ask(
-    case: _Case, validate: reuse.Validate | None, *, shared: bool = True, near: bool = False
-) -> Ask:
-    found = case.found
-    return Ask(case.key, case.policy, case.origin, case.request, found, validate, shared, near)
-
-
-def _keepable(case: _Case) -> bool:
-    """Whether an answer to this request may end in the store at all."""
-    headers = case.request.headers
-    if case.request.method != "GET" or case.policy.data_class is not DataClass.PUBLIC:
-        return False
-    if "If-Match" in headers or "If-Unmodified-Since" in headers:
-        return False  # the origin's to judge (RFC 9111 section 4.3.2)
-    return "no-store" not in request_directives(headers)
-
-
-def _for_slices(case: _Case, why: Fwd) -> bool:
-    """Whether what is not here as one body may be answered from slices."""
-    ranged = "Range" in case.request.headers or why is Fwd.PARTIAL
-    return ranged and why in _NOT_WHOLE and may_share(case.request) and _keepable(case)
-
-
-def _fetchable(case: _Case, why: Fwd) -> bool:
-    """Whether the whole is fetched for this request; else it goes on as it is."""
-    asked = case.request.headers.get("Range")
-    begins_later = asked is not None and not _FROM_START.match(asked)
-    return _keepable(case) and not (begins_later and why in _NOT_WHOLE)

@@ -86,6 +86,14 @@ class AdminClient:
         """The answer of a GET. Raises NodeUnreachable, NodeRefused."""
         return self._ask("GET", path, None, kind)
 
+    def text(self, path: str) -> str:
+        """The answer of a GET that is no JSON. Raises as `get`."""
+        with self._exchange("GET", path, None) as response:
+            try:
+                return response.read().decode()
+            except (http.client.HTTPException, OSError, UnicodeDecodeError) as error:
+                raise self._unreachable(f"its answer cannot be read ({error})") from error
+
     def post(self, path: str, body: Mapping[str, object], kind: type[T]) -> T:
         """The answer of a POST, however long it takes."""
         return self._ask("POST", path, body, kind)

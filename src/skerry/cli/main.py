@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from skerry.base.errors import SkerryError
 from skerry.cli import (
+    budget,
     clients,
     edge,
     glass,
@@ -26,6 +27,7 @@ from skerry.cli.screen import Exit, code_of, err, say_error
 
 RUN, CONTENT, SITES, CLIENTS = "The node", "Images", "Sites", "Clients"
 TRUST = "Trust"
+MONEY = "Money"
 NODE_COMMANDS: Mapping[str, Callable[..., None]] = {
     "up": node.up,
     "drill": node.drill,
@@ -90,6 +92,8 @@ def make_app() -> typer.Typer:
     app.add_typer(config, name="config", rich_help_panel=RUN)
     for name, command in IMAGE_COMMANDS.items():
         app.command(name, rich_help_panel=CONTENT)(command)
+    app.command("costs", rich_help_panel=MONEY)(budget.costs)
+    app.add_typer(budget.make_ledger(), name="ledger", rich_help_panel=MONEY)
     app.command("prewarm", rich_help_panel=SITES)(prewarm.prewarm)
     app.add_typer(keys.make_keys(), name="keys", rich_help_panel=TRUST)
     app.command("break-glass", rich_help_panel=TRUST)(glass.break_glass)

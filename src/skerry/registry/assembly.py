@@ -33,6 +33,7 @@ from skerry.registry.push import Pushes
 from skerry.registry.refusals import Refusals
 from skerry.registry.remote import Remote
 from skerry.registry.shelf import Shelf
+from skerry.registry.steward import FreeHand, Steward
 from skerry.registry.tags import Tags
 from skerry.registry.tags_listed import TagsListed
 from skerry.registry.tolls import Identify, RegistryAbsences, Tolls, nobody
@@ -89,6 +90,7 @@ class Parts:
         identify: the name that a request has proven.
         check: re-hashes a blob, puts a bad one away and has it healed; the store's own `verify`
             when absent.
+        steward: accounts for what is served, and holds back what costs money.
     """
 
     store: Store
@@ -109,6 +111,7 @@ class Parts:
     identify: Identify = nobody
     check: Callable[[Digest], Awaitable[bool]] | None = None
     expiry_now: Callable[[], float] | None = None
+    steward: Steward = field(default_factory=FreeHand)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +177,7 @@ def assemble(parts: Parts, rules: Rules) -> RegistryRooms:
             inventory=inventory,
             clock=clock,
             nursery=parts.nursery,
+            may_warm=parts.steward.may_warm,
         ),
         inventory=inventory,
         pushes=pushes,
@@ -226,6 +230,7 @@ def _pulling(parts: Parts, rules: Rules) -> _Pulling:
         events=parts.events,
         nursery=nursery,
         changed=parts.changed,
+        window_factor=parts.steward.window_factor,
     )
     companions = Companions(
         tags=tags,
@@ -235,6 +240,7 @@ def _pulling(parts: Parts, rules: Rules) -> _Pulling:
         events=parts.events,
         nursery=nursery,
         enabled=rules.companions,
+        may_warm=parts.steward.may_warm,
     )
     tags.on_confirmed = companions.start
     verdicts.bring = companions.fetch_now
@@ -293,6 +299,7 @@ def _front(
         tolls=pulling.tolls,
         used=inventory.used,
         meters=meters,
+        steward=parts.steward,
     )
     blobs = Blobs(
         contents=pulling.contents,
@@ -314,4 +321,5 @@ def _front(
         clock=parts.clock,
         patience=patience,
         tolls=pulling.tolls,
+        steward=parts.steward,
     )

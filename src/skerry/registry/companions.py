@@ -8,7 +8,7 @@ them a signature check fails exactly when nobody can be asked (requirements R4).
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from skerry.aio.single import SingleFlight
 from skerry.aio.tasks import Nursery
@@ -49,13 +49,16 @@ class Companions:
         events: Events,
         nursery: Nursery,
         enabled: bool,
+        may_warm: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`may_warm` says whether the node's budget allows fetching ahead."""
         self._tags = tags
         self._listings = listings
         self._wholeness = wholeness
         self._clock = clock
         self._events = events
         self._enabled = enabled
+        self._may_warm = may_warm
         self._came: OrderedDict[tuple[Repository, Digest], float] = OrderedDict()
         self._flights: SingleFlight[tuple[Repository, Digest], str] = SingleFlight(
             nursery, name="companions"
@@ -68,7 +71,8 @@ class Companions:
         """
         key = (repository, digest)
         since = self._clock.monotonic() - self._came.get(key, -AGAIN_SECONDS)
-        if self._enabled and not repository.local and since >= AGAIN_SECONDS:
+        wanted = self._enabled and not repository.local and since >= AGAIN_SECONDS
+        if wanted and self._may_warm():
             self._flights.start(key, lambda: self.fetch(repository, digest))
 
     async def fetch_now(self, repository: Repository, digest: Digest) -> str:

@@ -42,13 +42,14 @@ from skerry.registry.patience import Patience
 from skerry.registry.ports import Repository
 from skerry.registry.push import Pushes
 from skerry.registry.replies import Outcome
+from skerry.registry.steward import Steward
 from skerry.registry.tolls import Tolls
 from skerry.registry.verdicts import Verdicts
 from skerry.store.ports import DigestMismatch, SpoolAborted, StoreError
 from skerry.upstream.flight import TooLarge
 from skerry.upstream.misses import Spent
 from skerry.upstream.ports import Absent, Denied, TransportError, Unavailable
-from skerry.wire.message import Answer, Headers, Hot, Request
+from skerry.wire.message import Answer, Headers, Hot, Request, announced_bytes
 
 _log = logging.getLogger("skerry.registry")
 _JSON = Headers((("Content-Type", "application/json"),))
@@ -84,6 +85,7 @@ class Front:
         clock: Clock,
         patience: Patience,
         tolls: Tolls,
+        steward: Steward,
     ) -> None:
         self._rooms = rooms
         self._names = names
@@ -94,22 +96,35 @@ class Front:
         self._clock = clock
         self._patience = patience
         self._tolls = tolls
+        self._steward = steward
         self._logged: dict[str, float] = {}
 
     async def __call__(self, request: Request) -> Answer:
         began = self._clock.monotonic()
         kind = "other"
+        repository: Repository | None = None
         try:
             refuse_loop(request.headers, self._node_id)
             target = parse_target(request.method, request.path, request.raw_path, request.query)
             kind = type(target).__name__.removesuffix("Target").lower()
-            answer, outcome = await self._route(request, target)
+            repository = self._named(request, target)
+            answer, outcome = await self._route(request, target, repository)
         except SkerryError as error:
             answer, outcome = _refusal(error, kind)
             if outcome is Outcome.FAILED:
                 self._log_once(f"{request.method} {kind} failed: {error}")
         self.meters.answered(kind, outcome, self._clock.monotonic() - began)
+        self._steward.tally(repository, outcome, 1, announced_bytes(answer))
         return answer
+
+    def _named(
+        self, request: Request, target: BaseTarget | CatalogTarget | NamedTarget
+    ) -> Repository | None:
+        """The repository that is asked about; None for what is about none."""
+        if isinstance(target, BaseTarget | CatalogTarget):
+            return None
+        namespace, authority = namespace_of(request.query), request.headers.get("Host", "") or ""
+        return resolve(target.name, namespace, self._names, authority=authority)
 
     def _log_once(self, line: str) -> None:
         """The same line again within a minute says nothing new, and may come a thousand times."""
@@ -122,23 +137,20 @@ class Front:
         _log.error("%s", line)
 
     async def _route(
-        self, request: Request, target: BaseTarget | CatalogTarget | NamedTarget
+        self,
+        request: Request,
+        target: BaseTarget | CatalogTarget | NamedTarget,
+        repository: Repository | None,
     ) -> tuple[Answer, Outcome]:
         if isinstance(target, BaseTarget):
             return await self._base(request)
-        if isinstance(target, CatalogTarget):
+        if isinstance(target, CatalogTarget) or repository is None:
             raise RegistryError(
                 Code.UNSUPPORTED,
                 "a mirror of many upstreams has no catalog",
                 status=404,
                 next_step="list what is here with `skerry ls`",
             )
-        repository = resolve(
-            target.name,
-            namespace_of(request.query),
-            self._names,
-            authority=request.headers.get("Host", "") or "",
-        )
         writing = request.method not in ("GET", "HEAD") or not isinstance(
             target, ManifestTarget | BlobTarget | TagsTarget | ReferrersTarget
         )
@@ -184,7 +196,12 @@ class Front:
         challenge = await self._gate.greet(request)
         headers = Headers((*_JSON, _VERSION, *challenge))
         answered = self.meters.fast("base", Outcome.HIT)
-        hot = None if challenge else Hot(self._clock.monotonic() + 60, answered)
+
+        def hit(uses: int, body_bytes: int) -> None:
+            answered(uses, body_bytes)
+            self._steward.tally(None, Outcome.HIT, uses, body_bytes)
+
+        hot = None if challenge else Hot(self._clock.monotonic() + 60, hit)
         return Answer(200, headers, b"{}", hot), Outcome.HIT
 
     async def _list(

@@ -7,7 +7,7 @@ store's own work (scrub, evict). What an image is made of is `Wholeness`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from skerry.aio.tasks import Nursery
@@ -62,7 +62,9 @@ class Images:
         inventory: Inventory,
         clock: Clock,
         nursery: Nursery,
+        may_warm: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`may_warm` says whether the node's budget allows fetching ahead."""
         self._names = names
         self._tags = tags
         self._wholeness = wholeness
@@ -73,6 +75,7 @@ class Images:
         self._inventory = inventory
         self._clock = clock
         self._nursery = nursery
+        self._may_warm = may_warm
 
     def named(self, text: str) -> Named:
         """A reference as this node means it. Raises InvalidReference, RegistryError."""
@@ -98,6 +101,12 @@ class Images:
         bytes_max: int | None,
     ) -> AsyncIterator[WarmEvent]:
         """See `Operations.warm`."""
+        if not self._may_warm():
+            raise SkerryError(
+                "nothing is warmed: too much of the budget is spent",
+                next_step="see `skerry costs`; raise budget.amount, or wait for the next period",
+                party=Party.OPERATOR,
+            )
         wanted = None
         if platforms or all_platforms:
             wanted = Wanted(frozenset(platforms), every=all_platforms)

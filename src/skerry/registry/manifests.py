@@ -19,6 +19,7 @@ from skerry.registry.meters import Meters
 from skerry.registry.patience import Patience
 from skerry.registry.ports import Repository
 from skerry.registry.replies import Outcome, content_fields
+from skerry.registry.steward import Steward
 from skerry.registry.tags import Meaning, Tags
 from skerry.registry.tolls import Tolls
 from skerry.upstream.ports import Absent
@@ -42,6 +43,7 @@ class Manifests:
         tolls: Tolls,
         used: Callable[[Repository, Digest], None],
         meters: Meters,
+        steward: Steward,
     ) -> None:
         self._contents = contents
         self._tags = tags
@@ -51,6 +53,7 @@ class Manifests:
         self._tolls = tolls
         self._used = used
         self._meters = meters
+        self._steward = steward
 
     async def answer(
         self, request: Request, repository: Repository, reference: Digest | str
@@ -133,6 +136,7 @@ class Manifests:
             def hit(uses: int, body_bytes: int) -> None:
                 self._used(repository, digest)
                 answered(uses, body_bytes)
+                self._steward.tally(repository, outcome, uses, body_bytes)
 
             hot = Hot(until, hit, about=(str(digest),))
         body = b"" if request.method == "HEAD" else self._contents.body_of(held)

@@ -77,7 +77,9 @@ class Tags:
         events: Events,
         nursery: Nursery,
         changed: Callable[[], None],
+        window_factor: Callable[[Repository], float] = lambda repository: 1.0,
     ) -> None:
+        """`window_factor` says how many times as long as usual a repository's tags are believed."""
         self._contents = contents
         self._catalog = catalog
         self._wholeness = wholeness
@@ -89,6 +91,7 @@ class Tags:
         self._events = events
         self._nursery = nursery
         self._changed = changed
+        self._window_factor = window_factor
         self.on_confirmed: Callable[[Repository, Digest], None] = lambda repository, digest: None
         self._fetches: SingleFlight[tuple[Repository, str], Meaning] = SingleFlight(
             nursery, name="tag fetch"
@@ -123,6 +126,7 @@ class Tags:
         window = window_for(name, self._windows)
         if repository.local:
             return Meaning(tag.digest, window)
+        window *= self._window_factor(repository)
         now = self._clock.now()
         freshness = judge(tag, now, window)
         if freshness is Freshness.DUE:

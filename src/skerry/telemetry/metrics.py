@@ -131,6 +131,11 @@ class Registry:
         """Calls whoever counts in batches, so that what is read is exact."""
         self._before.append(settle)
 
+    def settle(self) -> None:
+        """Has whoever counts in batches tell what is not told yet."""
+        for settle in self._before:
+            settle()
+
     def counter(self, name: str, meaning: str, labels: Sequence[str] = ()) -> Counter:
         """Declares a counter; its name ends without `_total`, which exposition adds."""
         return self._add(Counter(name, meaning, labels))
@@ -155,23 +160,19 @@ class Registry:
 
     def counted(self, name: str) -> dict[Labels, float]:
         """Every series of a counter now; empty for one that nobody has declared."""
-        self._settle()
+        self.settle()
         family = self._families.get(name)
         return family.series() if isinstance(family, Counter) else {}
 
     def expose(self) -> str:
         """OpenMetrics 1.0 text."""
-        self._settle()
+        self.settle()
         lines: list[str] = []
         for family in self.families():
             lines.append(f"# TYPE {family.name} {family.kind}")
             lines.append(f"# HELP {family.name} {family.meaning}")
             lines.extend(family.expose())
         return "\n".join((*lines, "# EOF", ""))
-
-    def _settle(self) -> None:
-        for settle in self._before:
-            settle()
 
     def _add(self, family: F) -> F:
         if family.name in self._families:

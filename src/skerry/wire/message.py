@@ -233,6 +233,16 @@ class Answer:
     tunnel: Tunnel | None = None
 
 
+def announced_bytes(answer: Answer) -> int:
+    """The length of a body as its head says it; 0 where only the end tells."""
+    if isinstance(answer.body, bytes):
+        return len(answer.body)
+    length = answer.headers.get("Content-Length")
+    if length is not None and length.isdigit():
+        return int(length)
+    return 0 if isinstance(answer.body, AsyncIterator) else answer.body.size_bytes
+
+
 class Handler(Protocol):
     """A front of the node."""
 

@@ -1,7 +1,7 @@
 """For whom something is used: what the settings say of tenants, workflows and priorities.
 
-Owns the look-up from a site's route or a repository to its dimension. Never changes once made; other
-settings make another plan.
+Owns the look-up from a site's route or a repository to its dimension. Never changes once made:
+other settings make another plan.
 """
 
 from __future__ import annotations

@@ -22,9 +22,7 @@ def share(meter: Meter, total: int, weights: Mapping[Dimension, int]) -> dict[Di
         return {}
     owners = sorted(who for who, weight in weights.items() if weight > 0) or [NODE]
     parts = share_out(total, [weights.get(who, 0) for who in owners])
-    return {
-        who: Amounts.of({meter: part}) for who, part in zip(owners, parts, strict=True) if part
-    }
+    return {who: Amounts.of({meter: part}) for who, part in zip(owners, parts, strict=True) if part}
 
 
 def by_work(used: Mapping[Dimension, Amounts]) -> dict[Dimension, int]:

@@ -1,0 +1,114 @@
+"""The admin door's routes about money.
+
+Owns their JSON. What things cost is `budget.bookkeeping`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from skerry.app.admin_replies import Routes, headers_of, json_answer
+from skerry.app.budget import NodeBudget
+from skerry.base.errors import BadInput
+from skerry.budget.core.focus import focus_csv
+from skerry.budget.core.periods import DAY_SECONDS, Period, day_of, month_before, month_of
+from skerry.budget.core.usage import METERS, Hour
+from skerry.budget.ports import LedgerStatistics
+from skerry.wire.message import Answer, Request
+
+DAYS_MAX = 31
+_MONTH = re.compile(r"(19[7-9]\d|2\d{3})-(0[1-9]|1[0-2])\Z", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerHour:
+    """What one dimension used in the hour that began at `start`; `used` is by meter."""
+
+    start: int
+    tenant: str
+    site: str
+    route: str
+    upstream: str
+    data_class: str
+    workflow: str
+    used: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerHours:
+    """The answer of GET /api/v1/ledger."""
+
+    ledger: LedgerStatistics
+    hours: Sequence[LedgerHour]
+
+
+def budget_routes(budget: NodeBudget) -> Routes:
+    """`/api/v1/costs` and what follows from the ledger."""
+
+    async def costs(request: Request) -> Answer:
+        return json_answer(budget.books.costs(_month(request, budget)))
+
+    async def ledger(request: Request) -> Answer:
+        start, stop = _span(request, budget)
+        rows = [_row(row) for row in budget.ledger.hours(start, stop)]
+        return json_answer(LedgerHours(budget.ledger.statistics(), rows))
+
+    async def focus(request: Request) -> Answer:
+        month = _month(request, budget) or budget.books.month()
+        charges = budget.books.charges(month.start, month.end)
+        text = focus_csv(charges, node=budget.name, currency=budget.books.sheet.currency)
+        return Answer(200, headers_of("text/csv; charset=utf-8"), text.encode())
+
+    async def verify(request: Request) -> Answer:
+        return json_answer(await asyncio.to_thread(budget.ledger.verify))
+
+    return {
+        "/api/v1/costs": {"GET": costs},
+        "/api/v1/ledger": {"GET": ledger},
+        "/api/v1/ledger/focus": {"GET": focus},
+        "/api/v1/ledger/verify": {"GET": verify},
+    }
+
+
+def _row(hour: Hour) -> LedgerHour:
+    amounts = zip(METERS, hour.amounts.values, strict=True)
+    used = {meter.value: value for meter, value in amounts if value}
+    who = hour.dimension
+    return LedgerHour(
+        hour.start,
+        who.tenant,
+        who.site,
+        who.route,
+        who.upstream,
+        who.data_class,
+        who.workflow,
+        used,
+    )
+
+
+def _span(request: Request, budget: NodeBudget) -> tuple[int, int]:
+    """The hours of a month, or of its last days with `days`."""
+    month = _month(request, budget) or budget.books.month()
+    text = request.query_value("days")
+    if not text:
+        return month.start, month.end
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:5]) <= DAYS_MAX):
+        raise BadInput("days is no number of days", next_step=f"send 1 to {DAYS_MAX}")
+    return max(month.start, day_of(budget.now) - (int(text) - 1) * DAY_SECONDS), month.end
+
+
+def _month(request: Request, budget: NodeBudget) -> Period | None:
+    """The month that is asked for; None for the one that runs."""
+    text = request.query_value("month")
+    if not text:
+        return None
+    if text == "last":
+        return month_before(budget.books.month())
+    match = _MONTH.match(text)
+    if match is None:
+        raise BadInput(f"{text[:40]!r} is no month", next_step="write it as 2026-01, or last")
+    return month_of(int(datetime(int(match[1]), int(match[2]), 1, tzinfo=UTC).timestamp()))
