@@ -16,6 +16,7 @@ from skerry.app.admin_replies import Routes, json_answer, read_body
 from skerry.base.errors import BadInput
 from skerry.base.reference import Reference
 from skerry.registry.assembly import Parts, RegistryRooms
+from skerry.trust.core.threshold import Format
 from skerry.wire.message import Answer, Request
 
 if TYPE_CHECKING:
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
 
 
 class SignatureRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of POST /api/v1/signatures: cosign's payload and the signature over it, in base64."""
+    """Body of POST /api/v1/signatures, in base64: cosign's payload and the signature over it, or a
+    bundle or an envelope that holds its signature."""
 
     reference: str
     payload: str
-    signature: str
+    signature: str = ""
+    format: Format = Format.COSIGN
 
 
 def trust_routes(rooms: RegistryRooms, parts: Parts) -> Routes:
@@ -59,6 +62,12 @@ def trust_routes(rooms: RegistryRooms, parts: Parts) -> Routes:
             payload = base64.b64decode(wanted.payload, validate=True)
         except (binascii.Error, ValueError) as error:
             raise BadInput("payload is not base64", next_step="send it as signed") from error
-        return json_answer(await signing().attach(wanted.reference, payload, wanted.signature))
+        if (wanted.format is Format.COSIGN) != bool(wanted.signature):
+            raise BadInput(
+                "a cosign payload has its signature beside it, the others hold theirs",
+                next_step="send `signature` with cosign's format alone",
+            )
+        made = await signing().attach(wanted.reference, wanted.format, payload, wanted.signature)
+        return json_answer(made)
 
     return {"/api/v1/signatures": {"GET": verify, "POST": attach}}

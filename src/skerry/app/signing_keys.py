@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import stat
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import (
@@ -21,13 +23,16 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from skerry.app.secret_files import make_once
 from skerry.base.errors import BadInput, Party, SkerryError
-from skerry.trust.core.keys import PublicKey, public_key
+from skerry.trust.core.keys import Padding, PublicKey, hash_of, public_key, rsa_scheme
 
 KEY_BYTES_MAX = 64 << 10
 RSA_BITS = 3072
+COSIGN_CURVES = frozenset(("secp256r1",))
+NOTATION_CURVES = frozenset(("secp256r1", "secp384r1", "secp521r1"))
 
 Private = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
@@ -82,6 +87,12 @@ class SigningKey:
         self._private = private
         self.public = public_key(private.public_key())
 
+    def certifier(self) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
+        """For a certificate of its own. Raises BadInput for a key that Notation does not know."""
+        if isinstance(self._private, ed25519.Ed25519PrivateKey):
+            raise BadInput("Notation knows no Ed25519 keys", next_step="use ECDSA or RSA")
+        return self._private
+
     def sign(self, message: bytes) -> bytes:
         """The signature, as `trust.core.keys.verifies` checks it."""
         match self._private:
@@ -90,11 +101,65 @@ class SigningKey:
             case rsa.RSAPrivateKey() as key:
                 return key.sign(message, padding.PKCS1v15(), hashes.SHA256())
             case key:
-                return key.sign(message, ec.ECDSA(hashes.SHA256()))
+                return key.sign(message, ec.ECDSA(hash_of(key.curve.name)))
+
+    def sign_as(self, message: bytes, algorithm: str) -> bytes:
+        """The signature that a JOSE algorithm of this key asks for; ECDSA's as in `sign`."""
+        if isinstance(self._private, rsa.RSAPrivateKey):
+            return self._private.sign(message, *rsa_scheme(Padding(algorithm)))
+        return self.sign(message)
 
 
-def load(path: Path, passphrase: bytes) -> SigningKey:
-    """The key of a file. Raises KeyFileError, BadInput."""
+def certificate_of(path: Path) -> list[x509.Certificate]:
+    """The certificates of a PEM file, the signer's first. Raises KeyFileError, BadInput."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(KEY_BYTES_MAX)
+        return x509.load_pem_x509_certificates(data)
+    except OSError as error:
+        raise KeyFileError(
+            f"{path} cannot be read: {error.strerror}", next_step="name the certificate's file"
+        ) from error
+    except ValueError as error:
+        raise BadInput(
+            f"{path} holds no certificates in PEM",
+            next_step="put the signer's first, then who certified it, up to the root",
+        ) from error
+
+
+def certify(path: Path, key: SigningKey, name: str, *, now: float, days: int) -> x509.Certificate:
+    """A certificate that a key makes for itself, to sign with in Notation's format: valid for so
+    many days, and for nothing else. Raises KeyFileError, BadInput."""
+    private = key.certifier()
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    begins = datetime.fromtimestamp(int(now), UTC)
+    usage = x509.KeyUsage(True, False, False, False, False, False, False, False, False)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(private.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begins - timedelta(minutes=5))
+        .not_valid_after(begins + timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
+        .sign(private, hashes.SHA256())
+    )
+    try:
+        with path.open("xb") as file:
+            file.write(made.public_bytes(Encoding.PEM))
+    except OSError as error:
+        raise KeyFileError(
+            f"{path} cannot be written: {error.strerror}",
+            next_step="choose another name, nothing was changed",
+        ) from error
+    return made
+
+
+def load(path: Path, passphrase: bytes, *, curves: frozenset[str] = COSIGN_CURVES) -> SigningKey:
+    """The key of a file; an ECDSA one of these curves. Raises KeyFileError, BadInput."""
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
@@ -119,8 +184,11 @@ def load(path: Path, passphrase: bytes) -> SigningKey:
             f"{path} cannot be opened with that passphrase, or is no private key",
             next_step="check the passphrase; keys are made with `skerry keys new`",
         ) from error
-    if isinstance(private, ec.EllipticCurvePrivateKey) and private.curve.name != "secp256r1":
-        raise BadInput(f"{path} is of a curve cosign does not read", next_step="use P-256")
     if not isinstance(private, Private):
         raise BadInput(f"{path} is a key of another kind", next_step="use ECDSA, Ed25519 or RSA")
-    return SigningKey(private)
+    key = SigningKey(private)
+    if isinstance(private, ec.EllipticCurvePrivateKey) and private.curve.name not in curves:
+        raise BadInput(
+            f"{path} is of a curve that is not read there", next_step="use P-256 (secp256r1)"
+        )
+    return key

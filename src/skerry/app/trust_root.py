@@ -62,6 +62,10 @@ class OpenTrust:
         """See `Standing`."""
         return self._glass is not None and self._glass.is_open(version, digest)
 
+    def open_until(self, version: str, digest: Digest) -> float | None:
+        """See `Standing`."""
+        return None if self._glass is None else self._glass.open_until(version, digest)
+
     async def start(self) -> None:
         """Raises RootRefused when nothing can be trusted."""
         if self._roots is not None and self._folder is not None:

@@ -48,6 +48,22 @@ def new(
     out().print(f"fingerprint {public.fingerprint}")
 
 
+def certificate(
+    key: Annotated[Path, typer.Argument(metavar="KEY", show_default=False)],
+    name: Annotated[str, typer.Option(metavar="TEXT", help="Whom it is for.", show_default=False)],
+    days: Annotated[int, typer.Option(help="How long it is valid.", min=1, max=3650)] = 365,
+    passphrase_file: Passphrase = None,
+) -> None:
+    """Make a certificate of a key for itself, to sign with in Notation's format: KEY.crt."""
+    from skerry.app.signing_keys import NOTATION_CURVES, certify, load
+
+    signer = load(key, passphrase(passphrase_file), curves=NOTATION_CURVES)
+    file = key.with_suffix(".crt")
+    certify(file, signer, name, now=time.time(), days=days)
+    out().print(f'{file} goes into a policy: file = "{file}", owner = ..., authority = true')
+    out().print(f"sign: skerry sign IMAGE --format notation --key {key} --certificate {file}")
+
+
 def list_(
     path: Annotated[
         Path,
@@ -126,6 +142,7 @@ def make_keys() -> typer.Typer:
     """The `keys` commands."""
     app = typer.Typer(no_args_is_help=True, help="Make keys, and say whose count.")
     app.command("new")(new)
+    app.command("certificate")(certificate)
     app.command("list")(list_)
     app.command("add")(add)
     app.command("rotate")(rotate)

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from skerry.base.digest import Digest
+from skerry.base.errors import BadInput
+from skerry.base.units import format_seconds
 from skerry.cli.admin_client import about
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, connect
 from skerry.cli.passphrases import Passphrase, passphrase
@@ -34,45 +35,64 @@ def verify(
         print_json(found)
     else:
         _show(found)
-    if not found.accepted:
+    if not found.accepted and found.open_until is None:
         raise typer.Exit(Exit.FAILED)
 
 
 def sign(
     image: Image,
     key: Annotated[Path, typer.Option(metavar="FILE", help="Your private key.")],
+    format_: Annotated[
+        str, typer.Option("--format", metavar="NAME", help="cosign, bundle or notation.")
+    ] = "cosign",
+    certificate: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="For notation: the key's, up to the root.",
+                     show_default=False),
+    ] = None,
     passphrase_file: Passphrase = None,
     node: NodeUrl = None,
     config: Config = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
-) -> None:
-    """Sign an image that was pushed to this node, as cosign would; the key stays here."""
+) -> None:  # fmt: skip
+    """Sign an image that was pushed to this node, in one of three formats; the key stays here."""
     # Cryptography takes longer to load than all the rest: other commands need not wait.
-    from skerry.app.signing_keys import load
-    from skerry.trust.core.cosign import payload_of
+    from skerry.app.signing_formats import Signer
+    from skerry.trust.core.threshold import Format
 
-    signer = load(key, passphrase(passphrase_file))
+    if format_ not in set(Format):
+        raise BadInput(f"{format_!r} is no format", next_step=f"choose {', '.join(Format)}")
+    signer = Signer.of(Format(format_), key, passphrase(passphrase_file), certificate)
     client = connect(node, config, data_dir)
     held = client.get(about("/api/v1/signatures", image), Verified)
-    repository = held.reference.partition("@")[0].rpartition(":")[0]
-    payload = payload_of(Digest.parse(held.digest), reference=repository)
+    repository = _repository(held.reference)
+    made = signer.signed(held, repository=repository, at=time.time())
     body = {
         "reference": f"{repository}@{held.digest}",
-        "payload": base64.b64encode(payload).decode(),
-        "signature": base64.b64encode(signer.sign(payload)).decode(),
+        "format": format_,
+        "payload": base64.b64encode(made.payload).decode(),
+        "signature": base64.b64encode(made.signature).decode(),
     }
-    made = client.post("/api/v1/signatures", body, Signed)
+    done = client.post("/api/v1/signatures", body, Signed)
     if as_json:
-        print_json(made)
+        print_json(done)
         return
-    out().print(f"signed {plain(made.digest)} with key {signer.public}")
-    out().print(f"{plain(made.reference)} has {made.signatures} signatures: skerry verify")
+    out().print(f"signed {plain(done.digest)} with key {signer.key.public}")
+    out().print(f"{plain(done.reference)} has {done.signatures} of {format_}: skerry verify")
+
+
+def _repository(reference: str) -> str:
+    """What stands before the tag or the digest; a port is no tag."""
+    name = reference.partition("@")[0]
+    head, colon, tail = name.rpartition(":")
+    return head if colon and "/" not in tail else name
 
 
 def _show(found: Verified) -> None:
-    said = "may leave" if found.accepted else "is held back"
-    colour = "green" if found.accepted else "red"
+    said, colour = ("may leave", "green") if found.accepted else ("is held back", "red")
+    if not found.accepted and found.open_until is not None:
+        said, colour = "may leave for now", "yellow"
     out().print(f"{plain(found.reference)}  [{colour}]{said}[/]")
     out().print(f"digest     {found.digest}")
     if not found.policy:
@@ -89,6 +109,11 @@ def _show(found: Verified) -> None:
         table.add_row("-", other.key[:16], f"no: {other.why} ({other.format})")
     if table.row_count:
         out().print(table)
+    if found.open_until is not None:
+        left = format_seconds(max(0.0, found.open_until - time.time()))
+        err().print(f"[yellow]opened:[/] two owners let it leave for {left} more: skerry audit")
+    if found.closed:
+        err().print(f"[yellow]note:[/] {plain(found.closed)}: skerry root status")
     if found.missing:
         err().print(f"[yellow]missing:[/] {plain(found.missing)}")
     if found.admitted_at is not None:

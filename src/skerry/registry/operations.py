@@ -274,6 +274,10 @@ class Verified:
         threshold: how many owners have to sign.
         missing: in words; "" when nothing is.
         admitted_at: when it was accepted, seconds since the epoch; None if it never was.
+        media_type, size_bytes: of the image's manifest, which some signatures name.
+        closed: why nothing new can be admitted now (the root of trust has expired), "" when it can.
+        open_until: when an image that two owners opened is held back again, seconds since the
+            epoch; None when it is not open.
     """
 
     reference: str
@@ -286,15 +290,22 @@ class Verified:
     passed_over: tuple[PassedOver, ...] = ()
     missing: str = ""
     admitted_at: float | None = None
+    media_type: str = ""
+    size_bytes: int = 0
+    closed: str = ""
+    open_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A signature was attached. `signatures` counts those that the image has by now."""
+    """A signature was attached. `signatures` counts those of its format that the image has by
+    now; `attached` is the digest of the manifest that holds it."""
 
     reference: str
     digest: str
     signatures: int
+    format: str = "cosign"
+    attached: str = ""
 
 
 class Operations(Protocol):

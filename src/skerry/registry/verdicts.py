@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from skerry.aio.offload import off_loop
 from skerry.base.clock import Clock
@@ -23,6 +23,7 @@ from skerry.registry.core.manifests import MANIFEST_BYTES_MAX
 from skerry.registry.core.referrers import companion_tags, subject_of_tag
 from skerry.registry.listings import Listings
 from skerry.registry.ports import Catalog, Manifest, Repository
+from skerry.registry.standing import NoRoot, Standing
 from skerry.store.ports import Store, StoreError
 from skerry.telemetry.events import Events, Level
 from skerry.telemetry.validation import Cause, ValidationFailures
@@ -41,29 +42,6 @@ DEPTH_MAX = 4
 """Of indexes in indexes, and of signatures of signatures."""
 VERIFY_BYTES = 256 << 10
 """What checking one signature costs, in bytes of hashing: about a tenth of a millisecond."""
-
-
-class Standing(Protocol):
-    """What else decides beside signatures: whether the root of trust has expired, and what was
-    opened in an emergency."""
-
-    def closed(self) -> str:
-        """Why nothing new may be admitted now; "" when it may."""
-
-    def is_open(self, version: str, digest: Digest) -> bool:
-        """Whether a digest may leave now against this version of a policy."""
-
-
-class NoRoot:
-    """`Standing` of a node whose keys are in its settings, with nothing opened."""
-
-    def closed(self) -> str:
-        """See `Standing`."""
-        return ""
-
-    def is_open(self, version: str, digest: Digest) -> bool:
-        """See `Standing`."""
-        return False
 
 
 @dataclass(frozen=True, slots=True)

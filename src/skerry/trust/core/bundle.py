@@ -52,6 +52,15 @@ def claims(data: bytes, manifest: bytes, keys: Iterable[PublicKey]) -> tuple[Cla
     )
 
 
+def subjects_of(data: bytes) -> tuple[Digest, ...]:
+    """The digests that a bundle's statement speaks of, whoever signed it. Raises BadInput."""
+    bundle = load_object(data, bytes_max=BUNDLE_BYTES_MAX)
+    if bundle.get("mediaType") != BUNDLE_TYPE:
+        raise BadInput("the bundle is of another version")
+    envelope = _object(bundle, "dsseEnvelope")
+    return _subjects(envelope, _bytes(envelope, "payload"))
+
+
 def pre_authentication(kind: str, payload: bytes) -> bytes:
     """DSSE's PAE: what is signed for a payload of a type."""
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)

@@ -35,10 +35,13 @@ class Algorithm(StrEnum):
 
 
 class Padding(StrEnum):
-    """How an RSA signature is padded (RFC 8017): cosign uses the older, JOSE's PS* the newer."""
+    """How an RSA signature is made (RFC 8017): cosign uses the first, JOSE the others, with
+    SHA-256, SHA-384 and SHA-512 (RFC 7518 section 3.5)."""
 
     PKCS1 = "pkcs1"
-    PSS = "pss"
+    PS256 = "PS256"
+    PS384 = "PS384"
+    PS512 = "PS512"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,7 @@ def verifies(
             case ec.EllipticCurvePublicKey():
                 native.verify(signature, message, ec.ECDSA(_CURVES[native.curve.name]))
             case rsa.RSAPublicKey():
-                native.verify(signature, message, _rsa_padding(rsa_padding), hashes.SHA256())
+                native.verify(signature, message, *rsa_scheme(rsa_padding))
             case _:
                 return False
     except InvalidSignature:
@@ -122,7 +125,18 @@ def verifies(
     return True
 
 
-def _rsa_padding(kind: Padding) -> padding.AsymmetricPadding:
+def rsa_scheme(kind: Padding) -> tuple[padding.AsymmetricPadding, hashes.HashAlgorithm]:
+    """How the library is told of a kind of RSA signature."""
     if kind is Padding.PKCS1:
-        return padding.PKCS1v15()
-    return padding.PSS(padding.MGF1(hashes.SHA256()), salt_length=hashes.SHA256().digest_size)
+        return padding.PKCS1v15(), hashes.SHA256()
+    made: hashes.HashAlgorithm = {
+        Padding.PS256: hashes.SHA256(),
+        Padding.PS384: hashes.SHA384(),
+        Padding.PS512: hashes.SHA512(),
+    }[kind]
+    return padding.PSS(padding.MGF1(made), salt_length=made.digest_size), made
+
+
+def hash_of(curve: str) -> hashes.HashAlgorithm:
+    """What ECDSA on a curve hashes with; KeyError for one that is not believed."""
+    return _CURVES[curve]
