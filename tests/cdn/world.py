@@ -32,6 +32,7 @@ from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
 from skerry.telemetry.validation import ValidationFailures
 from skerry.upstream.fills import Fills
+from skerry.upstream.misses import Misses, MissMeters, MissRules
 from skerry.upstream.ports import Cause, Exchange, TransportError, Trouble, Unavailable
 from skerry.wire.message import Answer, Duplex, Headers, Interim, Piece, Request
 
@@ -214,6 +215,8 @@ class World:
         make_vault: Callable[[World], VaultRooms] | None = None,
         siblings: SiblingParts | None = None,
         name: str = "rock",
+        hosts: tuple[str, ...] = ("www.example.org",),
+        misses: MissRules | None = None,
     ) -> None:
         self.clock = clock or ManualClock()
         self.events = Events(self.clock.now)
@@ -232,30 +235,46 @@ class World:
         self.book = SqlitePurgeBook(self.file)
         vault = make_vault(self) if make_vault else None
         route = Route("/", "site", policy, slice_bytes, ANY_METHOD, upgrades=upgrades)
-        self.sites = [Site("site", ("www.example.org",), routes or (route,))]
-        self.rooms = assemble_edge(
-            EdgeParts(
-                store=self.store,
-                variants=BackedVariants(self.variants, vault.writeback) if vault else self.variants,
-                book=self.book,
-                fills=self.fills,
-                origins={"site": self.origin},
-                clock=self.clock,
-                events=self.events,
-                metrics=self.metrics,
-                nursery=self.nursery,
-                node_name=name,
-                loop_id=f"{name}-1",
-                chance=Random(7),
-                sign=lambda message: b"signed",
-                ready=self.ready,
-                admits=admits,
-                backing=vault.writeback if vault else None,
-                deeper=vault.tier if vault else None,
-                tiers=lambda entries, purges: (*tiers, vault.tier) if vault else tiers,
-                siblings=siblings,
-            ),
-            self.sites,
+        self.sites = [Site("site", hosts, routes or (route,))]
+        self.misses = Misses(
+            {"site": misses or MissRules()},
+            clock=self.clock,
+            events=self.events,
+            meters=MissMeters(self.metrics),
+        )
+        parts = self._parts(vault, tiers, siblings, name=name, admits=admits)
+        self.rooms = assemble_edge(parts, self.sites)
+
+    def _parts(
+        self,
+        vault: VaultRooms | None,
+        tiers: tuple[Tier, ...],
+        siblings: SiblingParts | None,
+        *,
+        name: str,
+        admits: Callable[[str, int], bool],
+    ) -> EdgeParts:
+        return EdgeParts(
+            store=self.store,
+            variants=BackedVariants(self.variants, vault.writeback) if vault else self.variants,
+            book=self.book,
+            fills=self.fills,
+            origins={"site": self.origin},
+            clock=self.clock,
+            events=self.events,
+            metrics=self.metrics,
+            nursery=self.nursery,
+            node_name=name,
+            loop_id=f"{name}-1",
+            chance=Random(7),
+            sign=lambda message: b"signed",
+            ready=self.ready,
+            admits=admits,
+            backing=vault.writeback if vault else None,
+            deeper=vault.tier if vault else None,
+            tiers=lambda entries, purges: (*tiers, vault.tier) if vault else tiers,
+            siblings=siblings,
+            misses=self.misses,
         )
 
     def page(
@@ -274,6 +293,8 @@ class World:
         method: str = "GET",
         body: bytes = b"",
         interim: Interim | None = None,
+        client: str = "",
+        port: int = 0,
     ) -> Answer:
         """One request to the edge's door."""
         path, _, query = target.partition("?")
@@ -297,6 +318,8 @@ class World:
                 raw_path=path,
                 body=sent(),
                 interim=interim,
+                client=client,
+                client_port=port,
             )
         )
 

@@ -79,11 +79,12 @@ def test_behind_one_router_every_newcomer_gets_its_first_misses_whatever_others_
         assert granted(pool, legit, seconds + client * 0.2), client
 
 
-def test_one_connection_that_floods_one_topic_leaves_the_topic_to_others() -> None:
+@pytest.mark.parametrize("connections", [1, 4, 16, 32])
+def test_connections_that_flood_one_topic_leave_it_to_one_more(connections: int) -> None:
     pool = made()
-    while granted(pool, wish(), 0.0):
-        pass
-    assert granted(pool, wish(connection=2), 0.0)
+    for n in range(3000):
+        pool.ask(wish(connection=n % connections), 0.0)
+    assert granted(pool, wish(connection=99), 0.0)
 
 
 @settings(max_examples=30, deadline=None)

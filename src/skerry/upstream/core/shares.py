@@ -14,7 +14,7 @@ ones end up with equal shares and leave a part of the pool to newcomers, however
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 RESERVE_SHARE = 0.5
@@ -26,9 +26,9 @@ STEP = 1.0
 """The least that must be left for another request; a byte, where bytes are counted."""
 
 KNOWN_FACTOR, IDENTITY_FACTOR, NETWORK_FACTOR = 4.0, 1.0, 1.0
-TOPIC_FACTOR, CONNECTION_FACTOR = 0.5, 0.125
-"""Of what is left for the network. A connection's is less than a topic's, so that one connection
-that asks about one topic leaves room to others who do."""
+TOPIC_FACTOR, CONNECTION_FACTOR = 0.5, 0.25
+"""Of what is left for the network, and of what is left of that for the topic: however many
+connections ask about one topic, they leave room to one more who does."""
 
 
 class Standing(StrEnum):
@@ -215,11 +215,11 @@ class Shares:
         network = hash(("network", asker.network))
         topic = hash(("topic", asker.network, wish.topic))
         connection = hash(("connection", asker.network, asker.connection))
-        left = pool.left
-        refused = pool.refusal(network, NETWORK_FACTOR, left)
-        left -= pool.used_by(network)
-        refused = refused or pool.refusal(topic, TOPIC_FACTOR, left)
-        refused = refused or pool.refusal(connection, CONNECTION_FACTOR, left)
+        left = NETWORK_FACTOR * pool.left - pool.used_by(network)
+        left = TOPIC_FACTOR * left - pool.used_by(topic)
+        refused = pool.refusal(connection, CONNECTION_FACTOR, left)
         if refused is None:
             pool.charge((network, topic, connection), wish.amount)
+        elif pool.left * TOPIC_FACTOR < STEP:  # nor would anybody else get through
+            return replace(refused, why=Why.SPENT)
         return refused
