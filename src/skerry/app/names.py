@@ -6,15 +6,16 @@ Owns which hosts it cannot do without and which may be inside. Holds no policy o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from skerry.adapters.dns_lookup import LateResolution, Plan
 from skerry.adapters.resolv_conf import ResolvConfFile
 from skerry.adapters.resolver import LastGood, NameResolver
-from skerry.app.settings import Settings
+from skerry.app.settings import Settings, split_address
 from skerry.app.settings_checks_dns import anchors_text
 from skerry.telemetry.horizon import Expires, Expiry
-from skerry.trust.core.names.servers import read_server
+from skerry.trust.core.names.servers import Server, read_server
 from skerry.trust.ports import NamePins
 from skerry.upstream.core.guard import host_of, literal
 
@@ -28,7 +29,7 @@ def open_names(node: Site, pins: NamePins) -> NameResolver:
     servers = tuple(read_server(text) for text in settings.dns.servers)
     resolv_conf = ResolvConfFile()
     lookup = LateResolution(
-        lambda: servers or resolv_conf.read().servers,
+        lambda: servers or _others(resolv_conf.read().servers, settings.dns.listen),
         plan_of(settings),
         clock=node.clock,
         nursery=node.nursery,
@@ -85,6 +86,18 @@ def _own_hosts(settings: Settings) -> Iterator[str]:
     for site in settings.sites:
         yield from (host.removeprefix("*.") for host in site.hosts)
     yield from (each.name for each in settings.dns.local)
+
+
+def _others(servers: tuple[Server, ...], listen: tuple[str, ...]) -> tuple[Server, ...]:
+    """Without this node itself: a machine may well ask its own resolver."""
+    own = {split_address(each) for each in listen}
+    ports = {port for _, port in own}
+    return tuple(
+        each
+        for each in servers
+        if (each.address, each.port) not in own
+        and not (each.port in ports and ip_address(each.address).is_loopback)
+    )
 
 
 def _hosts(places: Iterable[str]) -> Iterator[str]:

@@ -173,6 +173,11 @@ class Node:
             parts=parts,
         )
         await self._open_doors(rooms, parts, desk, edge, trust, lambda: self._not_ready(catalog))
+        if settings.dns.listen:
+            # Late: it takes dnspython.
+            from skerry.app.site_resolver import open_site_resolver
+
+            await open_site_resolver(self, ground.names, ground.pins)
         self._housekeeper.start()
         flushes = [rooms.inventory.flush, trust.watch, *([edge.keep_up] if edge else [])]
         budget.start(

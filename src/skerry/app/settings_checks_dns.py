@@ -5,9 +5,11 @@ Owns its rules. Asks no name server whether it is there.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
 
+from skerry.app.settings import split_address
 from skerry.app.settings_dns import DnsSettings
 from skerry.app.settings_errors import Problem
 from skerry.app.settings_rules import READ_STEP, bundle_trouble, file_trouble, refused
@@ -21,7 +23,7 @@ ANCHOR_FILE_BYTES_MAX = 64 * 1024
 
 
 def check_dns(dns: DnsSettings) -> Iterator[Problem]:
-    """Every rule that is broken, in the order of the file."""
+    """Every rule that is broken."""
     for index, server in enumerate(dns.servers):
         yield from _server(f"dns.servers[{index}]", server)
     yield from bundle_trouble("dns.ca_file", dns.ca_file)
@@ -33,6 +35,37 @@ def check_dns(dns: DnsSettings) -> Iterator[Problem]:
     if not 0 <= dns.stale_seconds <= STALE_SECONDS_MAX:
         step = "use 1d to 3d, at most 30d (RFC 8767 section 5)"
         yield refused("dns.stale", dns.stale_seconds, "is out of bounds", step)
+    yield from _site(dns)
+
+
+def _site(dns: DnsSettings) -> Iterator[Problem]:
+    """The rules of the site's own resolver."""
+    for index, listen in enumerate(dns.listen):
+        try:
+            ipaddress.ip_address(split_address(listen)[0])
+        except ValueError:
+            step = "write ip:port, e.g. 192.168.1.2:53"
+            yield refused(f"dns.listen[{index}]", listen, "is no address to listen at", step)
+        if listen in dns.servers:
+            step = "name whom it shall ask instead"
+            yield refused(f"dns.listen[{index}]", listen, "is one of dns.servers, too", step)
+    for index, network in enumerate(dns.clients):
+        try:
+            ipaddress.ip_network(network)
+        except ValueError:
+            step = "write one such as 192.168.0.0/16 or fd00::/8"
+            yield refused(f"dns.clients[{index}]", network, "is no network", step)
+    for index, local in enumerate(dns.local):
+        at = f"dns.local[{index}]"
+        yield from _name(f"{at}.name", local.name.removeprefix("*."))
+        if not local.addresses:
+            yield refused(f"{at}.addresses", "", "is empty", "name an address")
+        for number, address in enumerate(local.addresses):
+            try:
+                ipaddress.ip_address(address)
+            except ValueError:
+                field = f"{at}.addresses[{number}]"
+                yield refused(field, address, "is no address", "write 192.168.1.2 or fd00::2")
 
 
 def anchors_text(path: str) -> str:

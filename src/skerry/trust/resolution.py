@@ -8,6 +8,7 @@ Loaded late: it takes dnspython, and cryptography where signatures are checked.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import dns.name
@@ -123,6 +124,7 @@ class Resolution:
         self._flights: SingleFlight[Key, Answer | None] = SingleFlight(nursery, name="dns refresh")
         self._asked = self._from_cache = self._stale = self._failed = 0
         self._verdicts = dict.fromkeys(Security, 0)
+        self.on_denied: Callable[[Answer], None] = lambda answer: None
 
     def statistics(self) -> ResolutionStatistics:
         """A snapshot."""
@@ -187,6 +189,10 @@ class Resolution:
         if use is Use.ASK_OR_STALE and entry is not None and self._may_be_stale(entry, signatures):
             return self._given_stale(entry)
         return self._given_failure(key, within_seconds)
+
+    async def ask_unchecked(self, ask: Ask, within_seconds: float) -> Message:
+        """What servers say, neither judged nor kept. Raises NoAnswer."""
+        return await self._servers.ask(ask, signatures=True, within_seconds=within_seconds)
 
     def _at_hand(self, key: Key, use: Use) -> Given:
         entry = self.cache.entry(key)
@@ -264,6 +270,8 @@ class Resolution:
             return None
         self._verdicts[answer.security] += 1
         self._tell(answer)
+        if answer.rcode == dns.rcode.NXDOMAIN:
+            self.on_denied(answer)
         self.cache.put(answer, self._now())
         return answer
 
