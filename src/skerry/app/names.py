@@ -50,6 +50,15 @@ def open_names(node: Site, pins: NamePins) -> NameResolver:
     return resolver
 
 
+async def listen(node: Site, names: NameResolver, pins: NamePins) -> None:
+    """Opens the site's own resolver, where the settings want one. Raises DnsDoorError."""
+    if node.settings.dns.listen:
+        # Late: it takes dnspython.
+        from skerry.app.site_resolver import open_site_resolver
+
+        await open_site_resolver(node, names, pins)
+
+
 def plan_of(settings: Settings) -> Plan:
     """What the resolver is told. Raises OSError, BadInput."""
     dns = settings.dns

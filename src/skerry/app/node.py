@@ -34,6 +34,7 @@ from skerry.app.descriptors import admin_limits, door_limits, raise_limit
 from skerry.app.ground import open_ground
 from skerry.app.horizon_desk import HorizonDesk
 from skerry.app.hot_tables import HotTables
+from skerry.app.names import listen
 from skerry.app.public_doors import PublicDoors
 from skerry.app.registry_rules import rules_of
 from skerry.app.reload import Reloading, Reread
@@ -172,12 +173,8 @@ class Node:
             housekeeper=self._housekeeper,
             parts=parts,
         )
+        await listen(self, ground.names, ground.pins)
         await self._open_doors(rooms, parts, desk, edge, trust, lambda: self._not_ready(catalog))
-        if settings.dns.listen:
-            # Late: it takes dnspython.
-            from skerry.app.site_resolver import open_site_resolver
-
-            await open_site_resolver(self, ground.names, ground.pins)
         self._housekeeper.start()
         flushes = [rooms.inventory.flush, trust.watch, *([edge.keep_up] if edge else [])]
         budget.start(

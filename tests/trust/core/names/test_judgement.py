@@ -52,7 +52,7 @@ QUESTIONS = (
     ("alias.example.test.", "MX", 0, (SECURE, SECURE, SECURE)),
     ("out.example.test.", "A", 0, (INSECURE, INSECURE, INSECURE)),
     ("x.wild.example.test.", "A", 0, (SECURE, SECURE, INSECURE)),
-    ("x.wild.example.test.", "MX", 0, (SECURE, SECURE, SECURE)),
+    ("x.wild.example.test.", "MX", 0, (SECURE, SECURE, INSECURE)),
     ("b.ent.example.test.", "A", 0, (SECURE, SECURE, SECURE)),
     ("no.example.test.", "A", 3, (SECURE, SECURE, INSECURE)),
     ("a.b.no.example.test.", "A", 3, (SECURE, SECURE, INSECURE)),

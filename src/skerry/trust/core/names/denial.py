@@ -219,11 +219,12 @@ class Hashed:
         if kind == Kind.DS and closer.opt_out:
             return Denied.INSECURE
         wild = _WILD.concatenate(encloser)
-        if at_wildcard := self._at(wild):
-            lacks = lacks_type(at_wildcard.record, kind)
-            return Denied.NO_TYPE if lacks else Denied.NOT_PROVEN
+        if (at_wildcard := self._at(wild)) and not lacks_type(at_wildcard.record, kind):
+            return Denied.NOT_PROVEN
         if closer.opt_out:
-            return Denied.INSECURE
+            return Denied.INSECURE  # an unsigned delegation may be there (RFC 5155 section 9.2)
+        if at_wildcard:
+            return Denied.NO_TYPE
         return Denied.NO_NAME if self._over(wild) else Denied.NOT_PROVEN
 
     def of_closer(self, name: Name, labels: int) -> Denied:
