@@ -15,7 +15,7 @@ from skerry.app.drill.images import image, noise
 from skerry.base.digest import digest_of
 from skerry.registry import listings, patience
 from skerry.registry.core.users import Users
-from skerry.registry.gate import CLIENT_CHECKS_MAX
+from skerry.trust.tokens.turns import SAME_MAX
 from skerry.upstream import fills
 from tests.registry.world import World, body_of
 
@@ -176,7 +176,7 @@ async def test_guessing_passwords_keeps_nobody_else_out() -> None:
         for _ in range(20):
             await asyncio.sleep(0)
         refused = [task.result() for task in tasks if task.done()]
-        assert len(refused) == 500 - CLIENT_CHECKS_MAX
+        assert len(refused) == 500 - SAME_MAX
         assert {answer.status for answer in refused} == {503}
         assert len(checked) <= 1  # one core at most
         right = basic("ann", "opensesame")

@@ -66,6 +66,7 @@ async def test_after_a_kill_no_clock_reads_behind_what_was_seen(lived: int) -> N
     node = Node()
     await node.start()
     await node.live(lived)
+    node.clock.advance(SAVE_SECONDS / 4 - 0.01)  # killed just before the next turn
     seen = node.now
     node.clock.step(-NOW)  # no battery: it is 1970
     await node.start()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -20,11 +20,13 @@ from skerry.base.clock import ManualClock
 from skerry.registry.assembly import Parts, Rules, assemble
 from skerry.registry.core.freshness import TagWindow
 from skerry.registry.core.names import NameTable, UpstreamName
+from skerry.registry.core.users import Users
 from skerry.registry.remote import Remote
 from skerry.store.testing import MemoryStore, read_segment
 from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
 from skerry.telemetry.validation import ValidationFailures
+from skerry.trust.tokens.core.rules import Rule
 from skerry.upstream.client import UpstreamClient
 from skerry.upstream.fills import Fills
 from skerry.upstream.measures import UpstreamMetrics
@@ -32,6 +34,7 @@ from skerry.upstream.misses import Misses, MissMeters, MissRules
 from skerry.upstream.ports import Dial, Exchange, TransportError, Trouble
 from skerry.upstream.sources import Source, SourceKind, Upstream
 from skerry.wire.message import Answer, Headers, Interim, Request
+from tests.registry.known import access_of
 
 WINDOW_SECONDS = 60.0
 
@@ -201,6 +204,8 @@ class World:
         private: bool = False,
         sibling: bool = False,
         misses: MissRules | None = None,
+        users: Users | None = None,
+        access_rules: Sequence[Rule] = (),
         **rules: object,
     ) -> None:
         self.clock = ManualClock()
@@ -221,16 +226,7 @@ class World:
         hosts = {"docker.io": self.hub, "up.test": self.up, "beside.test": self.sibling}
         beside = (Source("beside", "https://beside.test", SourceKind.SIBLING),) if sibling else ()
         for name in ("docker.io", "up.test"):
-            client = UpstreamClient(
-                Upstream(name, (Source("origin", f"https://{name}", SourceKind.ORIGIN),)),
-                transport=ByHost(hosts),
-                clock=self.clock,
-                events=self.events,
-                metrics=metrics,
-                rng=Random(1),
-                node_id="rock",
-                siblings=beside,
-            )
+            client = self._client(name, ByHost(hosts), metrics, beside)
             self.remotes[name] = Remote(name, client, private and name == "up.test")
         told = {"events": self.events, "metrics": self.metrics, "failures": self.failures}
         self.fills = Fills(self.store, self.nursery, clock=self.clock, **told)  # type: ignore[arg-type]
@@ -249,6 +245,7 @@ class World:
             "windows": (TagWindow("*", WINDOW_SECONDS),),
             "local_enabled": True,
             "companions": False,
+            "access": access_of(users, access_rules, self.clock, self.failures) if users else None,
         }
         self.rooms = assemble(self._parts(), Rules(**(made | rules)))  # type: ignore[arg-type]
 
@@ -273,6 +270,24 @@ class World:
 
     def _identify(self, request: Request) -> str:
         return self.identities.get(request.headers.get("Authorization") or "", "")
+
+    def _client(
+        self,
+        name: str,
+        transport: ByHost,
+        metrics: UpstreamMetrics,
+        siblings: tuple[Source, ...],
+    ) -> UpstreamClient:
+        return UpstreamClient(
+            Upstream(name, (Source("origin", f"https://{name}", SourceKind.ORIGIN),)),
+            transport=transport,
+            clock=self.clock,
+            events=self.events,
+            metrics=metrics,
+            rng=Random(1),
+            node_id="rock",
+            siblings=siblings,
+        )
 
     async def get(
         self,

@@ -6,9 +6,10 @@ Never judges a time.
 
 from __future__ import annotations
 
-import os
 from math import isfinite
 from pathlib import Path
+
+from skerry.adapters.file_whole import replace_file
 
 MARK_FILE = "clock.mark"
 _BYTES_MAX = 64
@@ -29,16 +30,4 @@ class FileMark:
         return at if isfinite(at) and at >= 0 else None
 
     def write(self, at: float) -> None:
-        fresh = self._path.with_name(f"{MARK_FILE}.new")
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(f"{at:.3f}\n".encode())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(fresh, self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        replace_file(self._path, f"{at:.3f}\n".encode())

@@ -22,6 +22,7 @@ from skerry.adapters.http_server_metrics import DoorMetrics
 from skerry.adapters.http_server_tls import CertificateNews
 from skerry.adapters.sqlite_catalog import SqliteCatalog
 from skerry.aio.tasks import Nursery
+from skerry.app.access import open_access, registry_handler
 from skerry.app.admin import AdminDoor
 from skerry.app.admin_access import Access, ensure_token
 from skerry.app.admin_pages import AdminPages
@@ -62,6 +63,7 @@ from skerry.wire.message import Handler
 if TYPE_CHECKING:
     from skerry.app.edge import OpenEdge
     from skerry.app.page_facts import NodeFacts
+    from skerry.registry.access import Access as Known
 
 DRAIN_SECONDS = 5.0
 
@@ -93,6 +95,7 @@ class Node:
         # Host names repeat (a default Debian is "debian"): two nodes of one name are no loop.
         self.loop_id = f"{settings.node.name}-{secrets.token_hex(4)}"
         self.public: PublicDoors | None = None
+        self.known: Known | None = None
         self._reread = reread
         self._reloading: Reloading | None = None
         self._reload_wanted = False
@@ -139,6 +142,7 @@ class Node:
     async def _start(self) -> None:
         settings, end = self.settings, self.ends.push_async_callback
         nursery = self.nursery
+        end(nursery.close)
         # The housekeeper needs the inventories, and their owners the housekeeper.
         budget = self.budget = NodeBudget(self)
         steward = budget.registry_steward
@@ -146,7 +150,8 @@ class Node:
         budget.open()
         await self._keep_time()
         store, catalog, parts, outside = ground.store, ground.catalog, ground.parts, ground.outside
-        rooms = assemble(parts, rules_of(self.settings))
+        self.known = await open_access(self, outside)
+        rooms = assemble(parts, rules_of(self.settings, self.known))
         end(rooms.inventory.flush)
         end(rooms.pushes.close)
         owners: dict[str, Inventory] = {"registry": rooms.inventory}
@@ -281,8 +286,9 @@ class Node:
             events=self.events,
             roots=trust.take,
         )
+        front = registry_handler(rooms, self.known, self.clock)
         self.registry_door = public.make(
-            rooms.front if edge is None else edge.beside(rooms.front),
+            front if edge is None else edge.beside(front),
             name="registry",
             address=doors.registry,
             tls=registry_tls(self.settings),

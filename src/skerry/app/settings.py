@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from skerry.app.settings_access import AccessSettings
 from skerry.app.settings_budget import BudgetSettings
 from skerry.app.settings_dns import DnsSettings
 from skerry.app.settings_horizon import HorizonSettings
@@ -53,6 +54,7 @@ class DoorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     admin_hosts: tuple[str, ...] = ()
     cert_file: FilePath = ""
     key_file: FilePath = ""
+    client_ca_file: FilePath = ""
 
 
 class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -277,6 +279,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     trust: TrustSettings = TrustSettings()
     horizon: HorizonSettings = HorizonSettings()
     budget: BudgetSettings = BudgetSettings()
+    access: AccessSettings = AccessSettings()
 
 
 def split_address(text: str) -> tuple[str, int]:

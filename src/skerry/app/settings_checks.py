@@ -24,6 +24,7 @@ from skerry.app.settings import (
     UpstreamSettings,
     split_address,
 )
+from skerry.app.settings_checks_access import check_access, knows_somebody
 from skerry.app.settings_checks_budget import check_budget
 from skerry.app.settings_checks_dns import check_dns
 from skerry.app.settings_checks_horizon import check_horizon
@@ -73,6 +74,7 @@ def check(settings: Settings) -> list[Problem]:
         *_trust(settings),
         *check_horizon(settings.horizon),
         *check_budget(settings),
+        *check_access(settings),
     ]
 
 
@@ -210,7 +212,7 @@ def _registry(settings: Settings) -> Iterator[Problem]:
         yield refused("registry.answer_within", value, "is out of bounds", step)
     yield from _patterns(registry)
     yield from file_trouble("registry.users_file", registry.users_file)
-    if not registry.users_file:
+    if not knows_somebody(settings):
         step = "name an htpasswd file (bcrypt): htpasswd -cB users NAME"
         if registry.local.enabled:
             reason = "is needed because registry.local.enabled = true: pushing takes credentials"

@@ -13,12 +13,12 @@ from random import Random
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
 from skerry.base.digest import Digest
+from skerry.registry.access import Access, Rights
 from skerry.registry.blobs import Blobs
 from skerry.registry.companions import Companions
 from skerry.registry.contents import Contents
 from skerry.registry.core.freshness import TagWindow
 from skerry.registry.core.names import NameTable
-from skerry.registry.core.users import Users
 from skerry.registry.front import Front, Rooms
 from skerry.registry.gate import Gate
 from skerry.registry.healing import Healing
@@ -46,6 +46,7 @@ from skerry.telemetry.metrics import Registry
 from skerry.telemetry.validation import ValidationFailures
 from skerry.trust.core.policies import Policies
 from skerry.trust.ports import VerdictBook
+from skerry.trust.tokens.core.rules import Rules as AccessRules
 from skerry.upstream.fills import Fills
 from skerry.upstream.misses import Misses, MissMeters
 
@@ -59,6 +60,7 @@ class Rules:
         serve_deleted: whether a tag that the upstream deleted goes on being served.
         own_platform: `os/arch[/variant]` fetched when nobody says which.
         listing_seconds: how long tag lists and referrers are fresh.
+        access: who is known, and what they may do; None when nobody is.
         policies: what must be signed before it leaves.
     """
 
@@ -71,7 +73,7 @@ class Rules:
     listing_seconds: float = 300.0
     own_platform: str = "linux/amd64"
     local_enabled: bool = False
-    users: Users | None = None
+    access: Access | None = None
     policies: Policies = field(default_factory=Policies)
 
 
@@ -126,6 +128,7 @@ class RegistryRooms:
     shelf: Shelf
     verdicts: Verdicts
     misses: Misses
+    rights: Rights
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,7 @@ class _Pulling:
     companions: Companions
     verdicts: Verdicts
     tolls: Tolls
+    rights: Rights
 
 
 def assemble(parts: Parts, rules: Rules) -> RegistryRooms:
@@ -166,6 +170,7 @@ def assemble(parts: Parts, rules: Rules) -> RegistryRooms:
         front=_front(parts, rules, pulling=pulling, pushes=pushes, inventory=inventory),
         verdicts=pulling.verdicts,
         misses=pulling.tolls.misses,
+        rights=pulling.rights,
         images=Images(
             names=rules.names,
             tags=pulling.tags,
@@ -196,7 +201,9 @@ def assemble(parts: Parts, rules: Rules) -> RegistryRooms:
 
 def _pulling(parts: Parts, rules: Rules) -> _Pulling:
     catalog, clock, nursery = parts.catalog, parts.clock, parts.nursery
+    rights = _rights(parts, rules)
     contents = Contents(
+        rights=rights,
         store=parts.store,
         catalog=catalog,
         fills=parts.fills,
@@ -245,7 +252,7 @@ def _pulling(parts: Parts, rules: Rules) -> _Pulling:
     tags.on_confirmed = companions.start
     verdicts.bring = companions.fetch_now
     tolls = _tolls(parts, rules, absences, listings)
-    return _Pulling(contents, wholeness, tags, listings, companions, verdicts, tolls)
+    return _Pulling(contents, wholeness, tags, listings, companions, verdicts, tolls, rights)
 
 
 def _tolls(parts: Parts, rules: Rules, absences: RegistryAbsences, listings: Listings) -> Tolls:
@@ -259,6 +266,17 @@ def _tolls(parts: Parts, rules: Rules, absences: RegistryAbsences, listings: Lis
         lists=TagsListed(listings, believed_seconds=rules.negative_seconds, clock=parts.clock),
         clock=parts.clock,
         identify=parts.identify,
+    )
+
+
+def _rights(parts: Parts, rules: Rules) -> Rights:
+    private = frozenset(name for name, remote in parts.remotes.items() if remote.private)
+    given = AccessRules() if rules.access is None else rules.access.rules
+    return Rights(
+        given,
+        names=rules.names,
+        private=private.__contains__,
+        open_to_all=not private and not given.rules,
     )
 
 
@@ -310,11 +328,15 @@ def _front(
         tolls=pulling.tolls,
         check=parts.check or parts.store.verify,
     )
-    private = frozenset(name for name, remote in parts.remotes.items() if remote.private)
     return Front(
         rooms=Rooms(manifests, blobs, pulling.listings, pushes),
         names=rules.names,
-        gate=Gate(users=rules.users, private=private, local_enabled=rules.local_enabled),
+        gate=Gate(
+            access=rules.access,
+            rights=pulling.rights,
+            local_enabled=rules.local_enabled,
+            failures=parts.failures,
+        ),
         verdicts=pulling.verdicts,
         meters=meters,
         node_id=parts.node_id,

@@ -17,6 +17,7 @@ from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
 from skerry.base.digest import Digest, digest_of
 from skerry.base.errors import SkerryError
+from skerry.registry.access import Rights
 from skerry.registry.core.manifests import MANIFEST_BYTES_MAX, parse_manifest
 from skerry.registry.ports import Catalog, CatalogReadOnly, Link, Manifest, Repository
 from skerry.registry.refusals import Refusals
@@ -59,6 +60,7 @@ class Contents:
         nursery: Nursery,
         refusals: Refusals,
         admits: Callable[[str, int], bool],
+        rights: Rights,
     ) -> None:
         """`admits` says whether a content of a length should be kept when nobody asked for that."""
         self._store = store
@@ -68,6 +70,7 @@ class Contents:
         self._clock = clock
         self.refusals = refusals
         self._admits = admits
+        self._rights = rights
         self._manifests: SingleFlight[tuple[Repository, Digest], Held] = SingleFlight(
             nursery, name="manifest"
         )
@@ -87,19 +90,15 @@ class Contents:
         """Whether the repository holds a content, as far as is known here.
 
         A manifest that names it is enough while anybody may read it somewhere: a layer shared by
-        two images stays pullable through both. What only private upstreams hold has to be proven
-        to be in this very repository, or a forged manifest would give it away (T17, T23).
+        two images stays pullable through both. What only private repositories hold has to be
+        proven to be in this very one, or a forged manifest would give it away (T17, T23).
         """
         if not self._catalog.is_member(repository, digest):
             return False
-        if not any(remote.private for remote in self._remotes.values()):
+        if self._rights.open_to_all:
             return True
         holders = self._catalog.holders(digest)
-        return repository in holders or not all(map(self._is_private, holders))
-
-    def _is_private(self, repository: Repository) -> bool:
-        remote = self.remote(repository)
-        return remote is not None and remote.private
+        return repository in holders or not all(map(self._rights.is_private, holders))
 
     def admits(self, key: str, size_bytes: int) -> bool:
         """Whether so many bytes should be kept when nobody asked for that."""
@@ -113,10 +112,10 @@ class Contents:
         """
         if repository.local or self._store.size_of(digest) is None:
             return False
-        if not any(remote.private for remote in self._remotes.values()):
+        if self._rights.open_to_all:
             return True
         return any(
-            holder.upstream == repository.upstream or not self._is_private(holder)
+            holder.upstream == repository.upstream or not self._rights.is_private(holder)
             for holder in self._catalog.holders(digest)
         )
 

@@ -27,13 +27,14 @@ from skerry.registry.core.names import (
     NameTable,
     ReferrersTarget,
     TagsTarget,
+    UploadsTarget,
     namespace_of,
     parse_target,
     resolve,
 )
 from skerry.registry.core.paging import page
 from skerry.registry.core.referrers import FILTERS_APPLIED, filtered, index_of
-from skerry.registry.gate import Gate
+from skerry.registry.gate import Gate, without_mount
 from skerry.registry.listings import Listings
 from skerry.registry.loops import refuse_loop
 from skerry.registry.manifests import Manifests
@@ -46,6 +47,7 @@ from skerry.registry.steward import Steward
 from skerry.registry.tolls import Tolls
 from skerry.registry.verdicts import Verdicts
 from skerry.store.ports import DigestMismatch, SpoolAborted, StoreError
+from skerry.trust.tokens.core.scopes import Action
 from skerry.upstream.flight import TooLarge
 from skerry.upstream.misses import Spent
 from skerry.upstream.ports import Absent, Denied, TransportError, Unavailable
@@ -154,8 +156,11 @@ class Front:
         writing = request.method not in ("GET", "HEAD") or not isinstance(
             target, ManifestTarget | BlobTarget | TagsTarget | ReferrersTarget
         )
-        await self._gate.check(request, repository, writing=writing)
+        await self._gate.check(request, repository, _action(request, target, writing))
         if writing:
+            source = request.query_value("from") if isinstance(target, UploadsTarget) else None
+            if source and not await self._gate.may_mount(request, source):
+                request = without_mount(request)
             return await self._rooms.pushes.answer(request, repository, target), Outcome.LOCAL
         if isinstance(target, ManifestTarget):
             answer, outcome = await self._rooms.manifests.answer(
@@ -193,16 +198,15 @@ class Front:
 
     async def _base(self, request: Request) -> tuple[Answer, Outcome]:
         """The version check: always answered here, never by a token service (R4)."""
-        challenge = await self._gate.greet(request)
-        headers = Headers((*_JSON, _VERSION, *challenge))
+        await self._gate.greet(request)
         answered = self.meters.fast("base", Outcome.HIT)
 
         def hit(uses: int, body_bytes: int) -> None:
             answered(uses, body_bytes)
             self._steward.tally(None, Outcome.HIT, uses, body_bytes)
 
-        hot = None if challenge else Hot(self._clock.monotonic() + 60, hit)
-        return Answer(200, headers, b"{}", hot), Outcome.HIT
+        hot = None if self._gate.asks else Hot(self._clock.monotonic() + 60, hit)
+        return Answer(200, Headers((*_JSON, _VERSION)), b"{}", hot), Outcome.HIT
 
     async def _list(
         self, request: Request, repository: Repository, target: TagsTarget | ReferrersTarget
@@ -256,6 +260,13 @@ class Front:
         if not isinstance(answer.body, bytes) and hasattr(answer.body, "close"):
             answer.body.close()
         return Answer(304, answer.headers.without("Content-Length", "Content-Type"))
+
+
+def _action(request: Request, target: NamedTarget, writing: bool) -> Action:
+    if not writing:
+        return Action.PULL
+    deletes = request.method == "DELETE" and isinstance(target, ManifestTarget | BlobTarget)
+    return Action.DELETE if deletes else Action.PUSH
 
 
 def _digest_in(answer: Answer) -> Digest:

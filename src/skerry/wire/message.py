@@ -85,6 +85,19 @@ async def no_body() -> AsyncIterator[bytes]:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerCertificate:
+    """A client's certificate that the door has proved to be of an authority it trusts.
+
+    Attributes:
+        names: `cn:`, `dns:`, `uri:` and `email:` with what follows them in the certificate.
+        ends_at: seconds since the epoch.
+    """
+
+    names: tuple[str, ...]
+    ends_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """What a client sent.
 
@@ -98,6 +111,7 @@ class Request:
         client_port: tells connections of one address apart; 0 when unknown.
         scheme: http or https.
         interim: takes answers before the final one; None where the client cannot have them.
+        certificate: the client's, where the door asks for one and the client has shown it.
     """
 
     method: str
@@ -110,6 +124,7 @@ class Request:
     scheme: str = "http"
     interim: Interim | None = None
     client_port: int = 0
+    certificate: PeerCertificate | None = None
 
     def query_value(self, name: str) -> str | None:
         """The first value of a query parameter, decoded."""

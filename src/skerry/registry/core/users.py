@@ -67,6 +67,12 @@ def parse_basic(header: str | None) -> tuple[str, str] | None:
     return (name, password) if colon else None
 
 
+def parse_bearer(header: str | None) -> str | None:
+    """The token of an `Authorization: Bearer` field (RFC 6750 section 2.1), None for else."""
+    scheme, _, token = (header or "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
 class Users:
     """The people of one users file. `key` is random per process."""
 
@@ -78,6 +84,10 @@ class Users:
         self._key = key
         self._proven: OrderedDict[bytes, None] = OrderedDict()
         self._refused = 0
+
+    def knows(self, name: str) -> bool:
+        """Whether there is such a person."""
+        return name in self._hashes
 
     def proven(self, name: str, password: str) -> bool:
         """Whether this pair was already proven: quick, may be asked on the event loop."""

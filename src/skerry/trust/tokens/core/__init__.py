@@ -1,0 +1,1 @@
+"""Decisions about identities and tokens, without IO."""
