@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from skerry.adapters.disk_store import DiskStore
 from skerry.adapters.http_client import HttpTransport
@@ -42,6 +42,9 @@ from skerry.upstream.fills import Fills
 from skerry.upstream.measures import UpstreamMetrics
 from skerry.upstream.misses import Misses, MissMeters
 
+if TYPE_CHECKING:
+    from skerry.trust.delegation_watch import DelegationWatch
+
 
 class Site(Protocol):
     """What a node has before anything is opened; `ends` gets what must be closed."""
@@ -71,6 +74,7 @@ class Ground:
     pins: NamePins
     names: NameResolver
     verdicts: SqliteVerdicts
+    watch: DelegationWatch | None
 
 
 def open_ground(node: Site, *, housekeeper: Callable[[], Housekeeper], steward: Steward) -> Ground:
@@ -108,7 +112,13 @@ def open_ground(node: Site, *, housekeeper: Callable[[], Housekeeper], steward: 
         expiry_now=node.high_water.now,
         steward=steward,
     )  # fmt: skip
-    return Ground(store, catalog, parts, outside, pins, names, verdicts)
+    watch: DelegationWatch | None = None
+    if node.settings.dns.watch:
+        # Late: it takes cryptography, and most nodes watch no domain.
+        from skerry.app.domain_watch import open_watch
+
+        watch = open_watch(node, pins, names.lookup, outside.transport)
+    return Ground(store, catalog, parts, outside, pins, names, verdicts, watch)
 
 
 def _store(node: Site) -> DiskStore:

@@ -32,6 +32,7 @@ from skerry.app.budget_held import survey_of
 from skerry.app.budget_routes import budget_routes
 from skerry.app.clock_upkeep import ClockUpkeep
 from skerry.app.descriptors import admin_limits, door_limits, raise_limit
+from skerry.app.domain_desk import DomainDesk
 from skerry.app.ground import open_ground
 from skerry.app.horizon_desk import HorizonDesk
 from skerry.app.hot_tables import HotTables
@@ -149,6 +150,7 @@ class Node:
         ground = open_ground(self, housekeeper=lambda: self._housekeeper, steward=steward)
         budget.open()
         await self._keep_time()
+        self._domain_desk = DomainDesk(ground.watch, self.clock.now)
         store, catalog, parts, outside = ground.store, ground.catalog, ground.parts, ground.outside
         self.known = await open_access(self, outside)
         rooms = assemble(parts, rules_of(self.settings, self.known))
@@ -197,6 +199,8 @@ class Node:
         upkeep.tell_of_restore()
         nursery.start(upkeep.run(), name="upkeep")
         nursery.start(self._horizon_desk.run(), name="horizon")
+        if ground.watch is not None:
+            ground.watch.start()
         if self._reload_wanted:
             self.reload_soon()
 
@@ -296,7 +300,8 @@ class Node:
         if edge is not None:
             self._make_edge_doors(public, edge.rooms.front)
         vault = vault_routes(edge.vault if edge else None)
-        routes = (vault, reloading.routes, self._horizon_desk.routes, trust.routes)
+        looks = (self._horizon_desk.routes, self._domain_desk.routes)
+        routes = (vault, reloading.routes, *looks, trust.routes)
         admin = AdminDoor(
             desk,
             metrics=self.metrics,

@@ -21,6 +21,7 @@ from skerry.app.admin import (
 )
 from skerry.app.admin_trust import SignatureRequest
 from skerry.app.budget_routes import LedgerHours
+from skerry.app.domain_desk import CheckRequest, DomainList, Snapshot
 from skerry.app.edge_desk import PurgeRequest
 from skerry.app.horizon_desk import HorizonList
 from skerry.app.prewarm_desk import PrewarmRequest
@@ -158,6 +159,14 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/api/v1/overview"): Operation("What the first page shows.", Overview),
     ("GET", "/api/v1/openapi.json"): Operation("This document.", dict),
     ("GET", "/api/v1/horizon"): Operation("What ends, the first first.", HorizonList),
+    ("GET", "/api/v1/domains"): Operation("The watched domains.", DomainList),
+    ("POST", "/api/v1/domains/check"): Operation(
+        "Look at them now.", DomainList, CheckRequest, body_required=False
+    ),
+    ("GET", "/api/v1/domains/snapshot"): Operation(
+        "What is seen of a domain, to be signed.", Snapshot,
+        queries=(Query("domain", "A domain, example.org.", {**_TEXT, "minLength": 1}, True),),
+    ),
     ("GET", "/api/v1/images"): Operation(
         "Every image.", Images,
         queries=(Query("missing", "Only those that are half here.", {"enum": _FLAGS}),),

@@ -58,6 +58,14 @@ def _trust(settings: Settings) -> Iterator[Problem]:
         yield from check_trust(settings.trust)
 
 
+def _watch(settings: Settings) -> Iterator[Problem]:
+    if settings.dns.watch:
+        # Late: keys take cryptography.
+        from skerry.app.settings_checks_watch import check_watch
+
+        yield from check_watch(settings.dns)
+
+
 def check(settings: Settings) -> list[Problem]:
     """Every rule that is broken, in the order of the file."""
     return [
@@ -71,6 +79,7 @@ def check(settings: Settings) -> list[Problem]:
         *check_vault(settings),
         *check_misses(settings),
         *check_dns(settings.dns),
+        *_watch(settings),
         *_trust(settings),
         *check_horizon(settings.horizon),
         *check_budget(settings),

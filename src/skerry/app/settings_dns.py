@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from skerry.app.settings_units import FilePath, Seconds
+from skerry.app.settings_watch import DomainWatchSettings
 
 
 class LocalNameSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -29,3 +30,6 @@ class DnsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     listen: tuple[str, ...] = ()
     clients: tuple[str, ...] = ()
     local: tuple[LocalNameSettings, ...] = ()
+    watch_every_seconds: Seconds = msgspec.field(default=20.0, name="watch_every")
+    registrar_every_seconds: Seconds = msgspec.field(default=86400.0, name="registrar_every")
+    watch: tuple[DomainWatchSettings, ...] = ()

@@ -11,6 +11,7 @@ from skerry.base.errors import SkerryError
 from skerry.cli import (
     budget,
     clients,
+    domain,
     edge,
     glass,
     horizon,
@@ -90,6 +91,7 @@ def make_app() -> typer.Typer:
     for name, command in NODE_COMMANDS.items():
         app.command(name, rich_help_panel=RUN)(command)
     app.add_typer(config, name="config", rich_help_panel=RUN)
+    app.add_typer(domain.make_domain(), name="domain", rich_help_panel=RUN)
     for name, command in IMAGE_COMMANDS.items():
         app.command(name, rich_help_panel=CONTENT)(command)
     app.command("costs", rich_help_panel=MONEY)(budget.costs)

@@ -57,9 +57,11 @@ class Floor:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A state that was signed as it has to be. `signers` are the owners that counted."""
+    """A state that was signed as it has to be: `payload` is what was signed, `digest` of that;
+    `signers` are the owners that counted."""
 
     expected: Expected
+    payload: bytes
     digest: Digest
     signers: tuple[str, ...]
 
@@ -202,7 +204,9 @@ def accept(
             "accepted before",
             next_step="sign it with the next version",
         )
-    return Accepted(expected, digest, tuple(owner for owner, _ in verdict.signers))
+    return Accepted(
+        expected, envelope.payload, digest, tuple(owner for owner, _ in verdict.signers)
+    )
 
 
 _SIGN = "sign a state with a higher version: skerry domain snapshot, sign"

@@ -1,0 +1,182 @@
+"""A watched domain on real name servers: what changes is told, what is only away is not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from skerry.app.drill.client import RegistryClient
+from skerry.app.drill.images import image, noise, push
+from skerry.app.drill.names import NameServer
+from tests.rig import nodes
+from tests.rig.delegation import Authority, Registrar
+from tests.rig.desk import Desk
+from tests.rig.processes import Rig
+
+DOMAIN = "example.test"
+DS = "12345 13 2 " + "AB" * 32
+PARENT = (
+    f"@ NS ns\nns A 127.0.0.1\nexample NS ns1.example\nns1.example A 127.0.0.1\nexample DS {DS}\n"
+)
+STOLEN = (
+    PARENT.replace("example NS ns1.example\n", "example NS ns.evil\n") + "ns.evil A 127.0.0.1\n"
+)
+CHILD = '@ NS ns1\nns1 A 127.0.0.1\n@ CAA 0 issue "ca.example"\n'
+EXPIRES = (datetime.now(UTC) + timedelta(days=300)).strftime("%Y-%m-%dT00:00:00Z")
+
+
+class Scene:
+    """A node that watches a domain, and everybody who says something of it."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self.parent = Authority(rig, "test", PARENT)
+        self.child = Authority(rig, DOMAIN, CHILD)
+        self.registrar = Registrar(DOMAIN, EXPIRES)
+        rig.listen(self.registrar.server)
+        self.names: NameServer = rig.names()
+        self.folder: Path = rig.place("owner")
+        self.origin = rig.registry()
+        port = self.origin.authority.rpartition(":")[2]
+        keys = Desk(rig, None, None, None)  # type: ignore[arg-type]
+        self._run(keys, "keys", "new", str(self.folder / "anna.key"))
+        settings = nodes.settings(
+            f"http://registry.{DOMAIN}:{port}", window="0s", dns_port=self.names.port
+        )
+        dns = settings["dns"]
+        assert isinstance(dns, dict)
+        settings["dns"] = dns | {
+            "watch_every": "500ms",
+            "watch": [
+                {
+                    "domain": DOMAIN,
+                    "state_file": str(self.folder / "signed.json"),
+                    "parents": [self.parent.server],
+                    "servers": [self.child.server],
+                    "rdap": self.registrar.url,
+                    "plain_http": True,
+                    "key": [{"file": str(self.folder / "anna.pub"), "owner": "anna"}],
+                }
+            ],
+        }
+        self.node = rig.node(settings, name="rock")
+        self.desk = Desk(rig, None, None, self.node)  # type: ignore[arg-type]
+
+    @staticmethod
+    def _run(desk: Desk, *arguments: str) -> None:
+        from typer.testing import CliRunner
+
+        from skerry.cli.main import make_app
+
+        done = CliRunner().invoke(make_app(), list(arguments))
+        assert done.exit_code == 0, done.output
+
+    def sign(self) -> None:
+        """As an owner does: a snapshot, read, signed and put into its place."""
+        unsigned, ready = self.folder / "state.json", self.folder / "signed.json"
+        said = self.desk.skerry("domain", "snapshot", DOMAIN, "-o", str(unsigned))
+        assert said.code == 0, said
+        key = str(self.folder / "anna.key")
+        self._run(self.desk, "domain", "sign", str(unsigned), "--key", key, "-o", str(ready))
+
+    def told(self, kind: str, count: int = 1) -> float:
+        """Waits for so many events about the domain; how long that took, in seconds."""
+        return self.node.child.wait_until(
+            lambda: len(self.desk.events(kind, DOMAIN)) >= count, seconds_max=20
+        )
+
+    def drifts(self) -> dict[str, str]:
+        (row,) = self.desk.done("domain", "list")["domains"]
+        return {each["aspect"]: each["what"] for each in row["drifts"]}
+
+    def metric(self, start: str) -> float:
+        text = RegistryClient(self.node.admin).get("/metrics").body.decode()
+        found = [line.split() for line in text.splitlines() if line.startswith(start)]
+        return float(found[0][1]) if found else 0.0
+
+    def pulls(self, tag: str) -> bool:
+        """Whether an image that is new comes through the watched name."""
+        made = image([{"f": noise(hash(tag) % 1000, 4000)}])
+        push(RegistryClient(self.origin.authority), "team/app", made, tag)
+        got = RegistryClient(self.node.registry).manifest(f"{nodes.HOST}/team/app", tag)
+        return got.status == 200
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with Rig(tmp_path / "rig") as rig:
+        yield Scene(rig)
+
+
+def test_a_changed_delegation_is_told_in_time_and_names_stay_where_they_were(
+    scene: Scene,
+) -> None:
+    scene.sign()
+    scene.told("domain.state_accepted")
+    said = scene.desk.skerry("domain", "check", DOMAIN)
+    assert said.code == 0, said
+    assert DS.lower() in said.out
+    assert 'issue "ca.example"' in said.out
+    assert scene.pulls("first")
+    scene.node.child.wait_until(lambda: f"registry.{DOMAIN}" in _text(scene, "names.json"))
+    # The thief is at the parent, and where the names lead.
+    scene.parent.change(STOLEN)
+    begun = time.monotonic()
+    scene.told("domain.drift")
+    assert time.monotonic() - begun < 60
+    scene.names._address = "127.0.0.9"
+    assert "ns.evil.test" in scene.drifts()["ns"]
+    assert scene.metric('skerry_domain_drift{domain="example.test",aspect="ns"}') == 1
+    assert scene.metric('skerry_validation_failures_total{cause="delegation_drift"') == 1
+    assert scene.desk.skerry("domain", "check", DOMAIN).code == 1
+    assert scene.pulls("second"), "the last good address is used"
+    # An outage of both authorities ends nothing and raises nothing.
+    scene.parent.stop()
+    scene.child.stop()
+    looked = scene.desk.skerry("domain", "check", "--json").json()["domains"][0]
+    assert looked["ns"] is None
+    assert looked["held"]
+    assert len(scene.desk.events("domain.drift", DOMAIN)) == 1
+    # Given back to its owner.
+    scene.parent._write(PARENT)
+    scene.parent.start()
+    scene.child.start()
+    scene.told("domain.drift_over")
+    assert scene.drifts() == {}
+    assert f'"{DOMAIN}"' not in _text(scene, "names.json").partition('"holds"')[2]
+
+
+def test_ds_caa_and_registrar_are_watched_and_a_new_signature_ends_it(scene: Scene) -> None:
+    scene.sign()
+    scene.told("domain.state_accepted")
+    scene.parent.change(PARENT.replace(f"example DS {DS}\n", ""))
+    scene.child.change(CHILD.replace("ca.example", "evil.example"))
+    scene.registrar.status = ["pending delete"]
+    scene.registrar.expires = "2001-02-03T00:00:00Z"
+    assert scene.desk.skerry("domain", "check").code == 1
+    assert scene.drifts() == {
+        "ds": "the parent has no DS any more: nothing is signed",
+        "caa": "evil.example may issue certificates now",
+        "expiry": f"its registration ends on 2001-02-03, not on {EXPIRES[:10]} as signed",
+        "status": "it is in pending delete; it has lost client transfer prohibited",
+    }
+    listed = scene.desk.done("horizon")["expiries"]
+    assert [each["what"] for each in listed if each["kind"] == "domain"] == [DOMAIN]
+    assert scene.metric('skerry_validation_failures_total{cause="delegation_drift"') == 4
+    scene.registrar.expires = EXPIRES
+    scene.registrar.status = ["active"]
+    assert scene.desk.skerry("domain", "check").code == 1
+    scene.sign()
+    assert scene.desk.skerry("domain", "check").code == 0
+    (row,) = scene.desk.done("domain", "list")["domains"]
+    assert row["version"] == 2
+    assert not row["held"]
+
+
+def _text(scene: Scene, name: str) -> str:
+    path = scene.node.folder / "data" / name
+    return path.read_text() if path.exists() else ""
