@@ -33,7 +33,7 @@ from skerry.app.budget_routes import budget_routes
 from skerry.app.clock_upkeep import ClockUpkeep
 from skerry.app.descriptors import admin_limits, door_limits, raise_limit
 from skerry.app.domain_desk import DomainDesk
-from skerry.app.ground import open_ground
+from skerry.app.ground import Ground, open_ground
 from skerry.app.horizon_desk import HorizonDesk
 from skerry.app.hot_tables import HotTables
 from skerry.app.names import listen
@@ -198,9 +198,7 @@ class Node:
         )
         upkeep.tell_of_restore()
         nursery.start(upkeep.run(), name="upkeep")
-        nursery.start(self._horizon_desk.run(), name="horizon")
-        if ground.watch is not None:
-            ground.watch.start()
+        self._look_out(ground)
         if self._reload_wanted:
             self.reload_soon()
 
@@ -225,6 +223,12 @@ class Node:
         await keeping.begin()
         self.ends.push_async_callback(keeping.end)
         self.nursery.start(keeping.run(), name="clock")
+
+    def _look_out(self, ground: Ground) -> None:
+        """From now on: for what ends, and for what is done to the domains that names are under."""
+        self.nursery.start(self._horizon_desk.run(), name="horizon")
+        if ground.watch is not None:
+            ground.watch.start()
 
     def _make_edge_doors(self, public: PublicDoors, front: Handler) -> None:
         from skerry.app.edge import hot_fields
