@@ -169,20 +169,15 @@ class Node:
             rooms.healing.elsewhere = edge.vault.healer if edge.vault else None
         trust = await open_trust(self, rooms, ground.verdicts)
         end(nursery.close)
-        self._housekeeper = self._keep_house(store, owners, rooms)
+        self._housekeeper = house = self._keep_house(store, owners, rooms)
         if edge is not None:
             # What was purged while this node was down is learned before anything is served.
             await edge.rooms.siblings.siblings.start()
-        desk = Desk(
-            node=settings.node.name,
-            version=__version__,
-            rooms=rooms,
-            housekeeper=self._housekeeper,
-            parts=parts,
-        )
+        name = settings.node.name
+        desk = Desk(node=name, version=__version__, rooms=rooms, housekeeper=house, parts=parts)
         await listen(self, ground.names, ground.pins)
         await self._open_doors(rooms, parts, desk, edge, trust, lambda: self._not_ready(catalog))
-        self._housekeeper.start()
+        house.start()
         flushes = [rooms.inventory.flush, trust.watch, *([edge.keep_up] if edge else [])]
         budget.start(
             outside=outside.metrics,
