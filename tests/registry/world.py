@@ -247,9 +247,10 @@ class World:
             "companions": False,
             "access": access_of(users, access_rules, self.clock, self.failures) if users else None,
         }
-        self.rooms = assemble(self._parts(), Rules(**(made | rules)))  # type: ignore[arg-type]
+        self.rooms = assemble(self.parts(), Rules(**(made | rules)))  # type: ignore[arg-type]
 
-    def _parts(self) -> Parts:
+    def parts(self) -> Parts:
+        """What the registry stands on; made anew of the same twins."""
         return Parts(
             store=self.store,
             catalog=self.catalog,

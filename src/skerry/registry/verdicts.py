@@ -145,7 +145,7 @@ class Verdicts:
         """Raises RegistryError unless a manifest or blob may leave the repository: 403 when it is
         not signed as its policy says, 503 when its signatures cannot be had now."""
         rule = self.rule_of(repository)
-        if rule is None:
+        if rule is None or self.allowed(repository, digest):
             return
         refusal: RegistryError | None = None
         for root in self._roots(repository, digest):
