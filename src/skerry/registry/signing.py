@@ -163,12 +163,12 @@ class Signing:
 
     def _report(self, named: Named, digest: Digest, rule: Rule, verdict: Verdict) -> Verified:
         before = self._verdicts.admitted_at(rule, digest)
-        standing = self._verdicts.standing
+        standing, closed = self._verdicts.standing, self._verdicts.why_closed(rule, digest)
         return Verified(
             str(named),
             str(digest),
             rule.policy.name,
-            accepted=verdict.accepted or before is not None,
+            accepted=(verdict.accepted and not closed) or before is not None,
             threshold=rule.policy.threshold,
             required=tuple(sorted(rule.policy.required)),
             signers=tuple(Signer(owner, key) for owner, key in verdict.signers),
@@ -176,7 +176,7 @@ class Signing:
                 PassedOver(claim.fingerprint, claim.format.value, why.value)
                 for claim, why in verdict.passed_over
             ),
-            missing="" if verdict.accepted else str(verdict),
+            missing=closed if verdict.accepted else str(verdict),
             admitted_at=before,
             closed=standing.closed(),
             open_until=standing.open_until(rule.version, digest),

@@ -179,11 +179,16 @@ class Verdicts:
         if not verdict.accepted:
             raise _refused(repository, digest, rule, str(verdict))
 
+    def why_closed(self, rule: Rule, digest: Digest) -> str:
+        """Why this image cannot be admitted now, however it is signed; "" when it can."""
+        why = self.standing.closed()
+        known = why and self._book.ever_admitted(rule.policy.name, digest) is not None
+        return "" if known else why
+
     def _check_open_for(self, repository: Repository, digest: Digest, rule: Rule) -> None:
         """With an expired root only what it, or one before it, admitted is judged again: what is
         new is not admitted. Raises RegistryError."""
-        why = self.standing.closed()
-        if not why or self._book.ever_admitted(rule.policy.name, digest) is not None:
+        if not (why := self.why_closed(rule, digest)):
             return
         key = (rule.version, digest)
         if key not in self._refused:
