@@ -24,6 +24,7 @@ from bench import (
     edge_misses,
     edge_scale,
     still,
+    verdicts,
     workers,
 )
 from bench.figures import Better, Figure, keep
@@ -35,6 +36,7 @@ Measure = Callable[..., Iterator[Figure]]
 MEASURES: dict[str, Measure] = {
     "manifests": cached.manifests,
     "blobs": cached.blobs,
+    "verdicts": verdicts.verdicts,
     "cold": cold.pulls,
     "shaped": cold.pulls_over_a_link,
     "bytes": cold.upstream_bytes,

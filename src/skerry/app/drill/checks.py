@@ -60,6 +60,34 @@ def warm(client: RegistryClient, repository: str, tag: str, image: Image) -> Ite
     yield _judge("referrers", client.get(f"/v2/{repository}/referrers/{image.digest}"), _fine)
 
 
+def signed(client: RegistryClient, repository: str, tag: str, image: Image) -> Iterator[Measured]:
+    """An image that enough owners signed: by tag, by digest, and a layer of it."""
+    yield _judge("signed tag", client.manifest(repository, tag), _same(image.manifest.data))
+    by_digest = client.manifest(repository, image.digest)
+    yield _judge("signed digest", by_digest, _same(image.manifest.data))
+    layer = image.blobs[-1]
+    yield _judge("signed layer", client.blob(repository, layer.digest), _same(layer.data))
+
+
+def held_back(
+    client: RegistryClient, repository: str, tag: str, image: Image
+) -> Iterator[Measured]:
+    """An image that is not signed as it has to be leaves in no part."""
+    for what, got in (
+        (f"{tag} by tag", client.manifest(repository, tag)),
+        (f"{tag} by digest", client.manifest(repository, image.digest)),
+        (f"{tag}'s layer", client.blob(repository, image.blobs[-1].digest)),
+    ):
+        yield _judge(what, got, _refuses)
+
+
+def _refuses(got: Got) -> str:
+    """403, or 503 while nobody can be asked for signatures; neither has a byte of the image."""
+    said = got.body.decode(errors="replace")
+    fine = got.status in (403, 503) and '"errors"' in said
+    return "" if fine else f"{got.status} and {len(got.body)} bytes"
+
+
 def _judge(what: str, got: Got, judge: Callable[[Got], str]) -> Measured:
     try:
         fault = judge(got) if got.whole else f"{got.status} {got.trouble}"

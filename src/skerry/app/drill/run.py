@@ -16,17 +16,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from skerry.app.drill import checks, images
+from skerry.app.drill import checks, images, trust
 from skerry.app.drill.client import PushFailed, RegistryClient
 from skerry.app.drill.images import Image
 from skerry.app.drill.processes import NotReady
 from skerry.app.drill.report import Measured, Promise, as_json, table
-from skerry.app.drill.stage import HOST, Stage
+from skerry.app.drill.stage import HOST, SIGNED, Stage
 from skerry.app.drill.wan import DRIP, HANG, REFUSE, rate, status_answer
 from skerry.base.units import format_seconds
 
 PUSHED = "drill/tide"
 REPOSITORY = f"{HOST}/{PUSHED}"
+GUARDED = f"{HOST}/{SIGNED}"
 TAG, MOVING = "1.0", "moving"
 LAYER_BYTES = 300_000
 SLOW_BYTES_PER_SECOND = 100_000
@@ -56,6 +57,9 @@ class Cargo:
     image: Image
     signature: Image
     moved: Image
+    signed: Image
+    tampered: Image
+    unsigned: Image
 
 
 def run(*, data_dir: Path | None, keep: bool, json_output: bool) -> int:
@@ -133,7 +137,8 @@ def _load_cargo() -> Cargo:
     image = images.index([build(1, "amd64", LAYER_BYTES), build(2, "arm64", LAYER_BYTES)])
     signature = images.artifact(image, "application/vnd.skerry.drill", b"signed at high tide")
     moved = images.index([build(3, "amd64", MOVED_LAYER_BYTES)])
-    return Cargo(image, signature, moved)
+    signed, tampered, unsigned = (build(seed, "amd64", LAYER_BYTES) for seed in (4, 5, 6))
+    return Cargo(image, signature, moved, signed, tampered, unsigned)
 
 
 def _scenes(stage: Stage, cargo: Cargo) -> Iterator[Promise]:
@@ -147,6 +152,9 @@ def _scenes(stage: Stage, cargo: Cargo) -> Iterator[Promise]:
         for measured in checks.warm(stage.client, REPOSITORY, tag, cargo.image)
     ]
     yield Promise("up", "an image is pulled through the node", ANSWER_SECONDS, tuple(warmed))
+    _push_signed(stage, cargo)
+    yield _open_to_the_signed(stage, cargo, "up", ANSWER_SECONDS)
+    yield _closed_to_others(stage, cargo, "up")
     stage.settle()
     yield _move_then_cut(stage, cargo)
     for number, (scene, cut) in enumerate(CUTS):
@@ -187,11 +195,41 @@ def _cut_off(stage: Stage, cargo: Cargo, scene: str, number: int) -> Iterator[Pr
     ready = Measured("restart", stage.node.ready_seconds)
     yield Promise(scene, "killed -9, starts cold, still cut off", RESTART_SECONDS, (ready,))
     yield pulls(", again")
+    yield _open_to_the_signed(stage, cargo, scene, CACHED_SECONDS)
+    yield _closed_to_others(stage, cargo, scene)
     tries_again = _misses(stage.client, f"{number}-restarted")
     text = "a name never seen: a clear 503"
     yield Promise(scene, text, ANSWER_SECONDS, (*tries[:-1], *tries_again[:-1]))
     text = "and at once when the node knows"
     yield Promise(scene, text, BREAKER_SECONDS, (tries[-1], tries_again[-1]))
+
+
+def _push_signed(stage: Stage, cargo: Cargo) -> None:
+    """One image that both owners signed, one that has the first one's signatures, one that has
+    one owner's, and none of the other's."""
+    whole = trust.signature(cargo.signed.digest, GUARDED, stage.owners)
+    half = trust.signature(cargo.unsigned.digest, GUARDED, stage.owners[:1])
+    for image, tag, signature in (
+        (cargo.signed, "signed", whole),
+        (cargo.tampered, "tampered", whole),
+        (cargo.unsigned, "unsigned", half),
+    ):
+        images.push(stage.pusher, SIGNED, image, tag)
+        images.push(stage.pusher, SIGNED, signature, trust.tag_of(image.digest))
+
+
+def _open_to_the_signed(stage: Stage, cargo: Cargo, scene: str, bound_seconds: float) -> Promise:
+    text = "two owners signed it: served"
+    found = tuple(checks.signed(stage.client, GUARDED, "signed", cargo.signed))
+    return Promise(scene, text, bound_seconds, found)
+
+
+def _closed_to_others(stage: Stage, cargo: Cargo, scene: str) -> Promise:
+    found = (
+        *checks.held_back(stage.client, GUARDED, "tampered", cargo.tampered),
+        *checks.held_back(stage.client, GUARDED, "unsigned", cargo.unsigned),
+    )
+    return Promise(scene, "tampered or half signed: never", ANSWER_SECONDS, found)
 
 
 def _everything(client: RegistryClient, cargo: Cargo) -> tuple[Measured, ...]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import bcrypt
 
+from skerry.app.drill import trust
 from skerry.app.drill.client import RegistryClient
 from skerry.app.drill.loop import LoopThread
 from skerry.app.drill.names import NameFault, NameServer
@@ -23,6 +24,8 @@ from skerry.base.errors import BadInput, Party
 
 HOST = "region.drill"
 USER = "drill"
+SIGNED = "drill/signed"
+"""Where the node asks for signatures."""
 TAG_WINDOW = "200ms"
 """Short, so that every pull of the drill finds its tag due for a check."""
 
@@ -41,6 +44,7 @@ class Stage:
         self._password = random.SystemRandom().randbytes(12).hex()
         self.region: NodeProcess
         self.node: NodeProcess
+        self.owners = trust.people(trust.OWNERS)
         self._wan: Wan
         self._names = NameServer()
 
@@ -99,6 +103,7 @@ class Stage:
         self._ends.callback(lambda: self._loop.run(self._wan.close()))
         self._loop.run(self._names.start())
         self._ends.callback(lambda: self._loop.run(self._names.close()))
+        trust.publish_root(self.folder / "root", self.owners)
         self.node = self._start("node", self._node_settings())
 
     def _start(self, name: str, settings: dict[str, Setting]) -> NodeProcess:
@@ -132,10 +137,11 @@ class Stage:
             "registry": {"tag_window": [{"pattern": "*", "window": TAG_WINDOW}]},
             "upstream": [{"name": HOST, "source": [source]}],
             "dns": {"servers": [f"127.0.0.1:{self._names.port}"]},
+            "trust": trust.settings(self.folder / "root", f"{HOST}/{SIGNED}"),
         }
 
     def _tidy(self, own: bool) -> None:
-        for name in ("region", "node"):
+        for name in ("region", "node", "root"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         (self.folder / "users").unlink(missing_ok=True)
         if own:
@@ -144,7 +150,7 @@ class Stage:
 
 def _refuse_used(folder: Path | None) -> None:
     """What the drill did not put there it must not remove. Raises BadInput."""
-    for name in ("region", "node", "users"):
+    for name in ("region", "node", "root", "users"):
         if folder is not None and (folder / name).exists():
             raise BadInput(
                 f"{folder} already has {name!r} in it",
