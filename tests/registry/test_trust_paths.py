@@ -1,125 +1,23 @@
-"""A verdict that changes is obeyed on every way by which bytes leave; each refusal has its cause.
-
-Known failures T41-T43, requirements D1 and B4.
-"""
+"""A verdict that changes is obeyed on every way by which bytes leave (T43, D1, B4)."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from skerry.app.drill.images import Image, artifact, image, index, noise
-from skerry.base.digest import Digest
 from skerry.registry.core.errors import RegistryError
-from skerry.registry.desk import Desk
 from skerry.registry.operations import WarmStep
-from skerry.registry.standing import NoRoot
 from skerry.registry.verdicts import REFUSED_SECONDS
-from skerry.telemetry.validation import Cause
 from skerry.trust.core.policies import Policies, Rule
-from skerry.trust.core.threshold import TrustedKey, policy
 from skerry.upstream.ports import Trouble
-from skerry.wire.message import Answer
-from tests.registry.test_signed_images import (
-    ANN,
-    BOB,
-    EVE,
-    IMAGE,
-    NAME,
-    OTHER,
-    PRIVATE,
-    REPOSITORY,
-    rule,
-    signature,
-    tag_of,
-)
-from tests.registry.world import WINDOW_SECONDS, World, body_of
-from tests.trust.core.signed import ec_key, public
+from tests.registry.test_signed_images import ANN, EVE, IMAGE, NAME
+from tests.registry.trust_stand import CHILD, SBOM, WHOLE, Stand, Stands, asked, stands
+from tests.registry.world import body_of
 
-CHILD = image([{"bin/c": noise(41, 5000)}])
-WHOLE = index([CHILD])
-SBOM = artifact(WHOLE, "application/spdx+json", b"an SBOM")
-ANN_2, OLD = ec_key(), ec_key()
-
-
-def asked(*, threshold: int = 1, revoked: frozenset[str] = frozenset()) -> Rule:
-    names = {"ann": ANN, "ann2": ANN_2, "bob": BOB, "old": OLD}
-    keys = [
-        TrustedKey(
-            public(private),
-            name.rstrip("2"),
-            revoked=name in {*revoked, "old"},
-        )
-        for name, private in names.items()
-    ]
-    return Rule((REPOSITORY,), policy("prod", threshold=threshold, keys=keys))
-
-
-@dataclass
-class Standing(NoRoot):
-    """What a root and an emergency say, as the test has it."""
-
-    why: str = ""
-    opened: set[Digest] = field(default_factory=set)
-
-    def closed(self) -> str:
-        return self.why
-
-    def is_open(self, version: str, digest: Digest) -> bool:
-        return digest in self.opened
-
-
-class Stand:
-    def __init__(self, *rules: Rule, sibling: bool = False) -> None:
-        self.world = World(companions=True, policies=Policies(rules), sibling=sibling)
-        self.verdicts = self.world.rooms.verdicts
-        self.standing = Standing()
-        self.verdicts.standing = self.standing
-
-    def push(self, what: Image, tag: str = "", *signers: PRIVATE) -> None:
-        self.world.up.push("team/app", what, tag)
-        if signers:
-            self.sign(what, *signers)
-
-    def sign(self, what: Image, *signers: PRIVATE, subject: Digest | None = None) -> None:
-        made = signature(subject or what.digest, *signers)
-        self.world.up.push("team/app", made, tag_of(what.digest))
-
-    async def get(self, path: str, **fields: str) -> Answer:
-        method = fields.pop("method", "GET")
-        return await self.world.get(f"/v2/{NAME}/{path}", method=method, **fields)
-
-    async def status(self, reference: str | Digest) -> int:
-        return (await self.get(f"manifests/{reference}")).status
-
-    def counted(self) -> dict[Cause, int]:
-        found = self.world.failures.statistics()
-        return {cause: count for cause, count in found.items() if count}
-
-    def desk(self) -> Desk:
-        return Desk(
-            node="rock", version="1", rooms=self.world.rooms, parts=self.world.parts(),
-            housekeeper=None,  # type: ignore[arg-type]
-        )  # fmt: skip
-
-
-@pytest.fixture
-async def stands() -> AsyncIterator[Callable[..., Stand]]:
-    made: list[Stand] = []
-
-    def make(*rules: Rule, sibling: bool = False) -> Stand:
-        made.append(Stand(*(rules or (asked(),)), sibling=sibling))
-        return made[-1]
-
-    yield make
-    for each in made:
-        await each.world.settle()
-        await each.world.close()
-
+__all__ = ["stands"]
 
 Path_ = Callable[[Stand], Awaitable[int]]
 
@@ -176,7 +74,7 @@ WAYS: dict[str, Path_] = {
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_t43_what_is_judged_anew_leaves_by_no_way(
-    stands: Callable[..., Stand], way: str, tmp_path: Path
+    stands: Stands, way: str, tmp_path: Path
 ) -> None:
     stand = stands()
     stand.folder = tmp_path  # type: ignore[attr-defined]
@@ -194,7 +92,7 @@ async def test_t43_what_is_judged_anew_leaves_by_no_way(
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_what_two_owners_opened_leaves_by_every_way_until_its_time_ends(
-    stands: Callable[..., Stand], way: str, tmp_path: Path
+    stands: Stands, way: str, tmp_path: Path
 ) -> None:
     stand = stands()
     stand.folder = tmp_path  # type: ignore[attr-defined]
@@ -212,7 +110,7 @@ async def test_what_two_owners_opened_leaves_by_every_way_until_its_time_ends(
     assert await WAYS[way](stand) == 403
 
 
-async def test_what_was_opened_for_a_time_is_no_ready_answer(stands: Callable[..., Stand]) -> None:
+async def test_what_was_opened_for_a_time_is_no_ready_answer(stands: Stands) -> None:
     stand = stands()
     stand.push(WHOLE, "1")
     assert await stand.status("1") == 403
@@ -228,9 +126,7 @@ async def test_what_was_opened_for_a_time_is_no_ready_answer(stands: Callable[..
     assert (await stand.get(f"manifests/{WHOLE.digest}")).hot is not None
 
 
-async def test_a_pin_and_an_import_open_nothing(
-    stands: Callable[..., Stand], tmp_path: Path
-) -> None:
+async def test_a_pin_and_an_import_open_nothing(stands: Stands, tmp_path: Path) -> None:
     giver = stands(Rule(("other/*",), asked().policy))
     giver.push(IMAGE, "1")
     assert set(await giver.world.pull(NAME, IMAGE, "1")) == {200}
@@ -245,7 +141,7 @@ async def test_a_pin_and_an_import_open_nothing(
     assert (await stand.get(f"blobs/{IMAGE.blobs[1].digest}")).status in (403, 503)
 
 
-async def test_a_copy_of_a_sibling_is_judged_as_any_other(stands: Callable[..., Stand]) -> None:
+async def test_a_copy_of_a_sibling_is_judged_as_any_other(stands: Stands) -> None:
     stand = stands(sibling=True)
     stand.push(IMAGE, "1")
     stand.world.sibling.push(f"{NAME}", IMAGE)
@@ -257,7 +153,7 @@ async def test_a_copy_of_a_sibling_is_judged_as_any_other(stands: Callable[..., 
 
 
 async def test_a_listing_of_referrers_is_answered_so_that_who_signs_next_can_see(
-    stands: Callable[..., Stand],
+    stands: Stands,
 ) -> None:
     stand = stands()
     stand.push(IMAGE, "1", EVE)
@@ -266,171 +162,3 @@ async def test_a_listing_of_referrers_is_answered_so_that_who_signs_next_can_see
     assert answer.status == 200
     assert isinstance(answer.body, bytes)
     assert "manifests" in json.loads(answer.body)
-
-
-# each refusal by its cause, and by no other
-
-SIGNED: dict[str, tuple[tuple[PRIVATE, ...], int, Cause | None]] = {
-    "unsigned": ((), 1, Cause.SIGNATURE_MISSING),
-    "A+A": ((ANN, ANN), 2, Cause.SIGNATURE_THRESHOLD),
-    "A and A's second key": ((ANN, ANN_2), 2, Cause.SIGNATURE_THRESHOLD),
-    "A+revoked": ((ANN, OLD), 2, Cause.SIGNATURE_THRESHOLD),
-    "A+stranger": ((ANN, EVE), 2, Cause.SIGNATURE_THRESHOLD),
-    "a stranger": ((EVE,), 1, Cause.SIGNATURE_INVALID),
-    "revoked": ((OLD,), 1, Cause.SIGNATURE_INVALID),
-    "A+B": ((ANN, BOB), 2, None),
-}
-
-
-@pytest.mark.parametrize("case", SIGNED)
-async def test_t41_each_refusal_counts_its_own_cause_once(
-    stands: Callable[..., Stand], case: str
-) -> None:
-    signers, threshold, cause = SIGNED[case]
-    stand = stands(asked(threshold=threshold))
-    stand.push(IMAGE, "1", *signers)
-    for _ in range(3):
-        assert await stand.status("1") == (403 if cause else 200)
-    assert stand.counted() == ({cause: 1} if cause else {})
-
-
-async def test_t42_a_signature_of_another_digest_is_told_as_an_attack(
-    stands: Callable[..., Stand],
-) -> None:
-    stand = stands()
-    stand.push(IMAGE, "1")
-    stand.sign(IMAGE, ANN, subject=OTHER.digest)
-    assert await stand.status("1") == 403
-    assert stand.counted() == {Cause.SIGNATURE_INVALID: 1}
-
-
-async def test_t41_an_expired_key_is_told_by_its_cause(stands: Callable[..., Stand]) -> None:
-    late = TrustedKey(public(ANN), "ann", expires_at=1_600_000_000.0)
-    keys = (late, TrustedKey(public(BOB), "bob"))
-    stand = stands(Rule((REPOSITORY,), policy("prod", threshold=1, keys=keys)))
-    stand.push(IMAGE, "1", ANN)
-    assert await stand.status("1") == 403
-    assert stand.counted() == {Cause.SIGNATURE_INVALID: 1}
-
-
-async def test_t42_a_swapped_child_of_a_signed_index_is_missing_its_signature(
-    stands: Callable[..., Stand],
-) -> None:
-    stand = stands()
-    stand.push(WHOLE, "1", ANN)
-    stand.push(index([OTHER]), "2")
-    assert set(await stand.world.pull(NAME, WHOLE, "1")) == {200}
-    assert await stand.status("2") == 403
-    assert await stand.status(OTHER.digest) == 403
-    assert set(stand.counted()) == {Cause.SIGNATURE_MISSING}
-
-
-async def test_t31_unreachable_signatures_are_told_by_their_cause(
-    stands: Callable[..., Stand],
-) -> None:
-    stand = stands()
-    stand.push(IMAGE, "1", ANN)
-    stand.world.up.lie[f"/v2/team/app/manifests/{tag_of(IMAGE.digest)}"] = b"x"
-    assert await stand.status("1") == 503
-    assert stand.counted().get(Cause.SIGNATURE_UNREACHABLE) == 1
-    assert not {Cause.SIGNATURE_MISSING, Cause.SIGNATURE_INVALID} & set(stand.counted())
-
-
-async def test_a_downgrade_is_told_by_its_cause_and_a_tag_moved_after_signing_by_its(
-    stands: Callable[..., Stand],
-) -> None:
-    stand = stands()
-    stand.push(IMAGE, "1", ANN)
-    stand.push(OTHER, "", ANN)
-    await stand.world.pull(NAME, IMAGE, "1")
-    await stand.world.settle()
-    for upstream in (OTHER, IMAGE):
-        stand.push(upstream, "1")
-        for _ in range(2):
-            stand.world.clock.advance(WINDOW_SECONDS + 1)
-            await stand.status("1")
-            await stand.world.settle()
-    assert set(stand.counted()) == {Cause.DOWNGRADE}
-    moved = stands()
-    moved.push(IMAGE, "1", ANN)
-    await moved.world.pull(NAME, IMAGE, "1")
-    await moved.world.settle()
-    moved.push(CHILD, "1")
-    moved.world.clock.advance(WINDOW_SECONDS + 1)
-    await moved.status("1")
-    await moved.world.settle()
-    assert set(moved.counted()) == {Cause.SIGNATURE_MISSING}
-    answer = await moved.get("manifests/1")
-    assert answer.headers.get("Docker-Content-Digest") == str(IMAGE.digest)
-
-
-# an expired root
-
-
-async def test_an_expired_root_serves_what_was_admitted_and_admits_nothing_new(
-    stands: Callable[..., Stand],
-) -> None:
-    stand = stands()
-    stand.push(IMAGE, "1", ANN)
-    stand.push(OTHER, "2", ANN)
-    assert set(await stand.world.pull(NAME, IMAGE, "1")) == {200}
-    await stand.world.settle()
-    stand.standing.why = "the root of trust has expired"
-    assert set(await stand.world.pull(NAME, IMAGE, "1")) == {200}
-    for _ in range(3):
-        assert await stand.status("2") == 403
-    assert stand.counted() == {Cause.ROOT_EXPIRED: 1}
-    stand.standing.why = ""
-    assert await stand.status("2") == 200
-
-
-async def test_with_an_expired_root_no_tag_moves_to_what_is_newly_judged(
-    stands: Callable[..., Stand],
-) -> None:
-    stand = stands()
-    stand.push(IMAGE, "1", ANN)
-    await stand.world.pull(NAME, IMAGE, "1")
-    await stand.world.settle()
-    stand.push(OTHER, "1", ANN)
-    stand.standing.why = "the root of trust has expired"
-    for _ in range(3):
-        stand.world.clock.advance(WINDOW_SECONDS + 1)
-        answer = await stand.get("manifests/1")
-        assert answer.headers.get("Docker-Content-Digest") == str(IMAGE.digest)
-        await stand.world.settle()
-    assert await stand.status(OTHER.digest) == 403
-
-
-async def test_with_an_expired_root_other_settings_take_nothing_away_that_their_keys_still_open(
-    stands: Callable[..., Stand],
-) -> None:
-    stand = stands()
-    stand.push(IMAGE, "1", ANN)
-    await stand.world.pull(NAME, IMAGE, "1")
-    await stand.world.settle()
-    stand.standing.why = "the root of trust has expired"
-    stand.verdicts.use(Policies((replace(asked(), downgrades=True), asked())))
-    stand.verdicts.use(Policies((asked(threshold=2),)))
-    assert await stand.status("1") == 403, "asked for more, it is judged anew"
-    more = TrustedKey(public(EVE), "eve")
-    wider = Rule((REPOSITORY,), replace(asked().policy, keys=(*asked().policy.keys, more)))
-    stand.verdicts.use(Policies((wider,)))
-    assert await stand.status("1") == 200
-
-
-async def test_verify_tells_of_an_expired_root_and_of_an_open_glass(
-    stands: Callable[..., Stand],
-) -> None:
-    assert rule().policy.name == "prod"
-    stand = stands()
-    stand.push(IMAGE, "1")
-    assert await stand.status("1") == 403
-    from skerry.registry.signing import Signing
-
-    signing = Signing(
-        images=stand.world.rooms.images, verdicts=stand.verdicts, catalog=stand.world.catalog,
-        store=stand.world.store, clock=stand.world.clock, changed=lambda: None,
-    )  # fmt: skip
-    stand.standing.why = "the root has expired"
-    report = await signing.verify(f"{NAME}@{IMAGE.digest}")
-    assert (report.accepted, report.closed) == (False, "the root has expired")
