@@ -245,6 +245,7 @@ def tls_for(folder: Path, names: Iterable[str]) -> tuple[ssl.SSLContext, Path]:
     command = (
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
         f" -subj /CN=hostile -addext subjectAltName={listed},IP:127.0.0.1"
+        " -addext basicConstraints=critical,CA:FALSE"
     )
     files = ["-keyout", str(key), "-out", str(cert)]
     subprocess.run([*command.split(), *files], check=True, capture_output=True)

@@ -51,7 +51,7 @@ class Dialling:
         self._origin = origin
         self._dial = dial
         self._proxy = proxy
-        self._proxy_origin = _proxy_origin(proxy) if proxy else None
+        self._proxy_origin = proxy_origin(proxy) if proxy else None
         self._first = self._proxy_origin or origin
         self._trust = trust
         # Through a proxy only the proxy is resolved here, and it is configured.
@@ -74,7 +74,8 @@ class Dialling:
         try:
             async with asyncio.timeout(self._dial.connect_seconds):
                 if self._proxy:
-                    await self._look_ahead()
+                    private, seconds = self._dial.private_hosts, self._dial.connect_seconds
+                    await look_ahead(self._names, self._origin, private, seconds)
                 sock = await self._reach(named)
                 outer = context if first_tls else None
                 await self._handshake(named, self._adopt(connection, sock, outer))
@@ -91,29 +92,6 @@ class Dialling:
         except BaseException:
             connection.abort()
             raise
-
-    async def _look_ahead(self) -> None:
-        """Refuses a name that is not configured and leads inside from here.
-
-        The proxy resolves it again, and any of the addresses may be the one: a single inside one
-        is enough. Behind a proxy there often is no DNS for the world; then the proxy's own rules
-        are all there is.
-        """
-        host, port, private = self._origin.host, self._origin.port, self._dial.private_hosts
-        if is_listed(host, port, private):
-            return
-        within_seconds = self._dial.connect_seconds * PROXIED_DNS_SHARE
-        try:
-            found = await self._names.addresses(host, within_seconds=within_seconds)
-        except TransportError:
-            return
-        for address in found:
-            if not may_dial(host, literal(address), private, port=port):
-                raise TransportError(
-                    Trouble.FORBIDDEN_ADDRESS,
-                    f"{host} resolves to {address}, an inside address that redirect_hosts or"
-                    " realms must list, for a proxy too",
-                )
 
     async def _reach(self, named: str) -> socket.socket:
         infos = await self._resolver.resolve(self._first.host, self._first.port)
@@ -178,6 +156,32 @@ class Dialling:
         connection.used = False
 
 
+async def look_ahead(
+    names: NameResolver, origin: Origin, private_hosts: frozenset[str], connect_seconds: float
+) -> None:
+    """Refuses what a proxy may not be asked for: a name that is not configured and leads inside
+    from here. Raises TransportError.
+
+    The proxy resolves it again, and any of the addresses may be the one: a single inside one is
+    enough. Behind a proxy there often is no DNS for the world; then the proxy's own rules are all
+    there is.
+    """
+    host, port = origin.host, origin.port
+    if is_listed(host, port, private_hosts):
+        return
+    try:
+        found = await names.addresses(host, within_seconds=connect_seconds * PROXIED_DNS_SHARE)
+    except TransportError:
+        return
+    for address in found:
+        if not may_dial(host, literal(address), private_hosts, port=port):
+            raise TransportError(
+                Trouble.FORBIDDEN_ADDRESS,
+                f"{host} resolves to {address}, an inside address that redirect_hosts or realms"
+                " must list, for a proxy too",
+            )
+
+
 async def read_trust(ca_file: str | None) -> ssl.SSLContext:
     """The system's trust and the configured bundle; always verifying (T8). Raises TransportError.
 
@@ -210,7 +214,7 @@ def reason(error: Exception) -> str:
     return type(error).__name__
 
 
-def _proxy_origin(proxy: str) -> Origin:
+def proxy_origin(proxy: str) -> Origin:
     """Where a proxy listens; its URL may hold credentials. Raises TransportError."""
     scheme, _, rest = proxy.partition("://")
     authority = rest.partition("/")[0].rpartition("@")[2]

@@ -73,6 +73,7 @@ class Place:
     Attributes:
         url: `s3://bucket/prefix`, `file:///dir`, `az://container/prefix`, `gs://bucket/prefix`.
         endpoint: of an S3 that is not Amazon's.
+        proxy_url: everything is dialled through it: the library follows redirects to anywhere.
         credentials: as the store calls them; never shown.
     """
 
@@ -82,6 +83,7 @@ class Place:
     path_style: bool = True
     plain_http: bool = False
     ca_file: str = ""
+    proxy_url: str = ""
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -99,6 +101,8 @@ def open_vault(place: Place) -> ObstoreVault:
         "user_agent": "skerry",
     }
     try:
+        if place.proxy_url:
+            options["proxy_url"] = place.proxy_url
         if place.ca_file:
             options["root_certificate"] = Path(place.ca_file).read_bytes()
         with _without_environment():

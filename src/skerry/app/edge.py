@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from skerry.adapters.http_hot_way import HotFields
+from skerry.adapters.resolver import NameResolver
 from skerry.adapters.sqlite_purge_book import SqlitePurgeBook
 from skerry.adapters.sqlite_variants import SqliteVariants
 from skerry.app.budget_edge import EdgeSteward
@@ -91,7 +92,7 @@ def open_edge(
     variants: Variants = SqliteVariants(file)
     vault = _vault(
         parts, settings, book.node, table=lambda: rooms.front.table, slices=variants.slices,
-        ends=ends,
+        names=outside.names, ends=ends,
     )  # fmt: skip
     if vault is not None:
         variants = BackedVariants(variants, vault.writeback)
@@ -167,6 +168,7 @@ def _vault(
     *,
     table: Callable[[], RouteTable],
     slices: Callable[[Entry], Slices],
+    names: NameResolver,
     ends: AsyncExitStack,
 ) -> VaultRooms | None:
     """Late: a node without a vault saves the time and the memory."""
@@ -175,7 +177,9 @@ def _vault(
     from skerry.app.vault import open_vault_rooms
 
     try:
-        return open_vault_rooms(parts, settings, node=node, table=table, slices=slices, ends=ends)
+        return open_vault_rooms(
+            parts, settings, node=node, table=table, slices=slices, names=names, ends=ends
+        )
     except EdgeUnusable as error:
         # Copies are for the long term: without their record the sites are served all the same.
         parts.events.emit(

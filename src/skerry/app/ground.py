@@ -157,7 +157,10 @@ def _gauges(metrics: Registry, store: DiskStore) -> None:
 def _outside(node: Site, names: NameResolver) -> Outside:
     transport = HttpTransport(resolver=names, nursery=node.nursery)
     outside = Outside(
-        transport, UpstreamMetrics(node.metrics, node.failures), MissMeters(node.metrics)
+        transport,
+        UpstreamMetrics(node.metrics, node.failures),
+        MissMeters(node.metrics),
+        names,
     )
     node.ends.push_async_callback(outside.transport.close)
     return outside

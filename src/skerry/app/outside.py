@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from skerry.adapters.resolver import NameResolver
 from skerry.upstream.measures import UpstreamMetrics
 from skerry.upstream.misses import MissMeters
 from skerry.upstream.ports import Transport
@@ -19,3 +20,4 @@ class Outside:
     transport: Transport
     metrics: UpstreamMetrics
     miss_meters: MissMeters
+    names: NameResolver

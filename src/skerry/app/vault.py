@@ -10,7 +10,9 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 
-from skerry.adapters.obstore_vault import Place, open_vault
+from skerry.adapters.guarded_way import GuardedWay
+from skerry.adapters.obstore_vault import CONNECT_SECONDS, Place, open_vault
+from skerry.adapters.resolver import NameResolver
 from skerry.adapters.sqlite_vault import SqliteCopies, open_vault_file
 from skerry.app.settings import Settings
 from skerry.app.vault_desk import VaultDesk
@@ -33,6 +35,8 @@ from skerry.cdn.vault.told import CareParts
 from skerry.cdn.vault.upkeep import VaultUpkeep
 from skerry.cdn.vault.writeback import Limits
 from skerry.registry.assembly import Parts
+from skerry.upstream.core.guard import place_of
+from skerry.upstream.refusals import Refusals
 
 VAULT_FILE = "vault.sqlite"
 
@@ -44,6 +48,7 @@ def open_vault_rooms(
     node: str,
     table: Callable[[], RouteTable],
     slices: Callable[[Entry], Slices],
+    names: NameResolver,
     ends: AsyncExitStack,
 ) -> VaultRooms:
     """Opens the record and makes the rooms; dials nothing yet. `node` is the purge book's name.
@@ -59,6 +64,7 @@ def open_vault_rooms(
         path_style=given.path_style,
         plain_http=given.plain_http,
         ca_file=given.ca_file,
+        proxy_url=_way(parts, settings, names=names, ends=ends),
         credentials=read_credentials(given.url, given.credentials_file, os.environ),
     )
     calls = parts.metrics.counter("skerry_vault_calls", "Calls of the vault's object store.")
@@ -85,6 +91,25 @@ def open_vault_rooms(
             rotten=lambda digest: _check(parts, digest),
         )
     )
+
+
+def _way(parts: Parts, settings: Settings, *, names: NameResolver, ends: AsyncExitStack) -> str:
+    """How the store is dialled; "" for one that is not. Its endpoint may be inside, and nothing
+    else that it redirects to."""
+    given = settings.vault
+    if given.url.startswith("file:"):
+        return ""
+    refusals = Refusals(parts.failures, parts.events, "vault")
+    way = GuardedWay(
+        names=names,
+        nursery=parts.nursery,
+        private_hosts=frozenset({place_of(given.endpoint)} - {""}),
+        plain_http=given.plain_http,
+        connect_seconds=CONNECT_SECONDS,
+        refused=refusals.dialled,
+    )
+    ends.push_async_callback(way.close)
+    return way.open()
 
 
 @dataclass(frozen=True, slots=True)
