@@ -38,7 +38,9 @@ async def chunks(*pieces: bytes) -> AsyncIterator[bytes]:
 class Node:
     """The write side over memory twins; `changes` counts what empties ready answers."""
 
-    def __init__(self, *, deletion: bool = True, limits: UploadLimits | None = None) -> None:
+    def __init__(
+        self, *, deletion: bool = True, overwriting: bool = True, limits: UploadLimits | None = None
+    ) -> None:
         self.clock = ManualClock()
         self.store = MemoryStore(self.clock)
         self.catalog = SqliteCatalog.open(None)
@@ -59,6 +61,7 @@ class Node:
             changed=self._changed,
             refusals=Refusals(self.failures, Events(self.clock.now)),
             deletion=deletion,
+            overwriting=overwriting,
         )
 
     def _changed(self) -> None:

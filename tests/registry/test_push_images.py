@@ -129,6 +129,22 @@ async def test_t39_the_switch_for_deletion_covers_tags_manifests_and_blobs() -> 
     assert node.catalog.is_member(APP, digest_of(b"loose"))
 
 
+@pytest.mark.parametrize("tag", ["v1", "latest"])
+async def test_t39_the_switch_for_overwriting_covers_every_tag_and_every_way(tag: str) -> None:
+    node = Node(overwriting=False)
+    old = await node.image(tag)
+    assert await node.image(tag) == old, "the same again is no change"
+    other = image_of(DATA, annotations={"made": "later"})
+    error = await node.refused("PUT", f"manifests/{tag}", other, Content_Type=OCI_MANIFEST)
+    assert (error.code, error.status) == (Code.DENIED, 403)
+    for target in (f"manifests/{tag}", f"manifests/{old}"):  # or it would be deleted and set anew
+        error = await node.refused("DELETE", target)
+        assert (error.code, error.status) == (Code.UNSUPPORTED, 405)
+    kept = node.catalog.tag(APP, tag)
+    assert kept is not None
+    assert kept.digest == old
+
+
 async def test_t38_a_content_is_wanted_while_a_push_makes_it_somebodys() -> None:
     node = Node()
     seen: list[bool] = []

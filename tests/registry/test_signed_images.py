@@ -22,12 +22,14 @@ from skerry.app.drill.images import (
 )
 from skerry.base.digest import Digest
 from skerry.registry.verdicts import REFUSED_SECONDS
+from skerry.store.ports import StoreError
 from skerry.trust.core import bundle, cosign
 from skerry.trust.core.artifacts import SignatureBlob, layers_of
 from skerry.trust.core.policies import Policies, Rule
 from skerry.trust.core.threshold import Format, TrustedKey, policy
-from skerry.upstream.ports import Trouble
-from tests.registry.world import WINDOW_SECONDS, World
+from skerry.upstream.ports import Exchange, Trouble
+from skerry.wire.message import Headers
+from tests.registry.world import WINDOW_SECONDS, FakeExchange, World
 from tests.trust.core.signed import bundle_of, ec_key, public, sign, statement_of
 
 NAME, REPOSITORY = "up.test/team/app", "up.test/team/app"
@@ -265,6 +267,49 @@ async def test_a_tag_does_not_go_back_to_an_older_signed_image(stand: Stand) -> 
         answer = await stand.world.get(f"/v2/{NAME}/manifests/1")
         assert answer.headers.get("Docker-Content-Digest") == str(served.digest)
     assert await stand.status(IMAGE.digest) == 200  # by its digest it is what it was
+
+
+@pytest.mark.parametrize("status", [401, 403, 408, 429, 500, 503])
+async def test_t31_no_status_in_place_of_signatures_opens_anything(
+    stand: Stand, status: int
+) -> None:
+    """A limiter's answer above all: "too many requests" is no yes."""
+    stand.sign(IMAGE, ANN)
+    honest = stand.world.up.send
+
+    async def send(method: str, url: str, *rest: object, **more: object) -> Exchange:
+        if ".sig" in url or "/referrers/" in url:
+            return FakeExchange(status, Headers(), b"")
+        return await honest(method, url, *rest, **more)  # type: ignore[arg-type]
+
+    stand.world.up.send = send  # type: ignore[method-assign]
+    for reference in ("1", IMAGE.digest):
+        for method in ("GET", "HEAD"):
+            assert await stand.status(reference, method=method) in (403, 503)
+    assert await stand.blob(IMAGE.blobs[-1].digest) in (403, 503)
+    stand.world.up.send = honest  # type: ignore[method-assign]
+    stand.world.clock.advance(120)
+    assert await stand.status("1") == 200, "once they can be had"
+
+
+async def test_t40_a_disk_that_does_not_answer_is_no_verdict(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand.sign(IMAGE, ANN)
+    await stand.world.pull(NAME, IMAGE, "1")
+    await stand.world.settle()
+    asked = len(stand.world.up.asked)
+    stand.world.rooms.verdicts.forget_refusals()
+    monkeypatch.setattr(stand.world.book, "admitted", lambda version, digest: None)
+
+    async def broken(digest: Digest, *, bytes_max: int) -> bytes:
+        raise StoreError("reading: input/output error", next_step="look at the disk")
+
+    monkeypatch.setattr(stand.world.store, "read", broken)
+    answer = await stand.world.get(f"/v2/{NAME}/blobs/{IMAGE.blobs[-1].digest}")
+    assert answer.status == 503
+    assert answer.headers.get("Retry-After")
+    assert len(stand.world.up.asked) == asked, "nor a reason to fetch them elsewhere"
 
 
 async def test_t31_signatures_that_cannot_be_fetched_open_nothing(stand: Stand) -> None:

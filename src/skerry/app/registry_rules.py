@@ -26,6 +26,8 @@ def rules_of(settings: Settings, access: Access | None) -> Rules:
         own_platform=own_platform(),
         local_enabled=registry.local.enabled,
         access=access,
+        local_deletion=registry.local.deletion,
+        local_overwriting=registry.local.overwriting,
         policies=_policies(settings.trust),
     )
 

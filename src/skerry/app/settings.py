@@ -84,6 +84,8 @@ class LocalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     enabled: bool = False
     namespaces: tuple[str, ...] = ("local/*",)
     tenant: str = ""
+    deletion: bool = True
+    overwriting: bool = True
 
 
 class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

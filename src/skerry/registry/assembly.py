@@ -61,6 +61,8 @@ class Rules:
         own_platform: `os/arch[/variant]` fetched when nobody says which.
         listing_seconds: how long tag lists and referrers are fresh.
         access: who is known, and what they may do; None when nobody is.
+        local_deletion, local_overwriting: whether clients may delete, and move tags, of what is
+            pushed here.
         policies: what must be signed before it leaves.
     """
 
@@ -74,6 +76,8 @@ class Rules:
     own_platform: str = "linux/amd64"
     local_enabled: bool = False
     access: Access | None = None
+    local_deletion: bool = True
+    local_overwriting: bool = True
     policies: Policies = field(default_factory=Policies)
 
 
@@ -156,6 +160,8 @@ def assemble(parts: Parts, rules: Rules) -> RegistryRooms:
         uploads=Uploads(store=store, catalog=catalog, clock=clock, chance=parts.chance),
         changed=parts.changed,
         refusals=pulling.contents.refusals,
+        deletion=rules.local_deletion,
+        overwriting=rules.local_overwriting,
     )
     inventory = RegistryInventory(
         catalog=catalog,

@@ -52,9 +52,11 @@ class Pushes:
         changed: Callable[[], None],
         refusals: Refusals,
         deletion: bool = True,
+        overwriting: bool = True,
     ) -> None:
         """`changed` is called whenever a ready answer may have become wrong. `deletion` covers
-        tags, manifests and blobs alike (known failures T39)."""
+        tags, manifests and blobs alike; without `overwriting` a tag means one image for ever,
+        `latest` too, and so it cannot be taken away to be set anew (known failures T39)."""
         self._store = store
         self._catalog = catalog
         self._clock = clock
@@ -62,6 +64,7 @@ class Pushes:
         self._changed = changed
         self._refusals = refusals
         self._deletion = deletion
+        self._overwriting = overwriting
         self._turn = asyncio.Lock()  # a manifest's check and its acceptance: no delete between
         self._manifests = self._deleted = 0
 
@@ -121,6 +124,7 @@ class Pushes:
             raise RegistryError(Code.MANIFEST_INVALID, error.what) from error
         async with self._turn:
             self._check_links(repository, manifest)
+            self._check_tag(repository, target.reference, digest)
             with self._uploads.needing(digest):
                 await self._store.put(digest, data)
                 await self._accept(repository, target, manifest)
@@ -158,12 +162,26 @@ class Pushes:
                     f"{link.child} is {size} bytes long, not {link.size_bytes}",
                 )
 
+    def _check_tag(self, repository: Repository, reference: Digest | str, new: Digest) -> None:
+        if self._overwriting or isinstance(reference, Digest):
+            return
+        tag = self._catalog.tag(repository, reference)
+        if tag is not None and tag.digest != new:
+            raise RegistryError(
+                Code.DENIED,
+                f"{repository}:{reference} is {tag.digest}, and tags are not overwritten here",
+                detail=reference,
+                next_step="push it under another tag",
+            )
+
     # removal
 
     async def _delete(self, repository: Repository, target: ManifestTarget | BlobTarget) -> Answer:
         if not self._deletion:
             raise RegistryError(Code.UNSUPPORTED, "nothing is deleted from this node by clients")
         async with self._turn:
+            if isinstance(target, ManifestTarget):
+                self._keep_tags(repository, target.reference)
             if isinstance(target, ManifestTarget) and isinstance(target.reference, str):
                 if self._catalog.tag(repository, target.reference) is None:
                     raise _unknown(Code.MANIFEST_UNKNOWN, repository, target.reference)
@@ -173,6 +191,15 @@ class Pushes:
         self._deleted += 1
         self._changed()
         return Answer(202)
+
+    def _keep_tags(self, repository: Repository, reference: Digest | str) -> None:
+        tags = self._catalog.tags(repository)
+        if not self._overwriting and any(reference in (tag.name, tag.digest) for tag in tags):
+            raise RegistryError(
+                Code.UNSUPPORTED,
+                f"{repository}: {reference} has a tag, and tags are for ever here",
+                next_step="remove it on the node: skerry rm",
+            )
 
     async def _delete_content(
         self, repository: Repository, target: ManifestTarget | BlobTarget

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,7 +25,8 @@ from skerry.registry.core.referrers import companion_tags, subject_of_tag
 from skerry.registry.listings import Listings
 from skerry.registry.ports import Catalog, Manifest, Repository
 from skerry.registry.standing import NoRoot, Standing
-from skerry.store.ports import Store, StoreError
+from skerry.store.ports import Store
+from skerry.store.reading import read_small
 from skerry.telemetry.events import Events, Level
 from skerry.telemetry.validation import Cause, ValidationFailures
 from skerry.trust.core.policies import Policies, Rule
@@ -203,23 +205,25 @@ class Verdicts:
         return found, judge(rule.policy, digest, found.claims, self._now())
 
     async def claims(self, repository: Repository, digest: Digest, rule: Rule) -> Found:
-        """Every good signature of an image that is here; a bad one is as good as none."""
+        """Every good signature of an image that is here; a bad one is as good as none.
+
+        Raises StoreError: a disk that does not answer is no word about an image (T40).
+        """
         # Late: a node whose policies ask for nothing saves cryptography's time and memory.
         from skerry.trust.core.artifacts import BYTES_MAX, claims_of
 
-        try:
-            manifest = await self._store.read(digest, bytes_max=MANIFEST_BYTES_MAX)
-        except StoreError:
+        manifest = await read_small(self._store, digest, bytes_max=MANIFEST_BYTES_MAX)
+        if manifest is None:
             return Found(0, ())
         found: list[Claim] = []
         blobs = await self._blobs(repository, digest)
         for blob in blobs:
-            try:
-                data = await self._store.read(blob.digest, bytes_max=BYTES_MAX[blob.format])
-                read = partial(claims_of, blob, data, manifest, rule.believed, self._now())
-                found += await off_loop(VERIFY_BYTES * len(rule.policy.keys), read)
-            except (StoreError, BadInput):
+            data = await read_small(self._store, blob.digest, bytes_max=BYTES_MAX[blob.format])
+            if data is None:
                 continue
+            read = partial(claims_of, blob, data, manifest, rule.believed, self._now())
+            with suppress(BadInput):
+                found += await off_loop(VERIFY_BYTES * len(rule.policy.keys), read)
         return Found(len(blobs), tuple(found))
 
     def admitted_at(self, rule: Rule, digest: Digest) -> float | None:
@@ -294,12 +298,9 @@ class Verdicts:
             holders += [tag.digest] if tag is not None else []
         blobs: list[SignatureBlob] = []
         for holder in holders:
-            try:
-                blobs += signature_blobs(
-                    await self._store.read(holder, bytes_max=MANIFEST_BYTES_MAX)
-                )
-            except (StoreError, BadInput):
-                continue
+            data = await read_small(self._store, holder, bytes_max=MANIFEST_BYTES_MAX)
+            with suppress(BadInput):
+                blobs += signature_blobs(data) if data is not None else []
         return blobs
 
     async def _note(
