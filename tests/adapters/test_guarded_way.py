@@ -30,6 +30,7 @@ class Scene:
     refused: list[TransportError] = field(default_factory=list)
     location: str = ""
     environment: dict[str, str] = field(default_factory=dict)
+    port: int = 0
 
     async def open(self) -> None:
         crashes: list[BaseException] = []
@@ -58,13 +59,15 @@ class Scene:
             environment=self.environment,
         )
         self.ways.append(way)
+        proxy_url = way.open()
+        self.port = int(proxy_url.rpartition(":")[2])
         return open_vault(
             Place(
                 "s3://bucket/prefix",
                 endpoint=endpoint,
                 plain_http=plain_http,
                 ca_file=str(self.ca_file),
-                proxy_url=way.open(),
+                proxy_url=proxy_url,
                 credentials={"access_key_id": "a", "secret_access_key": "b"},
             )
         )
@@ -169,3 +172,19 @@ async def test_a_store_that_is_down_is_unavailable_and_no_attack(scene: Scene) -
     with pytest.raises(VaultUnavailable):
         await vault.head("one")
     assert [error.trouble for error in scene.refused] == [Trouble.REFUSED]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "GET http://store.test:{port}/ HTTP/1.1", "CONNECT user@store.test:{port} HTTP/1.1",
+        "GET /file HTTP/1.1", "GET file:///etc/passwd HTTP/1.1", "CONNECT [ HTTP/1.1",
+    ],
+)  # fmt: skip
+async def test_what_is_no_way_to_a_tls_store_is_no_way(scene: Scene, head: str) -> None:
+    scene.vault("https://store.test", plain_http=False, private=f"store.test:{scene.store.port}")
+    reader, writer = await asyncio.open_connection("127.0.0.1", scene.port)
+    writer.write(head.format(port=scene.store.port).encode() + b"\r\n\r\n")
+    assert (await reader.read()).startswith(b"HTTP/1.1 502 ")
+    writer.close()
+    assert scene.store.log.asked == []

@@ -36,7 +36,7 @@ async def test_t05_what_a_vaults_store_redirects_to_is_refused_and_counted(
     await store.start()
     keys = tmp_path / "keys"
     keys.write_text('access_key_id = "a"\nsecret_access_key = "b"\n')
-    doors = {name: "127.0.0.1:0" for name in ("registry", "admin", "edge")}
+    doors = dict.fromkeys(("registry", "admin", "edge"), "127.0.0.1:0")
     config = tmp_path / "skerry.toml"
     config.write_text(
         toml_text({
