@@ -15,8 +15,16 @@ from pathlib import Path
 
 import atheris
 
-TARGETS = ("core", "origin", "door")
-INSTRUMENTED = ["skerry.cdn", "skerry.adapters", "skerry.base", "skerry.wire", "tests.fuzz"]
+TARGETS = ("core", "origin", "door", "registry")
+INSTRUMENTED = [
+    "skerry.cdn",
+    "skerry.registry.core",
+    "skerry.upstream",
+    "skerry.adapters",
+    "skerry.base",
+    "skerry.wire",
+    "tests.fuzz",
+]
 
 
 def _escaped(word: bytes) -> str:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz import core_target, door_target, origin_target
+from tests.fuzz import core_target, door_target, origin_target, registry_target
 
 ROOT = Path(__file__).parents[2]
-RUNS = {"core": 6000, "origin": 1000, "door": 5000}
+RUNS = {"core": 6000, "origin": 1000, "door": 5000, "registry": 6000}
 SECONDS_MAX = 12
 
 
@@ -19,7 +19,7 @@ SECONDS_MAX = 12
 def test_no_input_of_the_budget_breaks_a_target(target: str, tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "tests.fuzz", target, "--seed", "1"]
     argv += ["--runs", str(RUNS[target]), "--seconds", str(SECONDS_MAX)]
-    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+    environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "PATH": "/usr/bin:/bin"}
     done = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, check=False)
     said = done.stderr.decode(errors="replace") + done.stdout.decode(errors="replace")
     assert done.returncode == 0, said[-4000:]
@@ -46,5 +46,7 @@ def test_an_answer_too_many_is_counted() -> None:
 def test_every_seed_is_taken_by_its_target() -> None:
     for seed in core_target.seeds():
         core_target.run(seed)
+    for seed in registry_target.seeds():
+        registry_target.run(seed)
     statuses = {origin_target.parsed(seed)[0] for seed in origin_target.seeds()}
     assert {200, 206, 304, 416} <= statuses

@@ -7,7 +7,6 @@ Owns their fetching, keeping and freshness. Shapes and paging are `core.paging` 
 from __future__ import annotations
 
 import json
-import re
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,10 +18,9 @@ from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
 from skerry.base.digest import Digest
 from skerry.base.errors import SkerryError
-from skerry.base.reference import is_tag
 from skerry.registry.contents import Contents
 from skerry.registry.core.errors import Code, RegistryError
-from skerry.registry.core.manifests import load_object
+from skerry.registry.core.paging import LISTING_BYTES_MAX, next_query, tags_in
 from skerry.registry.core.referrers import (
     Descriptor,
     descriptor_of,
@@ -44,11 +42,7 @@ TAGS_MAX = TAG_PAGE * TAG_PAGES_MAX
 """Whatever page size an upstream likes: each name costs memory here, and time at every answer."""
 NOTED_MAX, NOTED_CHARS_MAX = 256, 64 * 2**10
 """Documents about what is not here are noted in memory alone, so many and none longer."""
-LISTING_BYTES_MAX = 4 * 2**20
 TAGS, REFERRERS = "tags", "referrers"
-LINK_CHARS_MAX = 8192
-# No part can run over the start of the next link: read in one pass, whatever an upstream sends.
-_NEXT = re.compile(r'<([^<>]{1,2000})>\s*;[^,<]*\brel="?next"?')
 
 
 class OnTags(Protocol):
@@ -249,13 +243,13 @@ class Listings:
             reply = await remote.client.ask(
                 tags_fetch(repository.name, query), body_bytes_max=LISTING_BYTES_MAX
             )
-            found = await off_loop(len(reply.body), partial(_tags_in, reply.body))
+            found = await off_loop(len(reply.body), partial(tags_in, reply.body))
             names += found[: TAGS_MAX - len(names)]
-            following = _NEXT.search(reply.headers.joined("Link")[:LINK_CHARS_MAX])
+            following = next_query(reply.headers.joined("Link"))
             if following is None or len(names) >= TAGS_MAX:
                 whole = "Link" not in reply.headers and len(names) < TAGS_MAX
                 return _TagNames(sorted(set(names)), page + 1, whole)
-            query = following[1].partition("#")[0].partition("?")[2]
+            query = following
         return _TagNames(sorted(set(names)), TAG_PAGES_MAX, whole=False)
 
     async def _fetch_referrers(
@@ -282,11 +276,3 @@ class Listings:
 
 def _key(listing: Listing) -> Key:
     return listing.repository, listing.kind, listing.subject
-
-
-def _tags_in(body: bytes) -> list[str]:
-    """The names of one page; those that are no tags are passed over. Raises InvalidManifest."""
-    names = load_object(body, bytes_max=LISTING_BYTES_MAX).get("tags")
-    if not isinstance(names, list):  # `null` is how distribution says "none"
-        return []
-    return [name for name in names if isinstance(name, str) and is_tag(name)]
