@@ -14,6 +14,7 @@ DIALLERS = {
     "skerry.adapters.guarded_way": "the guard for a library that dials by itself",
     "skerry.adapters.obstore_vault": "that library; it is given the guarded way",
     "skerry.adapters.dns_lines": "the configured name servers, by address",
+    "skerry.adapters.dns_door": "listens for questions; answers go to who asked",
     "skerry.cli.admin_client": "an operator's command to its own node",
     "skerry.app.drill.client": "the drill to its own throw-away node",
     "skerry.app.drill.wan": "the drill's own link",
