@@ -13,10 +13,11 @@ from skerry.aio.tasks import Nursery
 from skerry.app.admin import AdminDoor
 from skerry.app.admin_access import Access
 from skerry.app.admin_pages import AdminPages
-from skerry.app.admin_sessions import IDLE_SECONDS, LIFE_SECONDS, SESSIONS_MAX, Identity, Sessions
+from skerry.app.admin_sessions import IDLE_SECONDS, LIFE_SECONDS, SESSIONS_MAX, Asker, Sessions
 from skerry.app.page_facts import NodeFacts
 from skerry.base.clock import ManualClock
 from skerry.telemetry.metrics import Registry
+from skerry.trust.tokens.core.rules import Role
 from skerry.wire.message import Answer, Headers, Request
 from tests.app.operations_twin import RememberingOperations
 from tests.dashboard.scene import full_facts, text_of
@@ -39,6 +40,7 @@ class Browser:
             facts=lambda verify: cast(NodeFacts, full_facts(self.clock)),
             api=self.door.api,
             prove=self.door.prove,
+            sessions=self.door.sessions,
             clock=self.clock,
             nursery=self.nursery,
         )
@@ -88,7 +90,7 @@ async def test_a_wrong_secret_opens_nothing(secret: str) -> None:
     browser = Browser()
     answer = await browser.login(secret)
     assert answer.status == 403
-    assert "not right" in text_of(answer)
+    assert "is wrong" in text_of(answer)
     assert browser.cookie == ""
 
 
@@ -133,10 +135,12 @@ async def test_the_form_of_one_login_is_not_taken_in_another() -> None:
     assert (await browser.post("/actions/pin", form)).status == 403
 
 
-async def test_a_session_gives_no_right_to_the_api() -> None:
+async def test_a_session_reads_the_api_and_changes_nothing_without_its_secret() -> None:
     browser = Browser()
     await browser.login()
-    assert (await browser.get("/api/v1/status")).status == 401
+    assert (await browser.get("/api/v1/status")).status == 200
+    assert (await browser.post("/api/v1/scrub", {})).status == 403
+    assert browser.operations.asked == []
 
 
 def request(secret: str) -> Request:
@@ -146,7 +150,7 @@ def request(secret: str) -> Request:
 def test_a_session_ends_when_it_is_not_used_and_in_any_case() -> None:
     clock = ManualClock()
     sessions = Sessions(clock)
-    idle, used = (sessions.begin(Identity(name, may_act=True)) for name in ("a", "b"))
+    idle, used = (sessions.begin(Asker(name, Role.OPERATOR))[0] for name in ("a", "b"))
     passed = 0.0
     while passed < LIFE_SECONDS - IDLE_SECONDS / 2:
         assert sessions.find(request(used)) is not None
@@ -160,9 +164,9 @@ def test_a_session_ends_when_it_is_not_used_and_in_any_case() -> None:
 
 def test_sessions_are_bounded() -> None:
     sessions = Sessions(ManualClock())
-    first = sessions.begin(Identity("a", may_act=True))
-    for _ in range(SESSIONS_MAX):
-        last = sessions.begin(Identity("b", may_act=False))
+    first, _ = sessions.begin(Asker("a", Role.OPERATOR))
+    for number in range(SESSIONS_MAX):
+        last, _ = sessions.begin(Asker(f"b{number}", Role.VIEWER))
     assert sessions.find(request(first)) is None
     assert sessions.find(request(last)) is not None
     assert sessions.statistics().open_count == SESSIONS_MAX

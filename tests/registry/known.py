@@ -12,6 +12,7 @@ from skerry.base.clock import Clock
 from skerry.base.high_water import HighWater
 from skerry.registry.access import Access
 from skerry.registry.core.users import Users
+from skerry.telemetry.events import Events
 from skerry.telemetry.validation import ValidationFailures
 from skerry.trust.tokens.core.rules import Rule, Rules
 from skerry.trust.tokens.identities import Identities, Known
@@ -33,6 +34,7 @@ def access_of(
         clock=clock,
         now=high_water.now,
         failures=failures,
+        events=Events(clock.now),
     )
     identities = Identities(
         passwords=users,

@@ -69,6 +69,7 @@ class Crew:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.name = folder, name
         self.clock = MovedClock()
+        self.secrets = dict(PEOPLE)
         self.access: dict[str, Setting] = {
             "rule": RULES,
             "group": [{"name": "crew", "members": ["cat"]}],
@@ -101,7 +102,7 @@ class Crew:
     async def fill(self) -> None:
         """ann pushes A to local/a, bob pushes B to local/b."""
         for who, name, image in (("ann", "local/a", A), ("bob", "local/b", B)):
-            client = RegistryClient(self.authority, user=who, password=PEOPLE[who])
+            client = RegistryClient(self.authority, user=who, password=self.secrets[who])
             await asyncio.to_thread(push, client, name, image, "1")
 
     @property
@@ -127,13 +128,35 @@ class Crew:
     async def token_answer(self, who: str, *scopes: str, **more: str) -> Got:
         query = "&".join([*(f"scope={scope}" for scope in scopes),
                           *(f"{name}={value}" for name, value in more.items())])  # fmt: skip
-        fields = (basic(who, PEOPLE[who]),) if who else ()
+        fields = (basic(who, self.secrets[who]),) if who else ()
         return await self.send("GET", f"/auth/token?{query}", *fields)
 
     async def post(self, **form: str) -> Got:
         text = "&".join(f"{name}={value}" for name, value in form.items()).encode()
         kind = ("Content-Type", "application/x-www-form-urlencoded")
         return await self.send("POST", "/auth/token", kind, body=text)
+
+    async def admin(
+        self, method: str, path: str, *fields: tuple[str, str], body: object = None
+    ) -> Got:
+        """One request to the admin door."""
+        client = RegistryClient(f"127.0.0.1:{self.node.admin_port}")
+        data = b"" if body is None else json.dumps(body).encode()
+        return await asyncio.to_thread(client.send, method, path, fields=fields, body=data)
+
+    async def admin_token(self, who: str, role: str) -> str:
+        """A token of the admin door; who is "" has the admin token."""
+        fields = await self.login(who)
+        got = await self.admin("POST", "/api/v1/tokens", *fields, body={"role": role})
+        return str(json.loads(got.body)["token"])
+
+    async def login(self, who: str) -> tuple[tuple[str, str], ...]:
+        """The fields of a browser that has logged in: its cookie and its secret."""
+        password = self.secrets[who] if who else (self.folder / "data" / "admin.token").read_text()
+        body = {"name": who, "password": password.strip()}
+        got = await self.admin("POST", "/api/v1/session", body=body)
+        cookie = (got.headers.get("Set-Cookie") or "").partition(";")[0]
+        return (("Cookie", cookie), ("X-CSRF-Token", json.loads(got.body)["csrf"]))
 
     def counted(self) -> dict[Cause, int]:
         """How many refusals of tokens there were, by cause; those that were none left out."""

@@ -14,9 +14,18 @@ from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Sco
 
 from skerry.adapters.http_hot_keep import keep_hot
 from skerry.adapters.http_send import close_body, encode_fields
+from skerry.adapters.http_server_peer import certificate_of
 from skerry.adapters.http_server_state import Carried
 from skerry.adapters.http_server_tunnel import switch
-from skerry.wire.message import Answer, BodyAborted, Handler, Headers, Interim, Request
+from skerry.wire.message import (
+    Answer,
+    BodyAborted,
+    Handler,
+    Headers,
+    Interim,
+    PeerCertificate,
+    Request,
+)
 
 _log = logging.getLogger("skerry.http")
 
@@ -48,7 +57,7 @@ class FullWay:
         state, method = carried.state, http["method"]
         state.traffic.full_count += 1
         try:
-            request = request_of(http, receive, interim_of(http, carried))
+            request = request_of(http, receive, interim_of(http, carried), peer_of(carried))
             answer = await self._handler(request)
         except BodyAborted:
             if not carried.outlet.lost:
@@ -100,8 +109,19 @@ def interim_of(scope: HTTPScope, carried: Carried) -> Interim | None:
     return send
 
 
+def peer_of(carried: Carried) -> PeerCertificate | None:
+    """The client's certificate, at a door that asks for one."""
+    certificates = carried.state.certificates
+    if certificates is None or not certificates.asks_clients:
+        return None
+    return certificate_of(carried.connection.transport.get_extra_info("ssl_object"))
+
+
 def request_of(
-    scope: HTTPScope, receive: ASGIReceiveCallable, interim: Interim | None = None
+    scope: HTTPScope,
+    receive: ASGIReceiveCallable,
+    interim: Interim | None = None,
+    certificate: PeerCertificate | None = None,
 ) -> Request:
     """The request as a value; its body is read from the connection as it is iterated."""
     client = scope["client"]
@@ -117,6 +137,7 @@ def request_of(
         client=client[0] if client else "",
         scheme=scope["scheme"],
         interim=interim,
+        certificate=certificate,
         client_port=client[1] if client else 0,
     )
 

@@ -42,10 +42,13 @@ class TlsNames:
     """The pairs of a door; the first is for names that have none, and for clients without a name.
 
     `hosts` tells which pair a host has, by its number: names in lower case, `*.name`, or `*`.
+    With `client_ca_file` clients are asked for a certificate of these authorities; one that shows
+    none gets in, one that shows a wrong one does not.
     """
 
     pairs: tuple[Pair, ...]
     hosts: tuple[tuple[str, int], ...] = ()
+    client_ca_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ class Certificates:
         self._names = names
         self.use(names)
         # What a handshake begins with; the name then says what it goes on with.
-        self.context = _context(names.pairs[0])
+        self.context = _context(names.pairs[0], names.client_ca_file)
         self.context.sni_callback = self._choose
 
     def use(self, names: TlsNames) -> None:
@@ -101,7 +104,8 @@ class Certificates:
         Files of pairs that are kept are looked at again, too.
         """
         held = {
-            pair: self._held.get(pair) or _Held(_context(pair), _signature(pair), _end(pair))
+            pair: self._held.get(pair)
+            or _Held(_context(pair, names.client_ca_file), _signature(pair), _end(pair))
             for pair in names.pairs
         }
         self._names, self._held = names, held
@@ -118,6 +122,11 @@ class Certificates:
                 self._chosen.clear()
             self._chosen[host] = found
         return found
+
+    @property
+    def asks_clients(self) -> bool:
+        """Whether a client may have shown a certificate."""
+        return bool(self._names.client_ca_file)
 
     def vouches(self, shown: ssl.SSLObject | None, authority: str) -> bool:
         """Whether the certificate that a connection was shown is that of a host.
@@ -151,7 +160,8 @@ class Certificates:
 
     def _renew(self, pair: Pair, held: _Held) -> None:
         try:
-            held.context, held.expires_at = _context(pair), _end(pair)
+            held.context = _context(pair, self._names.client_ca_file)
+            held.expires_at = _end(pair)
         except CertificateError as error:
             news = ("certificate.refused", error.what, error.next_step)
         else:
@@ -184,7 +194,7 @@ class Certificates:
         return found or self._hosts.get("*") or self._names.pairs[0]
 
 
-def _context(pair: Pair) -> ssl.SSLContext:
+def _context(pair: Pair, client_ca_file: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
@@ -201,7 +211,20 @@ def _context(pair: Pair) -> ssl.SSLContext:
             next_step="write a PEM chain and its key without a password; the old pair, if there"
             " is one, stays in use",
         ) from error
+    if client_ca_file:
+        _ask_clients(context, client_ca_file)
     return context
+
+
+def _ask_clients(context: ssl.SSLContext, client_ca_file: str) -> None:
+    context.verify_mode = ssl.CERT_OPTIONAL
+    try:
+        context.load_verify_locations(client_ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise CertificateError(
+            f"the authorities in {client_ca_file!r} cannot be used",
+            next_step="write their certificates in PEM",
+        ) from error
 
 
 def _end(pair: Pair) -> float:

@@ -199,6 +199,7 @@ class _Exchange:
             client=ask.client,
             scheme=ask.scheme,
             interim=self._interim if ask.interim else None,
+            certificate=ask.certificate,
             client_port=ask.client_port,
         )
         try:

@@ -31,7 +31,7 @@ from skerry.adapters.http_hot_way import HotFields
 from skerry.adapters.http_server_metrics import DoorStatistics
 from skerry.adapters.http_server_state import DoorLimits
 from skerry.adapters.http_server_tls import TlsNames
-from skerry.wire.message import Aging, Hot, HotUses
+from skerry.wire.message import Aging, Hot, HotUses, PeerCertificate
 
 Fields = tuple[tuple[str, str], ...]
 """A head's fields in order."""
@@ -87,6 +87,7 @@ class Ask(Packed, frozen=True, array_like=True, gc=False):
     has_body: bool
     interim: bool
     client_port: int = 0
+    certificate: PeerCertificate | None = None
 
 
 class Leave(Packed, frozen=True, array_like=True, gc=False):

@@ -130,6 +130,7 @@ class _Exchange:
             "transfer-encoding" in headers or headers.get("content-length", "0") != "0",
             request.interim is not None,
             request.client_port,
+            request.certificate,
         )
         await self._line.send(pack(Kind.ASK, ask))
         data, descriptors = await self.next()

@@ -8,24 +8,34 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from skerry.adapters.file_keys import FileKeys
 from skerry.adapters.sqlite_tokens import SqliteTokens
+from skerry.app.admin_access import Access as AdminAccess
+from skerry.app.admin_access import ensure_token
+from skerry.app.admin_roles import Roles
+from skerry.app.admin_sessions import Sessions
 from skerry.app.mounted import Mounted
 from skerry.app.outside import Outside
 from skerry.app.settings import Settings
+from skerry.app.settings_access import IssuerSettings
 from skerry.app.settings_checks_access import knows_somebody
 from skerry.base.clock import Clock
 from skerry.registry.assembly import RegistryRooms
 from skerry.registry.core.users import Users, parse_htpasswd
-from skerry.trust.tokens.core.rules import Rule, Rules
+from skerry.trust.tokens.core.rules import Grant, Rule, Rules
 from skerry.trust.tokens.core.scopes import known_actions
+from skerry.trust.tokens.core.workloads import Condition, WorkloadGrant
 from skerry.trust.tokens.identities import CertificateName, Identities, Known
+from skerry.upstream.ports import Dial
 from skerry.wire.message import Handler
 
 if TYPE_CHECKING:
     from skerry.app.ground import Site
     from skerry.registry.access import Access
+    from skerry.trust.tokens.issuers import IssuerRules, Issuers
+    from skerry.trust.tokens.ports import KeySource
 
 TOKENS_FILE = "tokens.sqlite"
 
@@ -67,18 +77,91 @@ async def open_access(node: Site, outside: Outside) -> Access | None:
         clock=node.clock,
         now=node.high_water.now,
         failures=node.failures,
+        events=node.events,
     )
     await tokens.open()
     node.nursery.start(tokens.run(), name="tokens")
+    id_tokens = await _issuers(node, outside)
     identities = Identities(
         passwords=_users(settings),
         book=book,
-        id_tokens=None,
+        id_tokens=id_tokens,
         known=_known(settings),
         clock=node.clock,
         now=node.high_water.now,
     )
     return Access(identities, tokens, rules_of_access(settings), access.realm)
+
+
+def admin_access(settings: Settings, known: Access | None, clock: Clock) -> AdminAccess:
+    """Who may use the admin door. Raises TokenError."""
+    access = settings.access
+    return AdminAccess(
+        ensure_token(settings.node.data_path),
+        hosts=(*settings.doors.admin_hosts, settings.node.name),
+        sessions=Sessions(clock, life_seconds=access.session_seconds),
+        known=known,
+        roles=Roles(access.roles.viewers, access.roles.operators, access.roles.admins),
+    )
+
+
+async def _issuers(node: Site, outside: Outside) -> Issuers | None:
+    """The issuers of ID tokens, with the keys that were fetched before; None for none."""
+    access = node.settings.access
+    if not access.issuers:
+        return None
+    from skerry.adapters.file_jwks import FileKeyShelf
+    from skerry.trust.tokens.issuers import Issuer, Issuers
+
+    made = [
+        Issuer(
+            _issuer_rules(each),
+            source=_key_source(each, outside),
+            shelf=FileKeyShelf(node.settings.node.data_path, each.name),
+            clock=node.clock,
+            now=node.high_water.now,
+            events=node.events,
+        )
+        for each in access.issuers
+    ]
+    for issuer in made:
+        await issuer.open()
+    issuers = Issuers(
+        made,
+        leeway_seconds=access.leeway_seconds,
+        clock=node.clock,
+        now=node.high_water.now,
+        failures=node.failures,
+    )
+    node.horizon.add(issuers.expiries)
+    node.nursery.start(issuers.run(), name="issuers")
+    return issuers
+
+
+def _issuer_rules(each: IssuerSettings) -> IssuerRules:
+    from skerry.trust.tokens.issuers import IssuerRules
+
+    grants = tuple(
+        WorkloadGrant(
+            tuple(map(Condition.parse, grant.claims)),
+            Grant(grant.repositories, known_actions(grant.actions)),
+            grant.groups,
+        )
+        for grant in each.grants
+    )
+    outage = None if each.jwks_file else each.outage_seconds
+    return IssuerRules(each.name, each.url, each.audience, grants, each.refresh_seconds, outage)
+
+
+def _key_source(each: IssuerSettings, outside: Outside) -> KeySource:
+    from skerry.adapters.jwks_source import FileKeySource, HttpKeys
+
+    if each.jwks_file:
+        return FileKeySource(Path(each.jwks_file))
+    # Its host is the operator's word; a name of it that leads inside is meant so.
+    hosts = {urlsplit(url).hostname or "" for url in (each.url, each.jwks_url) if url}
+    dial = Dial(ca_file=each.ca_file or None, private_hosts=frozenset(hosts))
+    return HttpKeys(each.url, each.jwks_url, transport=outside.transport, dial=dial)
 
 
 def rules_of_access(settings: Settings) -> Rules:

@@ -7,6 +7,7 @@ describes every route.
 
 from __future__ import annotations
 
+import hmac
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from pathlib import PurePosixPath
 import msgspec
 
 from skerry.app.admin_access import Access
+from skerry.app.admin_login import AdminLogin
 from skerry.app.admin_pages import AdminPages
 from skerry.app.admin_replies import (
     Route,
@@ -27,7 +29,8 @@ from skerry.app.admin_replies import (
     read_body,
     stream_answer,
 )
-from skerry.app.admin_sessions import Identity
+from skerry.app.admin_roles import OPEN, may
+from skerry.app.admin_sessions import Prove, Sessions, from_here
 from skerry.app.edge_desk import EdgeDesk, PurgeRequest
 from skerry.app.prewarm_desk import PrewarmRequest
 from skerry.base.errors import BadInput, Party, SkerryError
@@ -36,11 +39,11 @@ from skerry.dashboard.paths import is_page
 from skerry.registry.operations import Operations
 from skerry.telemetry.horizon import Expiry
 from skerry.telemetry.metrics import Registry
+from skerry.trust.tokens.core.rules import Role
 from skerry.wire.message import Answer, BodyAborted, Request
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 IMAGES_MAX = 1000
-ADMIN = Identity("the admin token", may_act=True)
 
 _log = logging.getLogger("skerry.admin")
 
@@ -83,11 +86,12 @@ class ImportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class AdminStatistics:
-    """A snapshot: requests answered, and those refused for their host or token."""
+    """A snapshot: requests answered, and those refused for their host, token or role."""
 
     answered: int
     refused_host: int
     refused_token: int
+    refused_role: int
 
 
 class AdminDoor:
@@ -118,7 +122,8 @@ class AdminDoor:
         self._processes = processes
         self._ends_first = ends_first
         self._pages: AdminPages | None = None
-        self._answered = self._refused_host = self._refused_token = 0
+        self._login = AdminLogin(access)
+        self._answered = self._refused_host = self._refused_token = self._refused_role = 0
         self._open: Mapping[str, Mapping[str, Route]] = {
             "/healthz": {"GET": self._healthz},
             "/readyz": {"GET": self._readyz},
@@ -138,7 +143,7 @@ class AdminDoor:
             "/api/v1/purges": {"GET": self._purges},
             "/api/v1/prewarm": {"POST": self._prewarm},
         }
-        for routes in more:
+        for routes in (self._login.routes, *more):
             self._api = {**self._api, **routes}
 
     def show(self, pages: AdminPages) -> None:
@@ -150,9 +155,15 @@ class AdminDoor:
             "/api/v1/openapi.json": {"GET": pages.document},
         }
 
-    async def prove(self, name: str, secret: str) -> Identity | None:
-        """Who may log in to the pages with this: see `admin_sessions.Prove`."""
-        return ADMIN if not name and self._access.is_token(secret) else None
+    @property
+    def sessions(self) -> Sessions:
+        """Every login."""
+        return self._access.sessions
+
+    @property
+    def prove(self) -> Prove:
+        """Who may log in to the pages."""
+        return self._login.prove
 
     def routes(self) -> frozenset[tuple[str, str]]:
         """Method and path of everything below /api."""
@@ -160,7 +171,9 @@ class AdminDoor:
 
     def statistics(self) -> AdminStatistics:
         """What this door has done since start."""
-        return AdminStatistics(self._answered, self._refused_host, self._refused_token)
+        return AdminStatistics(
+            self._answered, self._refused_host, self._refused_token, self._refused_role
+        )
 
     async def __call__(self, request: Request) -> Answer:
         self._answered += 1
@@ -169,20 +182,37 @@ class AdminDoor:
             step = "use an IP address or localhost, or add the name to doors.admin_hosts"
             return failure(421, Party.CLIENT, "this door does not answer to that host name", step)
         if request.path == "/api" or request.path.startswith("/api/"):
-            if not self._access.token_right(request):
-                self._refused_token += 1
-                return _unauthorized()
-            methods = self._api.get(request.path)
-        else:
-            methods = self._open.get(request.path)
-            if self._pages is not None and is_page(request.path):
-                bearer = ADMIN if self._access.token_right(request) else None
-                return await self._pages(request, bearer)
-        return await self._routed(request, methods)
+            return await self._asked(request)
+        if self._pages is not None and is_page(request.path):
+            return await self._pages(request, self._access.bearer(request))
+        return await self._routed(request, self._open.get(request.path))
 
-    async def api(self, request: Request) -> Answer:
-        """Answers a request of the API that was allowed elsewhere: by a page, for its visitor."""
-        return await self._routed(request, self._api.get(request.path))
+    async def _asked(self, request: Request) -> Answer:
+        """A request of the API, from outside."""
+        unsafe = request.method not in ("GET", "HEAD")
+        if unsafe and not from_here(request):
+            return failure(403, Party.CLIENT, "another site's page made this request", "")
+        if (request.method, request.path) in OPEN:
+            return await self._routed(request, self._api.get(request.path))
+        asker, csrf = self._access.asker(request)
+        if asker is None:
+            self._refused_token += 1
+            return _unauthorized()
+        given = request.headers.get("X-CSRF-Token") or ""
+        if unsafe and csrf and not hmac.compare_digest(given.encode(), csrf.encode()):
+            step = "send what GET /api/v1/session says as X-CSRF-Token"
+            return failure(403, Party.CLIENT, "the login's secret is missing", step)
+        return await self.api(request, asker.role)
+
+    async def api(self, request: Request, role: Role) -> Answer:
+        """Answers a request of the API for somebody in a role."""
+        methods = self._api.get(request.path)
+        method = "GET" if request.method == "HEAD" else request.method
+        if methods is not None and method in methods and not may(role, method, request.path):
+            self._refused_role += 1
+            step = "ask the operator for another role (access.roles)"
+            return failure(403, Party.CLIENT, f"your role, {role}, may not do that", step)
+        return await self._routed(request, methods)
 
     async def _routed(self, request: Request, methods: Mapping[str, Route] | None) -> Answer:
         if methods is None:

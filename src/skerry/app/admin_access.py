@@ -1,8 +1,8 @@
 """Who may use the admin door.
 
 Owns the token file and the two checks each request passes: the host it was sent to, so that a
-web page cannot reach the door by pointing its own name at loopback (DNS rebinding), and the
-bearer token (RFC 6750 section 2.1).
+web page cannot reach the door by pointing its own name at loopback (DNS rebinding), and who asks:
+the holder of the admin token (RFC 6750 section 2.1), of a token of this door, or of a session.
 """
 
 from __future__ import annotations
@@ -15,10 +15,20 @@ import secrets
 import stat
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from skerry.app.admin_roles import Roles
+from skerry.app.admin_sessions import Asker, Sessions
 from skerry.app.secret_files import make_once
+from skerry.base.clock import SystemClock
 from skerry.base.errors import Party, SkerryError
+from skerry.registry.core.users import parse_bearer
+from skerry.trust.tokens.core.claims import TokenRefused
+from skerry.trust.tokens.core.rules import Role
 from skerry.wire.message import Request
+
+if TYPE_CHECKING:
+    from skerry.registry.access import Access as Known
 
 TOKEN_FILE = "admin.token"
 TOKEN_BYTES_MAX = 4096
@@ -89,12 +99,28 @@ def read_token(data_dir: Path) -> str:
     return token
 
 
+ADMIN = Asker("the admin token", Role.ADMIN)
+"""Who has the admin token; no identity's name has blanks."""
+
+
 class Access:
     """The two checks. Holds the token, never shows it."""
 
-    def __init__(self, token: str, *, hosts: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        token: str,
+        *,
+        hosts: Iterable[str] = (),
+        sessions: Sessions | None = None,
+        known: Known | None = None,
+        roles: Roles | None = None,
+    ) -> None:
+        """`known` is who the node knows besides the token's holder."""
         self._token = token.encode()
         self._hosts = frozenset(host.lower() for host in hosts) | {"localhost"}
+        self.sessions = sessions or Sessions(SystemClock())
+        self.known = known
+        self.roles = roles or Roles()
 
     def host_allowed(self, request: Request) -> bool:
         """Whether the request names this node: an IP address, localhost or a configured name.
@@ -116,11 +142,40 @@ class Access:
             return host.removesuffix(".") in self._hosts
         return True
 
-    def token_right(self, request: Request) -> bool:
-        """Whether the request carries the token; takes as long for a wrong one."""
-        scheme, _, given = (request.headers.get("Authorization") or "").partition(" ")
-        return self.is_token(given.strip()) and scheme.lower() == "bearer"
+    def asker(self, request: Request) -> tuple[Asker | None, str]:
+        """Who asks, None for nobody or somebody without a role here; and what each unsafe request
+        of theirs must repeat, "" where no browser sends by itself what proves them."""
+        if request.headers.get("Authorization") is not None:
+            return self.bearer(request), ""
+        session = self.sessions.find(request)
+        return (session.asker, session.csrf) if session is not None else (None, "")
+
+    def bearer(self, request: Request) -> Asker | None:
+        """Whose token a request carries."""
+        given = parse_bearer(request.headers.get("Authorization"))
+        if given is None:
+            return None
+        return ADMIN if self.is_token(given) else self._token_holder(given)
+
+    def _token_holder(self, token: str) -> Asker | None:
+        if self.known is None:
+            return None
+        tokens = self.known.tokens
+        try:
+            claims = tokens.verify(token, audience=tokens.admin_service)
+        except TokenRefused:
+            return None
+        role = self.current_role(claims.subject, claims.groups)
+        if claims.role is None or role is None:
+            return None
+        # Whoever has lost a role since has lost it: the lesser of then and now.
+        lesser = claims.role if role.includes(claims.role) else role
+        return Asker(claims.subject, lesser, claims.groups)
+
+    def current_role(self, name: str, groups: tuple[str, ...]) -> Role | None:
+        """The role that somebody has by the settings."""
+        return ADMIN.role if name == ADMIN.name else self.roles.of(name, groups)
 
     def is_token(self, given: str) -> bool:
         """Whether this is the token; takes as long for a wrong one."""
-        return hmac.compare_digest(given.encode(), self._token)
+        return hmac.compare_digest(given.encode("utf-8", "replace"), self._token)

@@ -19,14 +19,16 @@ import msgspec
 
 from skerry.aio.tasks import Nursery
 from skerry.app.admin_replies import json_answer
-from skerry.app.admin_sessions import Identity, Prove, Sessions, cookie_of, from_here
+from skerry.app.admin_sessions import Asker, Prove, Sessions, cookie_of, from_here
 from skerry.base.clock import Clock
 from skerry.base.errors import SkerryError
 from skerry.dashboard.facts import Visitor
 from skerry.dashboard.forms import read_form
 from skerry.dashboard.paths import is_page
 from skerry.registry.operations import Verified
-from skerry.wire.message import Answer, Handler, Headers, Request
+from skerry.trust.tokens.core.rules import Role
+from skerry.trust.tokens.identities import LoginRefused
+from skerry.wire.message import Answer, Headers, Request
 
 if TYPE_CHECKING:
     from skerry.app.page_facts import NodeFacts
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from skerry.dashboard.service import Dashboard
 
 
+Api = Callable[[Request, Role], Awaitable[Answer]]
+"""Answers for somebody in a role."""
 MakeFacts = Callable[[Callable[[str], Awaitable[Verified]]], "NodeFacts"]
 
 
@@ -45,11 +49,18 @@ class AdminPages:
     """
 
     def __init__(
-        self, *, facts: MakeFacts, api: Handler, prove: Prove, clock: Clock, nursery: Nursery
+        self,
+        *,
+        facts: MakeFacts,
+        api: Api,
+        prove: Prove,
+        sessions: Sessions,
+        clock: Clock,
+        nursery: Nursery,
     ) -> None:
         self._facts = facts
         self._prove = prove
-        self.sessions = Sessions(clock)
+        self.sessions = sessions
         self._api = api
         self._clock = clock
         self._nursery = nursery
@@ -57,7 +68,7 @@ class AdminPages:
         self._dashboard: Dashboard | None = None
         self._making = asyncio.Lock()
 
-    async def __call__(self, request: Request, bearer: Identity | None) -> Answer:
+    async def __call__(self, request: Request, bearer: Asker | None) -> Answer:
         """A page; `bearer` is who sent the request with a token of their own, if they did."""
         dashboard = self._dashboard or await self._make()
         if request.method not in ("GET", "HEAD") and not from_here(request):
@@ -67,11 +78,10 @@ class AdminPages:
         session = self.sessions.find(request)
         visitor = None
         if session is not None:
-            who = session.identity
-            visitor = Visitor(who.name, session.csrf, may_act=who.may_act)
+            visitor = _visitor(session.asker, session.csrf)
         elif bearer is not None:
             csrf = hmac.digest(self._secret, bearer.name.encode(), hashlib.sha256).hex()
-            visitor = Visitor(bearer.name, csrf, may_act=bearer.may_act)
+            visitor = _visitor(bearer, csrf)
         if request.path == "/logout":
             return await self._logout(request, visitor, dashboard)
         return await dashboard(request, visitor)
@@ -84,10 +94,13 @@ class AdminPages:
             onward = "/"  # never to another host
         if request.method != "POST":
             return dashboard.login(onward)
-        who = await self._prove(form.get("name", ""), form.get("secret", ""))
-        if who is None:
-            return dashboard.login(onward, problem="That is not right", name=form.get("name", ""))
-        cookie = cookie_of(self.sessions.begin(who), scheme=request.scheme)
+        name = form.get("name", "")
+        try:
+            who = await self._prove(request, name, form.get("secret", ""))
+        except LoginRefused as error:
+            return dashboard.login(onward, problem=str(error).capitalize(), name=name)
+        secret, _ = self.sessions.begin(who)
+        cookie = cookie_of(secret, scheme=request.scheme)
         return dashboard.to(onward, ("Set-Cookie", cookie))
 
     async def _logout(
@@ -102,7 +115,8 @@ class AdminPages:
     async def _verified(self, reference: str) -> Verified:
         """Whose signatures an image has, as the API says it. Raises SkerryError."""
         query = urlencode({"reference": reference})
-        answer = await self._api(Request("GET", "/api/v1/signatures", query=query))
+        request = Request("GET", "/api/v1/signatures", query=query)
+        answer = await self._api(request, Role.VIEWER)
         if answer.status != 200 or not isinstance(answer.body, bytes):
             raise SkerryError(f"the signatures of {reference} cannot be read")
         return msgspec.json.decode(answer.body, type=Verified)
@@ -145,4 +159,10 @@ class AdminPages:
 
         fields = Headers((("Content-Type", "application/json"),))
         query = urlencode(call.query)
-        return await self._api(Request(call.method, call.path, fields, query, body=body()))
+        request = Request(call.method, call.path, fields, query, body=body())
+        return await self._api(request, visitor.role)
+
+
+def _visitor(asker: Asker, csrf: str) -> Visitor:
+    may_act = asker.role.includes(Role.OPERATOR)
+    return Visitor(asker.name, csrf, may_act=may_act, role=asker.role)

@@ -26,6 +26,12 @@ Routes = Mapping[str, Mapping[str, Route]]
 T = TypeVar("T")
 
 
+class Forbidden(SkerryError):
+    """Somebody asks for what is another's."""
+
+    party = Party.CLIENT
+
+
 def failure(status: int, party: Party, what: str, next_step: str) -> Answer:
     """An error as every route says it."""
     body = {"error": {"party": party.value, "what": what, "next_step": next_step}}
@@ -34,6 +40,8 @@ def failure(status: int, party: Party, what: str, next_step: str) -> Answer:
 
 def failed(error: SkerryError) -> Answer:
     """The answer an error deserves."""
+    if isinstance(error, Forbidden):
+        return failure(403, error.party, error.what, error.next_step)
     status = 404 if isinstance(error, NotHeld) else STATUS_OF[error.party]
     return failure(status, error.party, error.what, error.next_step)
 

@@ -14,32 +14,35 @@ from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 
 from skerry.base.clock import Clock
+from skerry.trust.tokens.core.rules import Role
 from skerry.wire.message import Request
 
 COOKIE = "skerry_session"
 SESSIONS_MAX = 1000
+SESSIONS_EACH_MAX = 20
 IDLE_SECONDS = 3600.0
 LIFE_SECONDS = 12 * 3600.0
 COOKIE_CHARS_MAX = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """Somebody who has proven who they are. `may_act`: more than look."""
+class Asker:
+    """Somebody who has proven who they are, in a role at this door."""
 
     name: str
-    may_act: bool
+    role: Role
+    groups: tuple[str, ...] = ()
 
 
-Prove = Callable[[str, str], Awaitable[Identity | None]]
-"""Who has this name and secret; a name of "" stands for the admin token."""
+Prove = Callable[[Request, str, str], Awaitable[Asker]]
+"""Who has this name and secret; a name of "" stands for the admin token. Raises LoginRefused."""
 
 
 @dataclass(slots=True)
 class Session:
     """One login. Times are on the monotonic clock."""
 
-    identity: Identity
+    asker: Asker
     csrf: str
     begun_at: float
     used_at: float
@@ -56,19 +59,25 @@ class SessionsStatistics:
 class Sessions:
     """Every login of the pages."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, life_seconds: float = LIFE_SECONDS) -> None:
         self._clock = clock
+        self._life_seconds = life_seconds
         self._open: OrderedDict[bytes, Session] = OrderedDict()
         self._begun = 0
 
-    def begin(self, identity: Identity) -> str:
-        """The secret of a new session, for its cookie; the oldest of too many ends."""
+    def begin(self, asker: Asker) -> tuple[str, Session]:
+        """A new session with the secret for its cookie; the oldest of too many ends, and of too
+        many of one name theirs: who logs in again and again logs nobody else out."""
         secret, now = secrets.token_urlsafe(32), self._clock.monotonic()
-        self._open[_place(secret)] = Session(identity, secrets.token_urlsafe(32), now, now)
+        own = [place for place, each in self._open.items() if each.asker.name == asker.name]
+        for place in own[: max(0, len(own) - SESSIONS_EACH_MAX + 1)]:
+            del self._open[place]
+        session = Session(asker, secrets.token_urlsafe(32), now, now)
+        self._open[_place(secret)] = session
         self._begun += 1
         while len(self._open) > SESSIONS_MAX:
             self._open.popitem(last=False)
-        return secret
+        return secret, session
 
     def find(self, request: Request) -> Session | None:
         """The session of a request's cookie; None when it has none, or it is over."""
@@ -76,7 +85,7 @@ class Sessions:
         session, now = self._open.get(place), self._clock.monotonic()
         if session is None:
             return None
-        if now - session.begun_at >= LIFE_SECONDS or now - session.used_at >= IDLE_SECONDS:
+        if now - session.begun_at >= self._life_seconds or now - session.used_at >= IDLE_SECONDS:
             del self._open[place]
             return None
         session.used_at = now
@@ -85,6 +94,11 @@ class Sessions:
     def end(self, request: Request) -> None:
         """Logs out."""
         self._open.pop(_place(_cookie(request)), None)
+
+    def end_all(self, about: Callable[[Asker], bool]) -> None:
+        """Ends those of whoever was revoked."""
+        for place in [place for place, each in self._open.items() if about(each.asker)]:
+            del self._open[place]
 
     def statistics(self) -> SessionsStatistics:
         return SessionsStatistics(len(self._open), self._begun)

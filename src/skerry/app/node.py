@@ -22,10 +22,10 @@ from skerry.adapters.http_server_metrics import DoorMetrics
 from skerry.adapters.http_server_tls import CertificateNews
 from skerry.adapters.sqlite_catalog import SqliteCatalog
 from skerry.aio.tasks import Nursery
-from skerry.app.access import open_access, registry_handler
+from skerry.app.access import admin_access, open_access, registry_handler
 from skerry.app.admin import AdminDoor
-from skerry.app.admin_access import Access, ensure_token
 from skerry.app.admin_pages import AdminPages
+from skerry.app.admin_tokens import TokenDesk
 from skerry.app.admin_trust import trust_routes
 from skerry.app.budget import NodeBudget
 from skerry.app.budget_held import survey_of
@@ -225,6 +225,19 @@ class Node:
         if ground.watch is not None:
             ground.watch.start()
 
+    def _make_public_doors(
+        self, public: PublicDoors, rooms: RegistryRooms, edge: OpenEdge | None
+    ) -> None:
+        front = registry_handler(rooms, self.known, self.clock)
+        self.registry_door = public.make(
+            front if edge is None else edge.beside(front),
+            name="registry",
+            address=self.settings.doors.registry,
+            tls=registry_tls(self.settings),
+        )
+        if edge is not None:
+            self._make_edge_doors(public, edge.rooms.front)
+
     def _make_edge_doors(self, public: PublicDoors, front: Handler) -> None:
         from skerry.app.edge import hot_fields
 
@@ -270,7 +283,7 @@ class Node:
         trust: OpenTrust,
         not_ready: Callable[[], str],
     ) -> None:
-        doors, metrics = self.settings.doors, DoorMetrics(self.metrics)
+        metrics = DoorMetrics(self.metrics)
         processes = self.settings.node.workers
         self.public = public = PublicDoors(
             processes,
@@ -289,27 +302,21 @@ class Node:
             events=self.events,
             roots=trust.take,
         )
-        front = registry_handler(rooms, self.known, self.clock)
-        self.registry_door = public.make(
-            front if edge is None else edge.beside(front),
-            name="registry",
-            address=doors.registry,
-            tls=registry_tls(self.settings),
-        )
-        if edge is not None:
-            self._make_edge_doors(public, edge.rooms.front)
+        self._make_public_doors(public, rooms, edge)
         vault = vault_routes(edge.vault if edge else None)
         looks = (self._horizon_desk.routes, self._domain_desk.routes)
         routes = (vault, reloading.routes, *looks, trust.routes)
+        access = admin_access(self.settings, self.known, self.clock)
+        people = TokenDesk(access, self.events).routes
         admin = AdminDoor(
             desk,
             metrics=self.metrics,
-            access=self._access(),
+            access=access,
             not_ready=not_ready,
             edge=edge.desk if edge else None,
             processes=public.processes,
             ends_first=self.horizon.first,
-            more=(*routes, budget_routes(self.budget), trust_routes(rooms, parts)),
+            more=(*routes, budget_routes(self.budget), trust_routes(rooms, parts), people),
         )
         admin.show(self._pages(admin, desk, parts, edge, reloading))
         self.admin = admin
@@ -350,14 +357,10 @@ class Node:
             facts=facts,
             api=admin.api,
             prove=admin.prove,
+            sessions=admin.sessions,
             clock=self.clock,
             nursery=self.nursery,
         )
-
-    def _access(self) -> Access:
-        """Who may use the admin door's API."""
-        token = ensure_token(self.settings.node.data_path)
-        return Access(token, hosts=(*self.settings.doors.admin_hosts, self.settings.node.name))
 
     def _make_admin_door(self, admin: AdminDoor, metrics: DoorMetrics) -> Door:
         host, port = split_address(self.settings.doors.admin)

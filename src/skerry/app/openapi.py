@@ -19,6 +19,19 @@ from skerry.app.admin import (
     ReferenceRequest,
     WarmRequest,
 )
+from skerry.app.admin_login import LoginRequest, Who
+from skerry.app.admin_tokens import (
+    Keys,
+    KeysRequest,
+    Revoked,
+    RevokeRequest,
+    RobotGone,
+    RobotList,
+    RobotMade,
+    RobotRequest,
+    TokenMade,
+    TokenRequest,
+)
 from skerry.app.admin_trust import SignatureRequest
 from skerry.app.budget_routes import LedgerHours
 from skerry.app.domain_desk import CheckRequest, DomainList, Snapshot
@@ -226,6 +239,27 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "A month's charges as FOCUS 1.0.", queries=(_MONTH,), text="text/csv"
     ),
     ("GET", "/api/v1/ledger/verify"): Operation("Prove every closed bucket.", Proof),
+    ("GET", "/api/v1/robots"): Operation("Every robot.", RobotList),
+    ("POST", "/api/v1/robots"): Operation(
+        "Make a robot; its secret is shown this once.", RobotMade, RobotRequest
+    ),
+    ("DELETE", "/api/v1/robots"): Operation(
+        "Take a robot's rights away.", RobotGone,
+        queries=(Query("name", "A robot.", {**_TEXT, "minLength": 1}, True),),
+    ),
+    ("GET", "/api/v1/keys"): Operation("The keys that tokens are signed with.", Keys),
+    ("POST", "/api/v1/keys"): Operation(
+        "Change the keys.", Keys, KeysRequest, body_required=False
+    ),
+    ("POST", "/api/v1/revocations"): Operation(
+        "Believe no more what was made for somebody.", Revoked, RevokeRequest
+    ),
+    ("POST", "/api/v1/tokens"): Operation(
+        "A token of this door, for who asks.", TokenMade, TokenRequest, body_required=False
+    ),
+    ("GET", "/api/v1/session"): Operation("Who asks.", Who),
+    ("POST", "/api/v1/session"): Operation("Log in; the answer sets a cookie.", Who, LoginRequest),
+    ("DELETE", "/api/v1/session"): Operation("Log out.", dict),
     ("GET", "/api/v1/vault"): Operation("The vault's counts.", VaultStatus),
     ("POST", "/api/v1/vault/verify"): Operation(
         "Compare vault and disk.", CareLine, CareRequest, lines=True

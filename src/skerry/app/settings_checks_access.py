@@ -16,7 +16,7 @@ from skerry.app.settings_rules import bundle_trouble, file_trouble, refused, url
 ACTIONS = ("pull", "push", "delete")
 ALGORITHMS = ("EdDSA", "ES256")
 TOKEN_SECONDS_MIN, TOKEN_SECONDS_MAX = 60.0, 86400.0
-_PATTERN = re.compile(r"[a-z0-9_.:/\-*?\[\]!]+\Z")
+REPOSITORY_PATTERN = re.compile(r"[a-z0-9_.:/\-*?\[\]!]+\Z")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _CERTIFICATE = re.compile(r"(cn|dns|uri|email):.+\Z")
 _CLAIM = re.compile(r"[A-Za-z0-9_.-]+=.+\Z")
@@ -149,7 +149,7 @@ def _patterns(at: str, patterns: tuple[str, ...]) -> Iterator[Problem]:
     if not patterns:
         yield refused(f"{at}.repositories", "", "is empty", step)
     for number, pattern in enumerate(patterns):
-        if not _PATTERN.match(pattern):
+        if not REPOSITORY_PATTERN.match(pattern):
             yield refused(f"{at}.repositories[{number}]", pattern, "can match no repository", step)
 
 

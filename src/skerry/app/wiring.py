@@ -79,7 +79,10 @@ def sites_of(settings: Settings) -> tuple[Site, ...]:
 def registry_tls(settings: Settings) -> TlsNames | None:
     """What the registry's door shows; None when it speaks http."""
     doors = settings.doors
-    return TlsNames((Pair(doors.cert_file, doors.key_file),)) if doors.cert_file else None
+    if not doors.cert_file:
+        return None
+    pair = Pair(doors.cert_file, doors.key_file)
+    return TlsNames((pair,), client_ca_file=doors.client_ca_file)
 
 
 def edge_tls(settings: Settings) -> TlsNames | None:

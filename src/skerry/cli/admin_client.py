@@ -100,7 +100,11 @@ class AdminClient:
 
     def delete(self, path: str, reference: str, kind: type[T]) -> T:
         """The answer of a DELETE of one image or pin."""
-        return self._ask("DELETE", about(path, reference), None, kind)
+        return self.delete_at(about(path, reference), kind)
+
+    def delete_at(self, path: str, kind: type[T]) -> T:
+        """The answer of a DELETE of what a path names."""
+        return self._ask("DELETE", path, None, kind)
 
     def stream(self, path: str, body: Mapping[str, object], kind: type[T]) -> Iterator[T]:
         """The lines of a streamed answer, as they come. Raises as `get`, also during iteration."""

@@ -20,6 +20,7 @@ from skerry.cli import (
     node,
     prewarm,
     root,
+    tokens,
     top,
     trust,
     vault,
@@ -104,6 +105,8 @@ def make_app() -> typer.Typer:
     app.command("purge", rich_help_panel=SITES)(edge.purge)
     app.add_typer(edge.make_receipt(), name="receipt", rich_help_panel=SITES)
     app.add_typer(vault.make_vault(), name="vault", rich_help_panel=SITES)
+    app.add_typer(tokens.make_robots(), name="robots", rich_help_panel=TRUST)
+    app.add_typer(tokens.make_tokens(), name="tokens", rich_help_panel=TRUST)
     app.add_typer(clients.make_clients(), name="clients", rich_help_panel=CLIENTS)
     return app
 

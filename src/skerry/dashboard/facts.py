@@ -13,6 +13,7 @@ from typing import Protocol
 from skerry.registry.operations import ImageRow, Status, Verified
 from skerry.telemetry.events import Event
 from skerry.telemetry.horizon import Expiry
+from skerry.trust.tokens.core.rules import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +24,13 @@ class Visitor:
         name: as they logged in, for people.
         csrf: what every form of theirs carries; "" where there is nothing to forge.
         may_act: whether they may change anything.
+        role: what the API is asked with for them.
     """
 
     name: str
     csrf: str
     may_act: bool
+    role: Role = Role.VIEWER
 
 
 @dataclass(frozen=True, slots=True)

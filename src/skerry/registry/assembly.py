@@ -147,6 +147,7 @@ class _Pulling:
     verdicts: Verdicts
     tolls: Tolls
     rights: Rights
+    gate: Gate
 
 
 def assemble(parts: Parts, rules: Rules) -> RegistryRooms:
@@ -257,11 +258,19 @@ def _pulling(parts: Parts, rules: Rules) -> _Pulling:
     )
     tags.on_confirmed = companions.start
     verdicts.bring = companions.fetch_now
-    tolls = _tolls(parts, rules, absences, listings)
-    return _Pulling(contents, wholeness, tags, listings, companions, verdicts, tolls, rights)
+    gate = Gate(
+        access=rules.access,
+        rights=rights,
+        local_enabled=rules.local_enabled,
+        failures=parts.failures,
+    )
+    tolls = _tolls(parts, rules, absences, listings, gate)
+    return _Pulling(contents, wholeness, tags, listings, companions, verdicts, tolls, rights, gate)
 
 
-def _tolls(parts: Parts, rules: Rules, absences: RegistryAbsences, listings: Listings) -> Tolls:
+def _tolls(
+    parts: Parts, rules: Rules, absences: RegistryAbsences, listings: Listings, gate: Gate
+) -> Tolls:
     misses = parts.misses or Misses(
         {}, clock=parts.clock, events=parts.events, meters=MissMeters(parts.metrics)
     )
@@ -271,7 +280,7 @@ def _tolls(parts: Parts, rules: Rules, absences: RegistryAbsences, listings: Lis
         catalog=parts.catalog,
         lists=TagsListed(listings, believed_seconds=rules.negative_seconds, clock=parts.clock),
         clock=parts.clock,
-        identify=parts.identify,
+        identify=gate.name_of if rules.access is not None else parts.identify,
     )
 
 
@@ -337,12 +346,7 @@ def _front(
     return Front(
         rooms=Rooms(manifests, blobs, pulling.listings, pushes),
         names=rules.names,
-        gate=Gate(
-            access=rules.access,
-            rights=pulling.rights,
-            local_enabled=rules.local_enabled,
-            failures=parts.failures,
-        ),
+        gate=pulling.gate,
         verdicts=pulling.verdicts,
         meters=meters,
         node_id=parts.node_id,

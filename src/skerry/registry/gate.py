@@ -102,6 +102,20 @@ class Gate:
             return
         raise self._refusal(self._access, request, repository, action, asker)
 
+    def name_of(self, request: Request) -> str:
+        """The name that a request has proven, as far as that can be told at once; "" for none.
+        For who pays, never for who may."""
+        if self._access is None:
+            return ""
+        shown = request.headers.get("Authorization")
+        token, found = parse_bearer(shown), parse_basic(shown)
+        if token is not None:
+            return self._access.tokens.holder(token)
+        if found is not None:
+            return found[0] if self._access.identities.is_proven(*found) else ""
+        identity = certified(self._access, request)
+        return identity.name if identity else ""
+
     async def may_mount(self, request: Request, source: str) -> bool:
         """Whether who asks may pull the local repository that a blob is to be mounted from: its
         digest alone is no right to it (known failures T17)."""
@@ -157,12 +171,8 @@ class Gate:
         if found not in (None, ("", "")):
             assert found is not None  # noqa: S101
             return Asker(identity=await self._proved(access, request, scope, found))
-        certificate = request.certificate
-        if certificate is not None and access.tokens.now() < certificate.ends_at:
-            identity = access.identities.certified(certificate.names)
-            if identity is not None:
-                return Asker(identity=identity)
-        return NOBODY
+        identity = certified(access, request)
+        return NOBODY if identity is None else Asker(identity=identity)
 
     async def _proved(
         self, access: Access, request: Request, scope: Scope | None, found: tuple[str, str]
@@ -197,6 +207,15 @@ class Gate:
             f"no rule lets you {action} {repository}",
             next_step="ask the operator for an access rule",
         )
+
+
+def certified(access: Access, request: Request) -> Identity | None:
+    """Whose client certificate it is. Its end is judged by the clock that does not go back, each
+    time: a connection may outlive the certificate."""
+    certificate = request.certificate
+    if certificate is None or access.tokens.now() >= certificate.ends_at:
+        return None
+    return access.identities.certified(certificate.names)
 
 
 def login_error(error: LoginRefused | Busy, challenges: Fields) -> RegistryError:

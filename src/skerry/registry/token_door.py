@@ -18,7 +18,7 @@ from skerry.base.errors import BadInput, SkerryError
 from skerry.registry.access import Access, Rights
 from skerry.registry.core.errors import Code, RegistryError, error_answer
 from skerry.registry.core.users import parse_basic
-from skerry.registry.gate import BASIC, TOKEN_PATH, login_error
+from skerry.registry.gate import BASIC, TOKEN_PATH, certified, login_error
 from skerry.registry.meters import Meters
 from skerry.registry.replies import Outcome
 from skerry.trust.tokens.core.claims import TokenRefused
@@ -165,10 +165,7 @@ class TokenDoor:
         found = parse_basic(request.headers.get("Authorization"))
         if found is not None and found != ("", ""):
             return await self._access.identities.prove(*found, request.client)
-        certificate = request.certificate
-        if certificate is not None and self._access.tokens.now() < certificate.ends_at:
-            return self._access.identities.certified(certificate.names)
-        return None
+        return certified(self._access, request)
 
     async def _family(self, identity: Identity, *, rotates: bool) -> str:
         if identity.kind not in _REFRESHED:

@@ -127,6 +127,12 @@ class Identities:
         self._throttle.succeeded(name, near)
         return found
 
+    def is_proven(self, name: str, password: str) -> bool:
+        """Whether that is right, as far as it can be told at once."""
+        if self._robot(name, password) is not None:
+            return True
+        return self._passwords is not None and self._passwords.proven(name, password)
+
     def person(self, name: str) -> Identity:
         """Somebody of the users file, as the settings describe them now."""
         return Identity(name, Kind.USER, self._known.groups_of(name))
@@ -139,6 +145,10 @@ class Identities:
             return self._as_identity(robot) if robot else None
         known = self._passwords is not None and self._passwords.knows(name)
         return self.person(name) if kind == Kind.USER and known else None
+
+    def members(self, group: str) -> tuple[str, ...]:
+        """Who the settings put into a group."""
+        return self._known.groups.get(group, ())
 
     def certified(self, names: Sequence[str]) -> Identity | None:
         """Whose client certificate has these names; None when the settings name nobody."""

@@ -121,3 +121,29 @@ class KeyStore(Protocol):
 
     def write(self, keys: KeyFile) -> None:
         """Replaces them; durable on return."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptKeys:
+    """The public keys of an issuer (a JWK set, RFC 7517) and when they were fetched, in seconds
+    since the epoch."""
+
+    jwks: bytes
+    fetched_at: float
+
+
+class KeySource(Protocol):
+    """Where an issuer's public keys come from."""
+
+    async def fetch(self) -> bytes:
+        """A JWK set, unread. Raises SkerryError, OSError."""
+
+
+class KeyShelf(Protocol):
+    """Where they outlive the process. Both block."""
+
+    def read(self) -> KeptKeys | None:
+        """None when there are none that can be read."""
+
+    def write(self, keys: KeptKeys) -> None:
+        """Durable on return. Raises OSError."""

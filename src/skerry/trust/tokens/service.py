@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from skerry.base.clock import Clock
+from skerry.telemetry.events import Events, Level
 from skerry.telemetry.validation import Cause, ValidationFailures
 from skerry.trust.tokens.core.claims import (
     LEEWAY_SECONDS,
@@ -86,6 +87,7 @@ class Tokens:
         clock: Clock,
         now: Callable[[], float],
         failures: ValidationFailures,
+        events: Events,
     ) -> None:
         """`now` is the high-water clock's."""
         self._node = node
@@ -95,6 +97,7 @@ class Tokens:
         self._clock = clock
         self.now = now
         self._failures = failures
+        self._events = events
         self._file = KeyFile("", b"")
         self._keys: dict[str, Key] = {}
         self._seen: OrderedDict[bytes, Claims] = OrderedDict()
@@ -137,6 +140,11 @@ class Tokens:
     def jwks(self) -> bytes:
         """The public keys that tokens may be signed with, now and next."""
         return jwks({key.name: self._keys[key.name] for key in self._ring(self.now())})
+
+    @property
+    def ring(self) -> Ring:
+        """The keys, without their private halves."""
+        return self._ring(self.now())
 
     # tokens
 
@@ -181,6 +189,13 @@ class Tokens:
             raise
         self._believed += 1
         return claims
+
+    def holder(self, token: str) -> str:
+        """Whose token it is, "" for nobody's or one that is not believed; counts nothing."""
+        try:
+            return self._verified(token, self.service).subject
+        except TokenRefused:
+            return ""
 
     def _verified(self, token: str, audience: str) -> Claims:
         mark = hashlib.sha256(token.encode("utf-8", "replace")).digest()
@@ -236,8 +251,20 @@ class Tokens:
         if outcome is not Outcome.GOOD or family is None:
             self._refused += 1
             self._failures.failed(_CAUSES[outcome])
+            if outcome is Outcome.REPLAYED and family is not None:
+                self._tell_replay(family)
             raise TokenRefused(_FLAWS[outcome])
         return family, self._refresh_text(family.name, family.generation)
+
+    def _tell_replay(self, family: Family) -> None:
+        self._events.emit(
+            "token.replayed",
+            family.subject,
+            cause="a refresh token was used a second time: it was copied, or its client lost the"
+            " answer to the first; that login has ended",
+            next_step="log in again; if nobody knows why, change the password",
+            level=Level.WARNING,
+        )
 
     def _refresh_text(self, family: str, generation: int) -> str:
         return f"{family}.{generation}.{self._mac(family, generation)}"
