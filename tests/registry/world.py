@@ -21,7 +21,10 @@ from skerry.registry.assembly import Parts, Rules, assemble
 from skerry.registry.core.freshness import TagWindow
 from skerry.registry.core.names import NameTable, UpstreamName
 from skerry.registry.core.users import Users
+from skerry.registry.ports import Repository
 from skerry.registry.remote import Remote
+from skerry.registry.replies import Outcome
+from skerry.registry.steward import FreeHand
 from skerry.store.testing import MemoryStore, read_segment
 from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
@@ -37,6 +40,26 @@ from skerry.wire.message import Answer, Headers, Interim, Request
 from tests.registry.known import access_of
 
 WINDOW_SECONDS = 60.0
+
+
+class FrugalSteward(FreeHand):
+    """Holds back what it is told to: `factor` for tag windows, `warms` for fetching ahead."""
+
+    def __init__(self) -> None:
+        self.factor = 1.0
+        self.warms = True
+        self.told: list[tuple[str, Outcome, int]] = []
+
+    def tally(
+        self, repository: Repository | None, outcome: Outcome, uses: int, body_bytes: int
+    ) -> None:
+        self.told.append((str(repository or ""), outcome, uses))
+
+    def window_factor(self, repository: Repository) -> float:
+        return self.factor
+
+    def may_warm(self, repository: Repository) -> bool:
+        return self.warms
 
 
 class FakeExchange:
@@ -220,6 +243,7 @@ class World:
         self.up = FakeUpstream()
         self.sibling = FakeUpstream()
         self.forgotten = 0
+        self.steward = FrugalSteward()
         self.book = SqliteVerdicts(None)
         metrics = UpstreamMetrics(self.metrics, self.failures)
         self.remotes = {}
@@ -267,6 +291,7 @@ class World:
             changed=self._changed,
             misses=self.misses,
             identify=self._identify,
+            steward=self.steward,
         )
 
     def _identify(self, request: Request) -> str:

@@ -9,27 +9,37 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from skerry.adapters.proc_cpu import ProcessorTime
 from skerry.adapters.sqlite_ledger import SqliteLedger
 from skerry.aio.tasks import Nursery
+from skerry.app.budget_ladders import ladders_of
 from skerry.app.budget_plan import plan_of
 from skerry.app.budget_stewards import RegistrySteward
+from skerry.app.hot_tables import HotTables
 from skerry.app.settings import Settings
 from skerry.app.settings_checks_budget import sheet_of
 from skerry.base.clock import Clock
 from skerry.budget.accounts import Accounts
 from skerry.budget.bookkeeping import Bookkeeping
+from skerry.budget.core.ladder import FREE, Hold
+from skerry.budget.core.plan import Owner
+from skerry.budget.core.timekeeping import begin, tick
 from skerry.budget.core.usage import Dimension
+from skerry.budget.ladders import Ladders, LadderStatistics
 from skerry.budget.metering import Metering
 from skerry.budget.ports import LedgerUnusable
 from skerry.budget.probes import CpuProbe, HeldProbe, UpstreamProbe, VaultProbe
+from skerry.telemetry.alarms import Alarms
 from skerry.telemetry.events import Events, Level
 from skerry.telemetry.metrics import Counter as CounterFamily
 from skerry.telemetry.metrics import Registry
 from skerry.upstream.measures import UpstreamMetrics
 from skerry.upstream.ports import Trouble
+
+if TYPE_CHECKING:
+    from skerry.app.budget_edge import EdgeSteward
 
 LEDGER_FILE = "ledger.sqlite"
 VAULT_CALLS = "skerry_vault_calls"
@@ -46,6 +56,8 @@ class Site(Protocol):
     clock: Clock
     metrics: Registry
     events: Events
+    alarms: Alarms
+    hot: HotTables
     nursery: Nursery
     ends: AsyncExitStack
 
@@ -56,7 +68,10 @@ class NodeBudget:
     def __init__(self, node: Site) -> None:
         self._node = node
         self.accounts = Accounts(plan_of(node.settings))
-        self.registry_steward = RegistrySteward(self.accounts)
+        factor = node.settings.budget.freshness_factor
+        self.registry_steward = RegistrySteward(self.accounts, self, freshness_factor=factor)
+        self._time = begin(node.clock.now(), node.clock.monotonic())
+        self._ladders: Ladders | None = None
         self.ledger: SqliteLedger
         self.books: Bookkeeping
         self._held: dict[Dimension, int] = {}
@@ -70,14 +85,53 @@ class NodeBudget:
     @property
     def now(self) -> int:
         """Seconds since the epoch."""
-        return int(self._node.clock.now())
+        return int(self.trusted_now())
+
+    def trusted_now(self) -> float:
+        """The time that usage is filed under: a clock that has just jumped is doubted."""
+        clock = self._node.clock
+        monotonic = clock.monotonic()
+        self._time = tick(self._time, clock.now(), monotonic)
+        return self._time.now(monotonic)
+
+    def edge_steward(self) -> EdgeSteward:
+        """What the edge asks."""
+        # Late: a node without sites does not load the edge.
+        from skerry.app.budget_edge import EdgeSteward
+
+        factor = self._node.settings.budget.freshness_factor
+        return EdgeSteward(self.accounts, self, freshness_factor=factor)
+
+    def hold(self, owner: Owner) -> Hold:
+        """See `Restraint`."""
+        return self._ladders.hold(owner) if self._ladders is not None else FREE
+
+    def may_warm(self, tenant: str) -> bool:
+        """See `Restraint`."""
+        return self._ladders is None or self._ladders.may_warm(tenant)
+
+    def ladders(self) -> tuple[LadderStatistics, ...]:
+        """Where each budget stands, the node's own first."""
+        return self._ladders.statistics() if self._ladders is not None else ()
+
+    async def look(self) -> None:
+        """Compares what is spent with what may be, now."""
+        if self._ladders is not None:
+            await self._ladders.look()
 
     def open(self) -> None:
         """Opens the ledger, below a data directory that is there. Raises BadPrices, OSError."""
         node = self._node
         self.ledger = _ledger(node)
         node.ends.push_async_callback(self.ledger.close)
-        self.books = Bookkeeping(self.ledger, sheet_of(node.settings.budget), now=node.clock.now)
+        self.books = Bookkeeping(self.ledger, sheet_of(node.settings.budget), now=self.trusted_now)
+        self._ladders = ladders_of(
+            node,
+            ledger=self.ledger,
+            books=self.books,
+            trusted_now=self.trusted_now,
+            blind=lambda: self._blind(),
+        )
         node.ends.push_async_callback(self.beat)
 
     def start(
@@ -105,12 +159,17 @@ class NodeBudget:
             ),
             settle=node.metrics.settle,
             clock=node.clock,
-            trusted_now=node.clock.now,
+            trusted_now=self.trusted_now,
             events=node.events,
             minutes_days=node.settings.budget.keep_minutes_days,
         )
         node.nursery.start(self._metering.run(), name="budget.metering")
         node.nursery.start(self._survey(survey), name="budget.survey")
+        if self._ladders is not None:
+            node.nursery.start(self._ladders.run(), name="budget.ladders")
+
+    def _blind(self) -> bool:
+        return self._metering is not None and self._metering.statistics().blind_seconds > 0
 
     async def beat(self) -> None:
         """Counts what there is, and writes it. Not before `start`."""

@@ -5,10 +5,16 @@ Owns the translation between the edge's words and the budget's; loaded only on a
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from skerry.app.budget_stewards import RETRY_SECONDS, Restraint
 from skerry.budget.accounts import Accounts, How
+from skerry.budget.core.ladder import Hold
+from skerry.budget.core.plan import Owner
 from skerry.cdn.core.route import Route
 from skerry.cdn.measures import Served
 from skerry.cdn.ports import Origin, RoutePolicy
+from skerry.cdn.steward import ClosedOrigin
 
 _HOW = {
     Served.HIT: How.HIT,
@@ -25,8 +31,10 @@ _HOW = {
 class EdgeSteward:
     """`cdn.steward.Steward`."""
 
-    def __init__(self, accounts: Accounts) -> None:
+    def __init__(self, accounts: Accounts, restraint: Restraint, *, freshness_factor: int) -> None:
         self._accounts = accounts
+        self._restraint = restraint
+        self._factor = freshness_factor
 
     def tally(self, route: Route, served: Served, uses: int, body_bytes: int) -> None:
         """See `Steward`."""
@@ -35,12 +43,21 @@ class EdgeSteward:
 
     def origin(self, route: Route, origin: Origin) -> Origin:
         """See `Steward`."""
-        return origin
+        if not self._hold(route).refused:
+            return origin
+        return ClosedOrigin(origin.name, retry_after_seconds=RETRY_SECONDS)
 
     def policy(self, route: Route) -> RoutePolicy:
         """See `Steward`."""
-        return route.policy
+        policy = route.policy
+        return replace(policy, stretch=self._factor) if self._hold(route).longer else policy
 
-    def may_warm(self) -> bool:
+    def may_warm(self, route: Route) -> bool:
         """See `Steward`."""
-        return True
+        return self._restraint.may_warm(self._owner(route).tenant)
+
+    def _hold(self, route: Route) -> Hold:
+        return self._restraint.hold(self._owner(route))
+
+    def _owner(self, route: Route) -> Owner:
+        return self._accounts.plan.owner_of(route.origin, route.prefix)

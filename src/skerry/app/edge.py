@@ -15,7 +15,6 @@ from skerry.adapters.http_hot_way import HotFields
 from skerry.adapters.resolver import NameResolver
 from skerry.adapters.sqlite_purge_book import SqlitePurgeBook
 from skerry.adapters.sqlite_variants import SqliteVariants
-from skerry.app.budget_edge import EdgeSteward
 from skerry.app.edge_desk import EdgeDesk
 from skerry.app.edge_file import WatchedFile
 from skerry.app.edge_sites import EdgeReload, SiteOrigins
@@ -26,7 +25,6 @@ from skerry.app.prewarm_desk import PrewarmDesk
 from skerry.app.settings import Settings
 from skerry.app.siblings import sibling_parts
 from skerry.app.wiring import sites_of
-from skerry.budget.accounts import Accounts
 from skerry.cdn.assembly import EdgeParts, EdgeRooms, assemble_edge
 from skerry.cdn.backed import BackedVariants
 from skerry.cdn.core.route import RouteTable
@@ -34,6 +32,7 @@ from skerry.cdn.ports import EdgeUnusable, Entry, PurgeBook, ReadyAnswers, Varia
 from skerry.cdn.repeatable import DECISIVE, MOOT
 from skerry.cdn.sibling_assembly import SiblingParts
 from skerry.cdn.sibling_link import BASE
+from skerry.cdn.steward import Steward
 from skerry.registry.assembly import Parts
 from skerry.telemetry.events import Level
 from skerry.telemetry.validation import Cause
@@ -77,7 +76,7 @@ def open_edge(
     *,
     ready: ReadyAnswers,
     ends: AsyncExitStack,
-    accounts: Accounts,
+    steward: Steward,
 ) -> OpenEdge:
     """Opens what the edge keeps, and makes its rooms; `ends` gets what must be closed.
 
@@ -119,7 +118,7 @@ def open_edge(
             tiers=lambda entries, purges: (vault.tier,) if vault else (),
             prewarm_bytes_per_second=settings.prewarm.bytes_per_second,
             siblings=_siblings(parts, outside, settings, key),
-            steward=EdgeSteward(accounts),
+            steward=steward,
         ),
         sites_of(settings),
     )

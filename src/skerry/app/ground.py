@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from skerry.adapters.disk_store import DiskStore
@@ -18,6 +19,7 @@ from skerry.adapters.resolver import NameResolver
 from skerry.adapters.sqlite_catalog import SqliteCatalog
 from skerry.adapters.sqlite_verdicts import SqliteVerdicts
 from skerry.aio.tasks import Nursery
+from skerry.app.budget_stewards import RegistrySteward
 from skerry.app.hot_tables import HotTables
 from skerry.app.misses import miss_rules
 from skerry.app.names import open_names
@@ -28,7 +30,6 @@ from skerry.base.clock import Clock
 from skerry.base.high_water import HighWater
 from skerry.registry.assembly import Parts
 from skerry.registry.remote import Remote
-from skerry.registry.steward import Steward
 from skerry.store.core.admission import Verdict
 from skerry.store.service import Housekeeper
 from skerry.telemetry.events import Events
@@ -77,7 +78,9 @@ class Ground:
     watch: DelegationWatch | None
 
 
-def open_ground(node: Site, *, housekeeper: Callable[[], Housekeeper], steward: Steward) -> Ground:
+def open_ground(
+    node: Site, *, housekeeper: Callable[[], Housekeeper], steward: RegistrySteward
+) -> Ground:
     """Opens it. `housekeeper` is asked when there is one. Raises SkerryError."""
     store = _store(node)
     catalog = SqliteCatalog.open(node.settings.node.data_path / "catalog.sqlite")
@@ -91,7 +94,7 @@ def open_ground(node: Site, *, housekeeper: Callable[[], Housekeeper], steward: 
         catalog=catalog,
         fills=Fills(store, node.nursery, clock=node.clock, events=node.events,
                     metrics=node.metrics, failures=node.failures),
-        remotes=_remotes(node, outside),
+        remotes=_remotes(node, outside, steward),
         verdicts=verdicts,
         clock=node.clock,
         events=node.events,
@@ -166,7 +169,7 @@ def _outside(node: Site, names: NameResolver) -> Outside:
     return outside
 
 
-def _remotes(node: Site, outside: Outside) -> dict[str, Remote]:
+def _remotes(node: Site, outside: Outside, steward: RegistrySteward) -> dict[str, Remote]:
     """The upstreams, each with pools, breakers and budgets of its own."""
     remotes: dict[str, Remote] = {}
     for each in node.settings.upstreams:
@@ -180,6 +183,7 @@ def _remotes(node: Site, outside: Outside) -> dict[str, Remote]:
             rng=node.chance,
             node_id=node.loop_id,
             siblings=siblings_of(node.settings, each),
+            held_back=partial(steward.held_back, each.name),
         )
         node.ends.push_async_callback(client.close)
         remotes[each.name] = Remote(each.name, client, upstream.private)

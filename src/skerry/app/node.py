@@ -37,6 +37,7 @@ from skerry.app.ground import Ground, open_ground
 from skerry.app.horizon_desk import HorizonDesk
 from skerry.app.hot_tables import HotTables
 from skerry.app.names import listen
+from skerry.app.outside import Outside
 from skerry.app.public_doors import PublicDoors
 from skerry.app.registry_rules import rules_of
 from skerry.app.reload import Reloading, Reread
@@ -55,6 +56,7 @@ from skerry.store.core.admission import AdmissionPolicy
 from skerry.store.ports import Inventory
 from skerry.store.service import Housekeeper, ScrubPolicy
 from skerry.store.shared_inventory import SharedInventory
+from skerry.telemetry.alarms import Alarms, Silence
 from skerry.telemetry.events import Events, Level
 from skerry.telemetry.horizon import Horizon
 from skerry.telemetry.metrics import Registry
@@ -92,6 +94,7 @@ class Node:
         self.admin_door: Door | None = None
         self.admin: AdminDoor | None = None
         self.hot = HotTables()
+        self.alarms: Alarms = Silence()
         self.chance: random.Random = random.SystemRandom()
         # Host names repeat (a default Debian is "debian"): two nodes of one name are no loop.
         self.loop_id = f"{settings.node.name}-{secrets.token_hex(4)}"
@@ -157,14 +160,8 @@ class Node:
         end(rooms.inventory.flush)
         end(rooms.pushes.close)
         owners: dict[str, Inventory] = {"registry": rooms.inventory}
-        edge: OpenEdge | None = None
-        if settings.sites:
-            # Late: a node without sites saves the time and the memory.
-            from skerry.app.edge import open_edge
-
-            edge = open_edge(
-                parts, outside, settings, ready=self.hot, ends=self.ends, accounts=budget.accounts
-            )
+        edge = self._open_edge(parts, outside)
+        if edge is not None:
             owners["edge"] = edge.rooms.inventory
             rooms.healing.elsewhere = edge.vault.healer if edge.vault else None
         trust = await open_trust(self, rooms, ground.verdicts)
@@ -196,6 +193,21 @@ class Node:
         self._look_out(ground)
         if self._reload_wanted:
             self.reload_soon()
+
+    def _open_edge(self, parts: Parts, outside: Outside) -> OpenEdge | None:
+        if not self.settings.sites:
+            return None
+        # Late: a node without sites saves the time and the memory.
+        from skerry.app.edge import open_edge
+
+        return open_edge(
+            parts,
+            outside,
+            self.settings,
+            ready=self.hot,
+            ends=self.ends,
+            steward=self.budget.edge_steward(),
+        )
 
     def _keep_house(
         self, store: DiskStore, owners: Mapping[str, Inventory], rooms: RegistryRooms

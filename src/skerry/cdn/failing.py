@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from skerry.cdn.core.status import ProxyError, ProxyStatus
 from skerry.cdn.passing import proxy_status
+from skerry.cdn.steward import HeldBack
 from skerry.upstream.misses import Spent
 from skerry.upstream.ports import Unavailable
 
@@ -32,6 +33,8 @@ def told(failure: Unavailable | int, *, unconfirmed: bool = False) -> Told:
         return Told(504 if unconfirmed else proxy.error.status, sentence, proxy)
     proxy = proxy_status(failure)
     retry = (("Retry-After", str(failure.retry_after_seconds)),)
+    if isinstance(failure, HeldBack):
+        sentence = "Nothing that is not stored here is fetched now; what is stored is served."
     if isinstance(failure, Spent):
         sentence = "Too much that is not stored here was asked for; what is stored is served."
         return Told(429, sentence, proxy, retry)

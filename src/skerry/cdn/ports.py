@@ -44,6 +44,8 @@ class RoutePolicy:
         store_cookies: responses with Set-Cookie may be stored, without that field.
         heuristic_share: of the time since Last-Modified (RFC 9111 section 4.2.2).
         query_allow: query parameters that are part of the key; None for all of them.
+        stretch: how many times as long as usual an answer is fresh, where its origin does not
+            forbid stale ones; more than 1 while money is short.
     """
 
     data_class: DataClass = DataClass.SENSITIVE
@@ -53,6 +55,7 @@ class RoutePolicy:
     store_cookies: bool = False
     heuristic_share: float = 0.1
     query_allow: tuple[str, ...] | None = None
+    stretch: int = 1
 
 
 @dataclass(frozen=True, slots=True)

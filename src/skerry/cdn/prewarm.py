@@ -34,6 +34,7 @@ from skerry.cdn.core.prewarm import (
     plan,
     wishes_of_manifest,
 )
+from skerry.cdn.core.route import Route
 from skerry.cdn.core.slices import touched
 from skerry.cdn.entries import Entries, Held
 from skerry.cdn.ports import DataClass
@@ -43,6 +44,7 @@ from skerry.cdn.taking import drained, whole
 from skerry.upstream.core.limits import Pace, pay
 from skerry.wire.message import Answer, BodyAborted, Headers, Request
 
+TOO_DEAR = "nothing is fetched ahead: too much of the budget is spent"
 WINDOW_BYTES = 4 << 20
 """Asked for at once: a visitor's fetch waits for no more than this of ours."""
 LOOKS_AT_ONCE = 8
@@ -75,7 +77,7 @@ class Prewarm:
     Args:
         busy: whether something is being fetched for visitors, or for images, at this moment.
         bytes_per_second: at most; 0 for as fast as it goes.
-        may_warm: whether the node's budget allows it.
+        may_warm: whether the node's budget allows it for a route.
     """
 
     def __init__(
@@ -87,7 +89,7 @@ class Prewarm:
         clock: Clock,
         busy: Callable[[], bool],
         bytes_per_second: int,
-        may_warm: Callable[[], bool] = lambda: True,
+        may_warm: Callable[[Route], bool] = lambda route: True,
     ) -> None:
         self._front = front
         self._entries = entries
@@ -122,8 +124,6 @@ class Prewarm:
         """Tells the plan, then does it. Closing the iterator ends it. Raises BadInput."""
         if self._running:
             raise BadInput("a prewarm is running", next_step="wait for it, or end it")
-        if not only_plan:
-            self._refuse_without_money()
         self._running = True
         try:
             made = plan(await self._look(wishes), caps)
@@ -155,6 +155,8 @@ class Prewarm:
         if known is not None:
             total = known.sliced.total
             return Found(wish, total, _missing(known, Span(0, total)))
+        if not self._may_warm(admitted.route):
+            return Found(wish, refused=TOO_DEAR)
         answer = await self._front.ask(_with(admitted, "HEAD"))
         await drained(answer.body)
         if answer.status in (405, 501):
@@ -238,7 +240,7 @@ class Prewarm:
         while size is None or at < size:
             window = Span(at, at + (step or size or 1))
             missing = self._missing_in(admitted, window)
-            self._refuse_without_money()
+            self._refuse_without_money(admitted)
             if why := over(spent + done + missing, caps):
                 raise BadInput(f"stopped: {why}", next_step="allow more, and repeat it")
             if missing:
@@ -251,10 +253,10 @@ class Prewarm:
                 return
             at, size = window.stop, size or self._total(admitted) or at
 
-    def _refuse_without_money(self) -> None:
-        if not self._may_warm():
+    def _refuse_without_money(self, admitted: Admitted) -> None:
+        if not self._may_warm(admitted.route):
             raise SkerryError(
-                "nothing is fetched ahead: too much of the budget is spent",
+                TOO_DEAR,
                 next_step="see `skerry costs`; raise budget.amount, or wait for the next period",
                 party=Party.OPERATOR,
             )

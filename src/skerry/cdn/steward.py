@@ -1,15 +1,20 @@
 """Who accounts for what the edge serves, and may hold back what costs money (requirements C2).
 
-Owns the Protocol, and the steward of a node that counts nothing and holds nothing back.
+Owns the Protocol, the steward of a node that counts nothing and holds nothing back, and the origin
+of a route that nothing is fetched for any more: to the edge it is one that does not answer, so that
+what is stored goes on being served as in an outage.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Protocol
 
 from skerry.cdn.core.route import Route
 from skerry.cdn.measures import Served
 from skerry.cdn.ports import Origin, RoutePolicy
+from skerry.upstream.ports import Cause, Exchange, Trouble, Unavailable
+from skerry.wire.message import Headers, Interim
 
 
 class Steward(Protocol):
@@ -24,8 +29,8 @@ class Steward(Protocol):
     def policy(self, route: Route) -> RoutePolicy:
         """By what its answers are judged now."""
 
-    def may_warm(self) -> bool:
-        """Whether anything may be fetched before somebody asks."""
+    def may_warm(self, route: Route) -> bool:
+        """Whether anything of this route may be fetched before somebody asks."""
 
 
 class FreeHand:
@@ -42,6 +47,39 @@ class FreeHand:
         """See `Steward`."""
         return route.policy
 
-    def may_warm(self) -> bool:
+    def may_warm(self, route: Route) -> bool:
         """See `Steward`."""
         return True
+
+
+class HeldBack(Unavailable):
+    """The node's budget lets nothing more be fetched for a route now."""
+
+
+class ClosedOrigin:
+    """`cdn.ports.Origin` that is never asked."""
+
+    def __init__(self, name: str, *, retry_after_seconds: int) -> None:
+        self._name = name
+        self._retry_after_seconds = retry_after_seconds
+
+    @property
+    def name(self) -> str:
+        """The site's."""
+        return self._name
+
+    async def send(
+        self,
+        method: str,
+        target: str,
+        headers: Headers,
+        body: AsyncIterator[bytes] | None = None,
+        interim: Interim | None = None,
+    ) -> Exchange:
+        """Raises HeldBack."""
+        cause = Cause(self._name, Trouble.BUDGET, "the node's budget is spent")
+        raise HeldBack(self._name, (cause,), retry_after_seconds=self._retry_after_seconds)
+
+    def reachable(self) -> bool:
+        """See `Origin`."""
+        return False

@@ -49,7 +49,7 @@ class Companions:
         events: Events,
         nursery: Nursery,
         enabled: bool,
-        may_warm: Callable[[], bool] = lambda: True,
+        may_warm: Callable[[Repository], bool] = lambda repository: True,
     ) -> None:
         """`may_warm` says whether the node's budget allows fetching ahead."""
         self._tags = tags
@@ -72,7 +72,7 @@ class Companions:
         key = (repository, digest)
         since = self._clock.monotonic() - self._came.get(key, -AGAIN_SECONDS)
         wanted = self._enabled and not repository.local and since >= AGAIN_SECONDS
-        if wanted and self._may_warm():
+        if wanted and self._may_warm(repository):
             self._flights.start(key, lambda: self.fetch(repository, digest))
 
     async def fetch_now(self, repository: Repository, digest: Digest) -> str:

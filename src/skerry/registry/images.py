@@ -62,7 +62,7 @@ class Images:
         inventory: Inventory,
         clock: Clock,
         nursery: Nursery,
-        may_warm: Callable[[], bool] = lambda: True,
+        may_warm: Callable[[Repository], bool] = lambda repository: True,
     ) -> None:
         """`may_warm` says whether the node's budget allows fetching ahead."""
         self._names = names
@@ -101,12 +101,6 @@ class Images:
         bytes_max: int | None,
     ) -> AsyncIterator[WarmEvent]:
         """See `Operations.warm`."""
-        if not self._may_warm():
-            raise SkerryError(
-                "nothing is warmed: too much of the budget is spent",
-                next_step="see `skerry costs`; raise budget.amount, or wait for the next period",
-                party=Party.OPERATOR,
-            )
         wanted = None
         if platforms or all_platforms:
             wanted = Wanted(frozenset(platforms), every=all_platforms)
@@ -124,6 +118,10 @@ class Images:
         progress = Progress()
         try:
             named = self.named(image)
+            if not self._may_warm(named.repository):
+                step = "see `skerry costs`; raise budget.amount, or wait for the next period"
+                what = "nothing is warmed: too much of the budget is spent"
+                raise SkerryError(what, next_step=step, party=Party.OPERATOR)
             root = await self._root_now(named)
             task = self._nursery.start(
                 self._settle(

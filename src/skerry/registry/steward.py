@@ -22,8 +22,8 @@ class Steward(Protocol):
     def window_factor(self, repository: Repository) -> float:
         """How many times as long as usual a tag of it is believed."""
 
-    def may_warm(self) -> bool:
-        """Whether anything may be fetched before somebody asks."""
+    def may_warm(self, repository: Repository) -> bool:
+        """Whether anything of it may be fetched before somebody asks."""
 
 
 class FreeHand:
@@ -38,6 +38,6 @@ class FreeHand:
         """See `Steward`."""
         return 1.0
 
-    def may_warm(self) -> bool:
+    def may_warm(self, repository: Repository) -> bool:
         """See `Steward`."""
         return True

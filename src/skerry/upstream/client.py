@@ -49,6 +49,14 @@ Check = Callable[[Reply], str]
 Liars = OrderedDict[tuple[str, str], None]
 
 
+HeldBack = Callable[[], int]
+SPENT = "the node's budget lets nothing more be fetched"
+
+
+def _nothing() -> int:
+    return 0
+
+
 def _believe(reply: Reply) -> str:
     return ""
 
@@ -79,8 +87,12 @@ class UpstreamClient:
         rng: Random,
         node_id: str,
         siblings: tuple[Source, ...] = (),
+        held_back: HeldBack = _nothing,
     ) -> None:
+        """`held_back` says for how many seconds nothing is to be asked of the sources, siblings
+        aside; 0 for nothing."""
         self.upstream = upstream
+        self._held_back = held_back
         self._events = events
         self._nursery = Nursery(on_crash=self._crashed)
 
@@ -138,6 +150,11 @@ class UpstreamClient:
                     return await _ask(sibling, fetch, body_bytes_max, check)
                 except (TransportError, Absent, Denied):
                     continue
+        if self._held_back():
+            cause = Cause(self.upstream.name, Trouble.BUDGET, SPENT)
+            raise Unavailable(
+                self.upstream.name, (cause,), retry_after_seconds=self.retry_after_seconds()
+            )
         causes: list[Cause] = []
         denied: Denied | None = None
         for source in self._sources:
@@ -163,6 +180,9 @@ class UpstreamClient:
     def places(self, fetch: Fetch, *, siblings: bool = True) -> list[Place]:
         """Where the content of a GET may be had, nearest first."""
         near = self._siblings if siblings else ()
+        if self._held_back():
+            held = [SourcePlace(found, fetch, self._liars) for found in near]
+            return [*held, ClosedPlace(self.upstream.name)]
         places = [SourcePlace(found, fetch, self._liars) for found in (*near, *self._sources)]
         # Who gave wrong bytes for this very content is asked for it last.
         places.sort(key=SourcePlace.lied)
@@ -174,6 +194,8 @@ class UpstreamClient:
 
     def retry_after_seconds(self) -> int:
         """When trying again may help: the first moment a source will be asked."""
+        if held := self._held_back():
+            return held
         waits = [source.gate.refused_seconds() for source in self._sources]
         soonest = min(waits, default=0.0)
         return max(1, math.ceil(soonest)) if soonest > 0 else RETRY_AFTER_SECONDS
@@ -211,6 +233,20 @@ async def _ask(source: Conversation, fetch: Fetch, body_bytes_max: int, check: C
         source.gate.refusals.count(Refused.DIGEST_MISMATCH)
         raise TransportError(Trouble.WRONG_CONTENT, why)
     return reply
+
+
+class ClosedPlace:
+    """A `Place` that is never asked: there is no money for it."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    async def open(self, offset_bytes: int) -> Opened:
+        """Raises TransportError BUDGET."""
+        raise TransportError(Trouble.BUDGET, SPENT)
+
+    def wrong(self) -> None:
+        """See `Place`."""
 
 
 class SourcePlace:

@@ -33,6 +33,9 @@ class Owner:
     priority: Priority = Priority.NORMAL
 
 
+NOBODY = Owner(NODE.tenant)
+
+
 @dataclass(frozen=True, slots=True)
 class Workflow:
     """A named set of routes (`host/prefix`) and repositories (patterns)."""
@@ -88,6 +91,11 @@ class Plan:
             return Dimension(self.upstreams[name].tenant, upstream=name)
         owner = next((each for (site, _), each in self.routes.items() if site == name), None)
         return NODE if owner is None else Dimension(owner.tenant, site=name)
+
+    def owner_of(self, name: str, prefix: str = "") -> Owner:
+        """Whose a site's route or an upstream is; nobody's is the node's own."""
+        found = self.routes.get((name, prefix)) if prefix else self.upstreams.get(name)
+        return found or NOBODY
 
     @property
     def tenants(self) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ class Source(StrEnum):
     MAX_AGE = "max-age"
     EXPIRES = "expires"
     HEURISTIC = "heuristic"
+    BUDGET = "budget"
     NONE = "none"
 
 
@@ -138,7 +139,21 @@ def current_age(stored: Stored, now: float) -> float:
 
 
 def lifetime(status: int, headers: Headers, received_at: float, policy: RoutePolicy) -> Lifetime:
-    """RFC 9111 section 4.2.1 for a shared cache; a value that cannot be read counts as stale."""
+    """RFC 9111 section 4.2.1 for a shared cache; a value that cannot be read counts as stale.
+
+    While the node's budget is short it may be longer, but for errors and for what must not be
+    served stale: what the origin allows nobody, a lack of money does not either.
+    """
+    found = _stated(status, headers, received_at, policy)
+    if policy.stretch == 1 or status >= 400 or not found.seconds:
+        return found
+    forbidden = windows(control_of(headers).directives, policy).forbidden_by
+    if forbidden and found.source is not Source.ROUTE:
+        return found
+    return Lifetime(found.seconds * policy.stretch, Source.BUDGET)
+
+
+def _stated(status: int, headers: Headers, received_at: float, policy: RoutePolicy) -> Lifetime:
     if policy.fresh_seconds is not None and status < 400:
         # An error is never kept longer than the origin said, whatever the route says.
         return Lifetime(policy.fresh_seconds, Source.ROUTE)

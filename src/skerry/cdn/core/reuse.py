@@ -260,4 +260,5 @@ def _stale_now(view: Judgement, wishes: Directives) -> Reason | None:
 
 
 def _route_detail(view: Judgement) -> str:
-    return "fresh by route" if view.lifetime.source is Source.ROUTE else ""
+    source = view.lifetime.source
+    return f"fresh by {source}" if source in (Source.ROUTE, Source.BUDGET) else ""

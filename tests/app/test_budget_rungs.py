@@ -1,0 +1,195 @@
+"""What a node lets go of, rung by rung, seen from outside; and that it holds over a restart."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from skerry.app.drill.processes import Setting, toml_text
+from skerry.app.node import Node
+from skerry.app.settings_load import load
+from skerry.budget.core.ladder import Rung
+from skerry.budget.core.usage import NODE, Amounts, Meter
+from skerry.cdn.core.prewarm import PrewarmEvent, Step
+from skerry.cli.admin_client import AdminClient, NodeAddress
+from skerry.wire.message import Headers
+from tests.adapters.http_door import Client, guarded
+from tests.app.test_reload import Origin
+
+PRICES = """
+[[price]]
+meter = "pulls"
+price = "1.00"
+unit = "1000 pulls"
+period = "use"
+currency = "EUR"
+valid_from = 2020-01-01
+"""
+HOST, UPSTREAM = "www.example", "up.test"
+
+
+class Scene:
+    """A node that may spend 1.00, and every thousandth of it is a pull."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.origin = Origin("origin")
+        self.node: Node
+
+    def settings(self) -> dict[str, Setting]:
+        def route(prefix: str, **more: object) -> dict[str, object]:
+            return {"prefix": prefix, "data_class": "public", **more}
+
+        routes = [route("/"), route("/low", priority="low"), route("/care", priority="protected"),
+                  {"prefix": "/private", "methods": ["GET", "POST"]}]  # fmt: skip
+        source = {"url": self.origin.url, "plain_http": True}
+        return {
+            "node": {"name": "rock", "data_dir": str(self.folder / "data")},
+            "doors": {"registry": "127.0.0.1:0", "edge": "127.0.0.1:0", "admin": "127.0.0.1:0"},
+            "budget": {"prices_file": str(self.folder / "prices.toml"), "amount": "1.00"},
+            "upstream": [{"name": UPSTREAM, "source": [source]}],
+            "site": [{"hosts": [HOST], "origins": [self.origin.url], "plain_http": True,
+                      "route": routes}],
+        }  # type: ignore[dict-item] # fmt: skip
+
+    async def open(self) -> None:
+        await self.origin.start()
+        (self.folder / "prices.toml").write_text(PRICES)
+        (self.folder / "skerry.toml").write_text(toml_text(self.settings()))
+        await self.start()
+
+    async def start(self) -> None:
+        self.node = Node(load(self.folder / "skerry.toml", {}, {}))
+        await self.node.start()
+
+    async def close(self) -> None:
+        await self.node.stop()
+        self.origin.server.close()
+
+    async def spend(self, thousandths: int) -> None:
+        """As much more than is spent already, all at once."""
+        used = {NODE: Amounts.of({Meter.PULLS: thousandths})}
+        await self.node.budget.ledger.note(self.node.budget.now // 60 * 60, used)
+        await self.node.budget.look()
+
+    @property
+    def rung(self) -> int:
+        return self.node.budget.ladders()[0].rung
+
+    async def ask(self, port: int, head: str) -> tuple[int, Headers, bytes]:
+        connection = await asyncio.open_connection("127.0.0.1", port)
+        client = Client(*connection)
+        await client.send(f"{head}\r\n\r\n".encode())
+        got = await guarded(client.answer())
+        connection[1].close()
+        return got.status, got.headers, got.body
+
+    async def get(self, path: str, method: str = "GET") -> tuple[int, Headers, bytes]:
+        head = f"{method} {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 0"
+        return await self.ask(self.node.edge_port, head if method == "POST" else head[:-19])
+
+    async def pull(self, path: str) -> tuple[int, Headers, bytes]:
+        return await self.ask(self.node.registry_port, f"GET {path} HTTP/1.1\r\nHost: n")
+
+
+@pytest.fixture
+async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+    made = Scene(tmp_path)
+    await made.open()
+    yield made
+    await guarded(made.close())
+
+
+async def refused(scene: Scene, path: str, method: str = "GET") -> Headers:
+    asked = len(scene.origin.asked)
+    status, headers, body = await scene.get(path, method)
+    assert status == 503
+    assert len(scene.origin.asked) == asked, "nothing went out"
+    assert headers.get("Retry-After") == "600"
+    assert "connection_limit_reached" in (headers.get("Proxy-Status") or "")
+    assert b"Nothing that is not stored here" in body
+    return headers
+
+
+async def test_on_the_shedding_rung_low_misses_are_refused_and_nothing_else(scene: Scene) -> None:
+    assert (await scene.get("/low/kept"))[0] == 200
+    await scene.spend(899)
+    assert (await scene.get("/low/before"))[0] == 200
+    await scene.spend(1)
+    assert scene.rung == Rung.SHED_LOW
+    await refused(scene, "/low/new")
+    assert (await scene.get("/low/kept"))[0] == 200
+    assert (await scene.get("/normal"))[0] == (await scene.get("/care/a"))[0] == 200
+
+
+async def test_on_the_last_rung_only_what_is_here_is_served_but_for_what_is_protected(
+    scene: Scene,
+) -> None:
+    for path in ("/kept", "/low/kept"):
+        assert (await scene.get(path))[0] == 200
+    await scene.spend(1000)
+    assert scene.rung == Rung.CACHED_ONLY
+    for path in ("/kept", "/low/kept", "/kept"):
+        status, headers, _ = await scene.get(path)
+        assert (status, "hit" in headers.joined("Cache-Status")) == (200, True)
+    for path in ("/new", "/low/new", "/private/a"):
+        await refused(scene, path)
+    await refused(scene, "/private/a", "POST")
+    assert (await scene.get("/care/new"))[0] == 200
+
+
+async def test_on_the_last_rung_upstreams_are_not_asked_either(scene: Scene) -> None:
+    await scene.spend(1000)
+    blob = f"/v2/{UPSTREAM}/team/tide/blobs/sha256:{'a' * 64}"
+    for path, seconds in ((f"/v2/{UPSTREAM}/team/tide/manifests/1", "600"), (blob, "5")):
+        status, headers, body = await scene.pull(path)
+        assert (status, headers.get("Retry-After")) == (503, seconds)
+        assert b"budget" in body
+    assert scene.origin.asked == []
+
+
+async def test_what_was_let_go_of_stays_so_over_a_restart_and_comes_back(scene: Scene) -> None:
+    await scene.spend(1000)
+    await scene.node.stop()
+    await scene.start()
+    assert scene.rung == Rung.CACHED_ONLY, "before anything is metered"
+    await refused(scene, "/new")
+    await scene.node.stop()
+    text = toml_text(scene.settings()).replace('"1.00"', '"5.00"')
+    (scene.folder / "skerry.toml").write_text(text)
+    await scene.start()
+    await scene.node.budget.look()
+    assert scene.rung == Rung.NONE
+    assert (await scene.get("/new"))[0] == 200
+
+
+async def test_nothing_is_fetched_ahead_from_its_rung_on(scene: Scene) -> None:
+    async def prewarm(path: str) -> str:
+        door = f"http://127.0.0.1:{scene.node.admin_port}"
+        token = (scene.folder / "data" / "admin.token").read_text().strip()
+        client = AdminClient(NodeAddress(door, token))
+        body = {"list": f"http://{HOST}{path}"}
+
+        def run() -> list[PrewarmEvent]:
+            return list(client.stream("/api/v1/prewarm", body, PrewarmEvent))
+
+        steps = await guarded(asyncio.to_thread(run))
+        assert steps[-1].step is Step.DONE
+        return " ".join(each.what for each in steps)
+
+    assert "budget" not in await prewarm("/ahead/1")
+    await scene.spend(800)
+    assert scene.rung == Rung.NO_WARMING
+    assert "too much of the budget is spent" in await prewarm("/ahead/2")
+    assert set(scene.origin.asked) == {"/ahead/1"}
+    assert (await scene.get("/normal"))[0] == 200
+
+
+async def test_rungs_are_told_of_as_events_once(scene: Scene) -> None:
+    await scene.spend(810)
+    await scene.node.budget.look()
+    told = [event.cause.partition(":")[0] for event in scene.node.events.recent("budget.rung")]
+    assert told == ["notice", "no_warming"]
