@@ -33,11 +33,11 @@ from skerry.app.budget_routes import budget_routes
 from skerry.app.clock_upkeep import ClockUpkeep
 from skerry.app.descriptors import admin_limits, door_limits, raise_limit
 from skerry.app.domain_desk import DomainDesk
+from skerry.app.edge_if_any import edge_of
 from skerry.app.ground import Ground, open_ground
 from skerry.app.horizon_desk import HorizonDesk
 from skerry.app.hot_tables import HotTables
 from skerry.app.names import listen
-from skerry.app.outside import Outside
 from skerry.app.public_doors import PublicDoors
 from skerry.app.registry_rules import rules_of
 from skerry.app.reload import Reloading, Reread
@@ -160,7 +160,7 @@ class Node:
         end(rooms.inventory.flush)
         end(rooms.pushes.close)
         owners: dict[str, Inventory] = {"registry": rooms.inventory}
-        edge = self._open_edge(parts, outside)
+        edge = edge_of(self, parts, outside)
         if edge is not None:
             owners["edge"] = edge.rooms.inventory
             rooms.healing.elsewhere = edge.vault.healer if edge.vault else None
@@ -193,21 +193,6 @@ class Node:
         self._look_out(ground)
         if self._reload_wanted:
             self.reload_soon()
-
-    def _open_edge(self, parts: Parts, outside: Outside) -> OpenEdge | None:
-        if not self.settings.sites:
-            return None
-        # Late: a node without sites saves the time and the memory.
-        from skerry.app.edge import open_edge
-
-        return open_edge(
-            parts,
-            outside,
-            self.settings,
-            ready=self.hot,
-            ends=self.ends,
-            steward=self.budget.edge_steward(),
-        )
 
     def _keep_house(
         self, store: DiskStore, owners: Mapping[str, Inventory], rooms: RegistryRooms
