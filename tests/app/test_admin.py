@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from skerry.app.admin import OPENMETRICS, AdminDoor
+from skerry.app.admin import AdminDoor
 from skerry.app.admin_access import Access, TokenError, ensure_token, read_token
+from skerry.telemetry.exposition import OPENMETRICS, PLAIN
 from skerry.telemetry.metrics import Registry
 from skerry.wire.message import Answer, Headers, Request
 from tests.app.operations_twin import DIGEST, HALF, RememberingOperations
@@ -42,8 +43,10 @@ class Client:
         query: str = "",
         host: str | None = "127.0.0.1:9090",
         token: str | None = TOKEN,
+        accept: str = "",
     ) -> Answer:
         fields = [("Host", host)] if host is not None else []
+        fields += [("Accept", accept)] if accept else []
         if token is not None:
             fields.append(("Authorization", f"Bearer {token}"))
         data = body if isinstance(body, bytes) else json.dumps(body).encode() if body else b""
@@ -110,11 +113,14 @@ async def test_the_token_counts_only_as_a_bearer_token(client: Client) -> None:
 
 
 async def test_health_and_metrics_need_no_token(client: Client) -> None:
-    metrics = await client.ask("GET", "/metrics", token=None)
+    metrics = await client.ask("GET", "/metrics", token=None, accept=OPENMETRICS)
     assert metrics.headers.get("Content-Type") == OPENMETRICS
     assert isinstance(metrics.body, bytes)
     assert b"skerry_pulls_total 3" in metrics.body
     assert metrics.body.endswith(b"# EOF\n")
+    plain = await client.ask("GET", "/metrics", token=None)
+    assert plain.headers.get("Content-Type") == PLAIN
+    assert plain.headers.get("Vary") == "Accept"
     assert (await client.ask("GET", "/readyz", token=None)).status == 200
 
 

@@ -54,6 +54,7 @@ class Scene:
         public = {"prefix": "/", "data_class": "public"}
         return {
             "node": {"name": "rock", "data_dir": str(self.folder / "data")},
+            "telemetry": {"sensitive_group_min": 1},  # or a handful would wait for more
             "doors": {"registry": "127.0.0.1:0", "edge": "127.0.0.1:0", "admin": "127.0.0.1:0"},
             "budget": {
                 "prices_file": str(self.folder / "prices.toml"),

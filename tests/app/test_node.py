@@ -22,7 +22,7 @@ from tests.rig.nodes import HOST, PASSWORD, USER
 NAME = "team/tide"
 SECRET = "drowned-treasure"
 FRESH, STALE = "fresh", "stale"
-MISSES, STALES, HITS_BY_TAG, HITS_BY_DIGEST, FAILURES = 20, 40, 90, 50, 7
+MISSES, STALES, HITS_BY_TAG, HITS_BY_DIGEST, FAILURES = 98, 200, 500, 200, 7
 
 
 class Scene:
@@ -82,7 +82,7 @@ class Scene:
         return float(found[0].rpartition(" ")[2]) if found else 0.0
 
     async def answers(self, kind: str, outcome: str) -> float:
-        labels = f'kind="{kind}",outcome="{outcome}"'
+        labels = f'class="public",kind="{kind}",outcome="{outcome}"'
         return await self.sample(f"skerry_registry_answers_total{{{labels}}}")
 
 

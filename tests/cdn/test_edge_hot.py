@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from skerry.cdn.repeatable import DECISIVE
-from skerry.telemetry.metrics import Counter
+from skerry.telemetry.families import Counter
 from skerry.wire.message import Headers, Request
 from tests.adapters.http_door import beats, connect
 from tests.cdn.shore import FRESH, HOST, LARGE, SMALL, shore

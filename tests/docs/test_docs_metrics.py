@@ -1,4 +1,4 @@
-"""The metrics page says what the code declares."""
+"""The metrics page says what the code declares, and the code declares what a label may say."""
 
 from __future__ import annotations
 
@@ -12,19 +12,35 @@ def test_the_metrics_page_is_what_the_code_declares() -> None:
     assert PAGE.read_text() == text, "the page is old; run make docs"
 
 
-def test_families_are_found_with_their_labels(tmp_path: Path) -> None:
+def test_families_are_found_with_their_labels_and_what_these_may_say(tmp_path: Path) -> None:
     (tmp_path / "node.py").write_text(
-        'a = metrics.counter("skerry_pulls", "Pulls.", ("upstream", "how"))\n'
+        'a = metrics.counter("skerry_pulls", "Pulls.", {"how": ("hit", "miss"), "by": BY})\n'
+        'BY = ("us", "them")\n'
         'b = metrics.gauge("skerry_up", "Up.", read, labels=("x",))\n'
         "c = other.counter(name, meaning)\n"
-        'labels = ("kind",)\n'
-        'd = metrics.counter("skerry_asks", "Asks.", (*labels, "how"))\n'
+        'labels = {"kind": ("a",)}\n'
+        'd = metrics.tally("skerry_asks", "Asks.", read, {**labels, "how": ("b",)})\n'
+        'e = metrics.histogram("skerry_wait_seconds", "Wait.")\n'
     )
+    how = ("how", "`hit`, `miss`")
     assert list(declared(tmp_path)) == [
-        Family("skerry_pulls", "counter", ("upstream", "how"), "Pulls."),
-        Family("skerry_up", "gauge", ("x",), "Up."),
-        Family("skerry_asks", "counter", ("kind", "how"), "Asks."),
+        Family("skerry_pulls", "counter", (how, ("by", "`them`, `us`")), "Pulls."),
+        Family("skerry_up", "gauge", (("x", ""),), "Up."),
+        Family("skerry_asks", "counter", (("kind", "`a`"), ("how", "`b`")), "Asks."),
+        Family("skerry_wait_seconds", "histogram", (), "Wait."),
     ]
+    assert [each.unit for each in declared(tmp_path)] == ["", "", "", "seconds"]
+
+
+def test_every_label_has_a_bounded_set_of_values() -> None:
+    """Write `{"outcome": Outcome}` (an enum), a tuple of words, or `Named("what names them")`."""
+    loose = [
+        f"{family.name}: {label}"
+        for family in declared(ROOT / "src")
+        for label, values in family.labels
+        if not values
+    ]
+    assert not loose, "say what these labels may say, where they are declared"
 
 
 def test_a_family_means_one_thing() -> None:
@@ -32,3 +48,4 @@ def test_a_family_means_one_thing() -> None:
     names = [family.name for family in families]
     assert len(names) == len(set(names)), "two declarations of one family differ"
     assert all(name.startswith("skerry_") for name in names), names
+    assert not [name for name in names if name.endswith(("_total", "_created", "_count", "_sum"))]

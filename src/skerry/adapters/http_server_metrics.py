@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from skerry.adapters.http_hot import HotStatistics
-from skerry.telemetry.metrics import Labels, Registry
+from skerry.adapters.http_server_strict import Reason
+from skerry.telemetry.labels import Labels
+from skerry.telemetry.metrics import Registry
+
+DOOR = {"door": ("registry", "edge", "edge_tls", "admin")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +72,21 @@ class DoorMetrics:
         self._doors: list[Counted] = []
         registry.before_exposing(self._settle)
         registry.gauge("skerry_http_connections", "Open client connections", self._connections,
-                       ["door"])  # fmt: skip
+                       DOOR)  # fmt: skip
         registry.gauge("skerry_http_tunnels", "Connections that speak another protocol",
-                       self._tunnels, ["door"])  # fmt: skip
+                       self._tunnels, DOOR)  # fmt: skip
         registry.gauge("skerry_http_sending", "Bodies on their way to clients", self._sending,
-                       ["door"])  # fmt: skip
+                       DOOR)  # fmt: skip
         self._requests = registry.counter(
-            "skerry_http_requests", "Requests, by the way they took", ["door", "way"]
+            "skerry_http_requests",
+            "Requests, by the way they took",
+            {**DOOR, "way": ("full", "hot")},
         )
         self._refused = registry.counter(
-            "skerry_http_refused", "Requests refused unread, by reason", ["door", "reason"]
+            "skerry_http_refused", "Requests refused unread, by reason", {**DOOR, "reason": Reason}
         )
         self._body_bytes = registry.counter(
-            "skerry_http_body_bytes", "Body bytes sent on the full way", ["door"]
+            "skerry_http_body_bytes", "Body bytes sent on the full way", DOOR
         )
 
     def add(self, door: Counted) -> None:

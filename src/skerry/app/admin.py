@@ -37,12 +37,12 @@ from skerry.base.errors import BadInput, Party, SkerryError
 from skerry.base.reference import Reference
 from skerry.dashboard.paths import is_page
 from skerry.registry.operations import Operations
+from skerry.telemetry.exposition import preferred
 from skerry.telemetry.horizon import Expiry
 from skerry.telemetry.metrics import Registry
 from skerry.trust.tokens.core.rules import Role
 from skerry.wire.message import Answer, BodyAborted, Request
 
-OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 IMAGES_MAX = 1000
 
 _log = logging.getLogger("skerry.admin")
@@ -243,7 +243,9 @@ class AdminDoor:
         return _text(503, f"not ready: {reason}\n") if reason else _text(200, "ready\n")
 
     async def _expose(self, request: Request) -> Answer:
-        return Answer(200, headers_of(OPENMETRICS), self._metrics.expose().encode())
+        media_type = preferred(request.headers.joined("Accept"))
+        fields = headers_of(media_type).with_fields(("Vary", "Accept"))
+        return Answer(200, fields, self._metrics.expose(media_type).encode())
 
     # the API
 

@@ -33,7 +33,7 @@ from skerry.budget.ports import LedgerUnusable
 from skerry.budget.probes import CpuProbe, HeldProbe, UpstreamProbe, VaultProbe
 from skerry.telemetry.alarms import Alarms
 from skerry.telemetry.events import Events, Level
-from skerry.telemetry.metrics import Counter as CounterFamily
+from skerry.telemetry.families import Counter as CounterFamily
 from skerry.telemetry.metrics import Registry
 from skerry.upstream.measures import UpstreamMetrics
 from skerry.upstream.ports import Trouble

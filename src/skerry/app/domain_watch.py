@@ -17,7 +17,9 @@ from skerry.adapters.rdap import RdapRegistrars
 from skerry.adapters.watch_file import WatchFile
 from skerry.app.settings_checks_watch import policy_of
 from skerry.app.settings_watch import DomainWatchSettings
+from skerry.telemetry.labels import Named
 from skerry.telemetry.metrics import Registry
+from skerry.trust.core.delegation import Aspect
 from skerry.trust.core.domain_state import FILE_BYTES_MAX
 from skerry.trust.delegation_watch import DelegationWatch, Watched
 from skerry.trust.ports import NamePins
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from skerry.app.ground import Site
 
 FIND_SECONDS = 3.0
+
+DOMAINS = Named("domains of the settings")
 
 
 class OwnResolver:
@@ -124,11 +128,11 @@ def _gauges(metrics: Registry, watch: DelegationWatch) -> None:
             for name, domain in watch.domains.items()
             for drift in domain.statistics().drifts
         },
-        ["domain", "aspect"],
+        {"domain": DOMAINS, "aspect": Aspect},
     )
     metrics.gauge(
         "skerry_domain_heard_timestamp_seconds",
         "When the name servers of a watched domain last said anything, since 1970; 0 for never.",
         lambda: {(name,): domain.statistics().heard_at for name, domain in watch.domains.items()},
-        ["domain"],
+        {"domain": DOMAINS},
     )

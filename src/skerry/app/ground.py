@@ -135,26 +135,7 @@ def _store(node: Site) -> DiskStore:
     )
     store.removed = lambda digest: node.hot.forget(str(digest))
     node.ends.push_async_callback(store.close)
-    _gauges(node.metrics, store)
     return store
-
-
-def _gauges(metrics: Registry, store: DiskStore) -> None:
-    metrics.gauge(
-        "skerry_store_bytes",
-        "Bytes of blobs on disk, of spools on their way in and in quarantine.",
-        lambda: {
-            ("blobs",): store.statistics().blob_bytes,
-            ("spools",): store.statistics().spool_bytes,
-            ("quarantine",): store.statistics().quarantine_bytes,
-        },
-        ["part"],
-    )
-    metrics.gauge(
-        "skerry_store_budget_bytes",
-        "Bytes the store may use.",
-        lambda: {(): store.statistics().budget_bytes},
-    )
 
 
 def _outside(node: Site, names: NameResolver) -> Outside:

@@ -148,17 +148,17 @@ def _gauges(node: Site, resolver: NameResolver, pins: NamePins) -> None:
             ("indeterminate",): below.indeterminate,
         }
 
-    node.metrics.gauge(
+    node.metrics.tally(
         "skerry_dns_questions",
         "Questions for names since start, by how they were answered.",
         questions,
-        ["how"],
+        {"how": ("asked", "from_cache", "stale", "failed", "last_good")},
     )
-    node.metrics.gauge(
+    node.metrics.tally(
         "skerry_dns_verdicts",
         "Answers of name servers since start, by what their signatures say of them.",
         verdicts,
-        ["security"],
+        {"security": ("secure", "insecure", "bogus", "indeterminate")},
     )
     node.metrics.gauge(
         "skerry_dns_held_names",

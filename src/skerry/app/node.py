@@ -15,7 +15,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from skerry import __version__
-from skerry.adapters.disk_store import DiskStore
 from skerry.adapters.file_mark import FileMark
 from skerry.adapters.http_server import Door
 from skerry.adapters.http_server_metrics import DoorMetrics
@@ -34,6 +33,7 @@ from skerry.app.clock_upkeep import ClockUpkeep
 from skerry.app.descriptors import admin_limits, door_limits, raise_limit
 from skerry.app.domain_desk import DomainDesk
 from skerry.app.edge_if_any import edge_of
+from skerry.app.gauges import show_rooms
 from skerry.app.ground import Ground, open_ground
 from skerry.app.horizon_desk import HorizonDesk
 from skerry.app.hot_tables import HotTables
@@ -57,7 +57,7 @@ from skerry.store.ports import Inventory
 from skerry.store.service import Housekeeper, ScrubPolicy
 from skerry.store.shared_inventory import SharedInventory
 from skerry.telemetry.alarms import Alarms, Silence
-from skerry.telemetry.events import Events, Level
+from skerry.telemetry.events import KINDS, Events, Level
 from skerry.telemetry.horizon import Horizon
 from skerry.telemetry.metrics import Registry
 from skerry.telemetry.validation import ValidationFailures
@@ -83,8 +83,8 @@ class Node:
         self.settings = settings
         self.clock = clock or SystemClock()
         self.high_water = HighWater(self.clock)
-        self.metrics = Registry()
-        counter = self.metrics.counter("skerry_events", "Events by kind.", ["kind"])
+        self.metrics = Registry(self.clock.now, group_min=settings.telemetry.sensitive_group_min)
+        counter = self.metrics.counter("skerry_events", "Events by kind.", {"kind": KINDS})
         self.events = Events(self.clock.now, count=lambda kind: counter.add(1, kind))
         self.failures = ValidationFailures(self.metrics)
         self.horizon = Horizon(self.high_water.now, self.metrics)
@@ -166,7 +166,7 @@ class Node:
             rooms.healing.elsewhere = edge.vault.healer if edge.vault else None
         trust = await open_trust(self, rooms, ground.verdicts)
         end(nursery.close)
-        self._housekeeper = house = self._keep_house(store, owners, rooms)
+        self._housekeeper = house = self._keep_house(ground, owners, rooms)
         if edge is not None:
             # What was purged while this node was down is learned before anything is served.
             await edge.rooms.siblings.siblings.start()
@@ -195,11 +195,11 @@ class Node:
             self.reload_soon()
 
     def _keep_house(
-        self, store: DiskStore, owners: Mapping[str, Inventory], rooms: RegistryRooms
+        self, ground: Ground, owners: Mapping[str, Inventory], rooms: RegistryRooms
     ) -> Housekeeper:
         given = self.settings.store
-        return Housekeeper(
-            store=store,
+        housekeeper = Housekeeper(
+            store=ground.store,
             inventory=SharedInventory(owners),
             clock=self.clock,
             events=self.events,
@@ -208,6 +208,8 @@ class Node:
             admission=AdmissionPolicy(object_share_max=given.object_share_max),
             scrub=ScrubPolicy(given.scrub_period_seconds, given.scrub_bytes_per_second),
         )
+        show_rooms(self.metrics, ground.store, ground.parts.fills, housekeeper)
+        return housekeeper
 
     async def _keep_time(self) -> None:
         mark = FileMark(self.settings.node.data_path)

@@ -32,7 +32,7 @@ SCAN_STEP = 200
 
 _PULLED = frozenset({"manifest", "blob"})
 _PULL_HITS = frozenset({Outcome.HIT, Outcome.LOCAL})
-_PULLS = _PULL_HITS | {Outcome.STALE, Outcome.MISS, Outcome.JOINED}
+_PULLS = _PULL_HITS | {Outcome.STALE, Outcome.MISS, Outcome.SIBLING, Outcome.JOINED}
 _EDGE_HITS = frozenset({Served.HIT, Served.REVALIDATED})
 _EDGE = _EDGE_HITS | {Served.STALE, Served.MISS, Served.NEARER, Served.COLLAPSED, Served.PASS}
 """What counts as asked for and answered: refusals and failures are other numbers."""
@@ -123,7 +123,7 @@ class NodeFacts:
     def ratios(self) -> Sequence[HitRatio]:
         metrics = self._counted.metrics
         pulls: dict[str, float] = defaultdict(float)
-        for (kind, outcome), count in metrics.counted("skerry_registry_answers").items():
+        for (_, kind, outcome), count in metrics.counted("skerry_registry_answers").items():
             if kind in _PULLED:
                 pulls[outcome] += count
         found = [_ratio("images", pulls)] if any(pulls[each] for each in _PULLS) else []
@@ -166,7 +166,8 @@ def _fill(flying: FillProgress) -> FillRow:
 def _by_class(series: dict[tuple[str, ...], float]) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for (data_class, outcome), count in series.items():
-        found[data_class][outcome] += count
+        if count:
+            found[data_class][outcome] += count
     return found
 
 

@@ -16,6 +16,7 @@ from skerry.app.settings_access import AccessSettings
 from skerry.app.settings_budget import BudgetSettings
 from skerry.app.settings_dns import DnsSettings
 from skerry.app.settings_horizon import HorizonSettings
+from skerry.app.settings_telemetry import TelemetrySettings
 from skerry.app.settings_trust import TrustSettings
 from skerry.app.settings_units import (
     Address,
@@ -282,6 +283,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     horizon: HorizonSettings = HorizonSettings()
     budget: BudgetSettings = BudgetSettings()
     access: AccessSettings = AccessSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
 
 
 def split_address(text: str) -> tuple[str, int]:

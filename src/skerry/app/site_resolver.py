@@ -56,6 +56,9 @@ async def open_site_resolver(node: Site, names: NameResolver, pins: NamePins) ->
     return doors
 
 
+OUTCOMES = ("all", "refused", "short", "dropped", "flooded")
+
+
 def held_answer(pins: NamePins, name: Name, kind: Kind) -> Answer | None:
     """What is said of a name that is held: where it was last; None for names that are not."""
     text = name.to_text(omit_final_dot=True)
@@ -84,9 +87,9 @@ def _gauge(node: Site, stub: Stub) -> None:
             ("flooded",): found.flooded,
         }
 
-    node.metrics.gauge(
+    node.metrics.tally(
         "skerry_dns_site_questions",
         "Questions to the site's resolver since start, and those without an answer, by why.",
         questions,
-        ["outcome"],
+        {"outcome": OUTCOMES},
     )

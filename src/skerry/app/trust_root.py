@@ -177,7 +177,9 @@ async def open_trust(site: Site, rooms: RegistryRooms, book: SqliteVerdicts) -> 
         from skerry.trust.glass import BreakGlass  # late, as all of cryptography
 
         broken = site.metrics.counter(
-            "skerry_trust_glass", "Statements to break the glass, by outcome.", ["outcome"]
+            "skerry_trust_glass",
+            "Statements to break the glass, by outcome.",
+            {"outcome": ("broken", "refused")},
         )
         glass = BreakGlass(
             book=book.roots,
@@ -216,7 +218,7 @@ def _roots(
         "skerry_trust_root",
         "1 at how the root of trust stands: valid, under a grace, or expired.",
         roots.standings,
-        ["standing"],
+        {"standing": ("valid", "grace", "expired")},
     )
     return roots
 

@@ -9,11 +9,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from skerry.cdn.core.hops import Expectation, expectation, has_looped, max_forwards
-from skerry.cdn.core.key import CacheKey, NoKey, cache_key, normal_authority, normal_path
+from skerry.cdn.core.key import (
+    CacheKey,
+    NoKey,
+    NoKeyReason,
+    cache_key,
+    normal_authority,
+    normal_path,
+)
 from skerry.cdn.core.route import Matched, Route, RouteTable, Unrouted
 from skerry.cdn.core.status import ProxyError
-from skerry.cdn.core.strict import DEFAULT_LIMITS, Head, refuse
+from skerry.cdn.core.strict import DEFAULT_LIMITS, Head, Reason, refuse
 from skerry.wire.message import Headers, Request
+
+REASONS = (
+    *(each.value for each in Reason),
+    *(f"key_{each.value}" for each in NoKeyReason),
+    *("path_or_host", "unrouted", "loop", "expect", "max_forwards"),
+)
+"""Every `Refused.reason`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +35,7 @@ class Refused:
     """Why a request goes no further.
 
     Attributes:
-        reason: bounded, a metric label.
+        reason: one of `REASONS`, a metric label.
         proxy: for Proxy-Status, where the fault is the way and not the request.
     """
 
@@ -43,6 +57,11 @@ class Admitted:
     route: Route
     key: CacheKey | None
     target: str
+
+    @property
+    def subject(self) -> str:
+        """Site and path, for people; never the query, where secrets are put."""
+        return f"{self.route.origin}{self.target.partition('?')[0]}"
 
 
 def admit(request: Request, table: RouteTable, *, loop_id: str) -> Admitted | Refused:

@@ -33,6 +33,7 @@ from skerry.cdn.steward import Steward
 from skerry.cdn.through import Through
 from skerry.cdn.tunnels import Tunnels
 from skerry.store.ports import DigestMismatch
+from skerry.telemetry import accounts
 from skerry.upstream.ports import Unavailable
 from skerry.wire.message import Answer, Request, announced_bytes
 
@@ -100,7 +101,7 @@ class Edge:
         return (await self._answer(admitted))[0]
 
     async def __call__(self, request: Request) -> Answer:
-        began = self._clock.monotonic()
+        began, account = self._clock.monotonic(), accounts.current()
         admitted = self.admitted(request)
         if isinstance(admitted, Refused):
             self._meters.refused(admitted.reason)
@@ -111,11 +112,12 @@ class Edge:
             outcome, data_class = Served.REFUSED, DataClass.SENSITIVE
         else:
             data_class = admitted.route.policy.data_class
+            account.tell(data_class, admitted.subject)
             answer, outcome = await self._answer(admitted)
             answer = telling_key(answer, admitted)
-        seconds = self._clock.monotonic() - began
-        size = announced_bytes(answer)
-        self._meters.answered(data_class, outcome, size, seconds)
+        account.end("page", outcome)
+        size, seconds = announced_bytes(answer), self._clock.monotonic() - began
+        self._meters.answered(data_class, outcome, size, seconds, trace_id=account.trace_id)
         if isinstance(admitted, Admitted):
             self._steward.tally(admitted.route, outcome, 1, size)
         return answer

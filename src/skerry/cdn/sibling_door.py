@@ -29,6 +29,7 @@ from skerry.wire.message import Answer, Headers, Request
 
 _JSON = ("Content-Type", "application/json")
 _NO_STORE = ("Cache-Control", "no-store")
+KINDS = ("purges", "object", "body")
 LETTERS_AT_ONCE_MAX = 4
 """Purge letters may be long: so many are in memory at once."""
 
@@ -56,7 +57,7 @@ class SiblingDoor:
         self._counted = metrics.counter(
             "skerry_sibling_letters",
             "Letters of siblings by kind and outcome.",
-            ["kind", "outcome"],
+            {"kind": KINDS, "outcome": ("answered", "refused")},
         )
 
     async def __call__(self, request: Request) -> Answer:

@@ -15,6 +15,7 @@ from skerry.base.clock import Clock
 from skerry.cdn.core.letters import Purged
 from skerry.cdn.purges import Purges
 from skerry.cdn.sibling_link import LinkStatistics, SiblingLink
+from skerry.telemetry.labels import Named
 from skerry.telemetry.metrics import Registry
 
 CONFIRM_SECONDS = 1.0
@@ -47,13 +48,13 @@ class Siblings:
             "skerry_sibling_current",
             "Whether a sibling is reached and knows the same purges.",
             lambda: {(link.name,): float(link.current) for link in links},
-            ["sibling"],
+            {"sibling": Named("siblings of the settings")},
         )
         metrics.gauge(
             "skerry_sibling_behind",
             "Purges in force here that a sibling has not confirmed.",
             lambda: {(link.name,): link.statistics().behind_count for link in links},
-            ["sibling"],
+            {"sibling": Named("siblings of the settings")},
         )
 
     async def start(self) -> None:

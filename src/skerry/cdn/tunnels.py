@@ -18,7 +18,8 @@ from skerry.cdn.admission import Admitted
 from skerry.cdn.core.hops import end_to_end, forwarded_request
 from skerry.cdn.passing import hints, passed
 from skerry.cdn.ports import Origin
-from skerry.telemetry.metrics import Labels, Registry
+from skerry.telemetry.labels import Labels
+from skerry.telemetry.metrics import Registry
 from skerry.upstream.ports import Cause, TransportError, Trouble, Unavailable
 from skerry.wire.message import Answer, BodyAborted, Duplex
 
@@ -56,10 +57,12 @@ class Tunnels:
             "skerry_edge_tunnels", "Connections switched to another protocol", self._count
         )
         self._ended = metrics.counter(
-            "skerry_edge_tunnels_ended", "Switched connections by their end", ["end"]
+            "skerry_edge_tunnels_ended", "Switched connections by their end", {"end": End}
         )
         self._bytes = metrics.counter(
-            "skerry_edge_tunnel_bytes", "Bytes of switched connections", ["to"]
+            "skerry_edge_tunnel_bytes",
+            "Bytes of switched connections",
+            {"to": ("client", "origin")},
         )
 
     async def open(self, admitted: Admitted, origin: Origin, protocols: str) -> Answer:

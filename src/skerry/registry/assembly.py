@@ -38,7 +38,7 @@ from skerry.registry.tags import Tags
 from skerry.registry.tags_listed import TagsListed
 from skerry.registry.tolls import Identify, RegistryAbsences, Tolls, nobody
 from skerry.registry.uploads import Uploads
-from skerry.registry.verdicts import Verdicts
+from skerry.registry.verdicts import JUDGED, Verdicts
 from skerry.registry.wholeness import Wholeness
 from skerry.store.ports import Store
 from skerry.telemetry.events import Events
@@ -297,7 +297,7 @@ def _rights(parts: Parts, rules: Rules) -> Rights:
 
 def _verdicts(parts: Parts, rules: Rules, listings: Listings) -> Verdicts:
     judged = parts.metrics.counter(
-        "skerry_trust_judged", "Images judged by their signatures, by outcome", ["outcome"]
+        "skerry_trust_judged", "Images judged by their signatures, by outcome", {"outcome": JUDGED}
     )
     return Verdicts(
         policies=rules.policies,

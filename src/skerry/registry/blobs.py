@@ -128,6 +128,8 @@ class Blobs:
                 raise
         if said is None and size is not None and not joined:
             toll.owe(size)
+        if outcome is Outcome.MISS and self._contents.from_sibling(repository, fill.source):
+            outcome = Outcome.SIBLING
         if size is None:  # nobody says how long it is: sent in chunks, and never as a part
             fields = blob_fields(repository, digest, outcome)
             return Answer(200, fields, fill.stream()), outcome

@@ -8,7 +8,7 @@ decides what a tag means.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from skerry.aio.offload import off_loop
@@ -38,12 +38,13 @@ class Held:
     """A manifest with its exact bytes.
 
     `kept` says whether it is in the store and the catalog; a full or read-only disk may make it
-    pass through.
+    pass through. `source` is where it came from just now, "" when it was here.
     """
 
     manifest: Manifest
     body: bytes
     kept: bool = True
+    source: str = ""
 
 
 class Contents:
@@ -103,6 +104,11 @@ class Contents:
     def admits(self, key: str, size_bytes: int) -> bool:
         """Whether so many bytes should be kept when nobody asked for that."""
         return self._admits(key, size_bytes)
+
+    def from_sibling(self, repository: Repository, source: str) -> bool:
+        """Whether what a source gave came from another node of the site."""
+        remote = self.remote(repository)
+        return remote is not None and remote.client.is_sibling(source)
 
     def word_suffices(self, repository: Repository, digest: Digest) -> bool:
         """Whether the bytes are here, and a place that says it has them may be believed.
@@ -276,7 +282,8 @@ class Contents:
         )
         with self.refusals.reading(repository, digest):
             body = await _whole(fill)
-        return await self._keep(repository, digest, body, None)
+        held = await self._keep(repository, digest, body, None)
+        return replace(held, source=fill.source)
 
     async def _keep(
         self, repository: Repository, digest: Digest, body: bytes, content_type: str | None

@@ -47,6 +47,7 @@ from skerry.registry.steward import Steward
 from skerry.registry.tolls import Tolls
 from skerry.registry.verdicts import Verdicts
 from skerry.store.ports import DigestMismatch, SpoolAborted, StoreError
+from skerry.telemetry import accounts
 from skerry.trust.tokens.core.scopes import Action
 from skerry.upstream.flight import TooLarge
 from skerry.upstream.misses import Spent
@@ -103,19 +104,32 @@ class Front:
 
     async def __call__(self, request: Request) -> Answer:
         began = self._clock.monotonic()
-        kind = "other"
+        kind, account = "other", accounts.current()
+        account.tell(accounts.PUBLIC, "")
         repository: Repository | None = None
         try:
             refuse_loop(request.headers, self._node_id)
             target = parse_target(request.method, request.path, request.raw_path, request.query)
             kind = type(target).__name__.removesuffix("Target").lower()
             repository = self._named(request, target)
+            private = repository is not None and self._gate.is_private(repository)
+            data_class = accounts.SENSITIVE if private else accounts.PUBLIC
+            account.tell(data_class, str(repository or ""))
             answer, outcome = await self._route(request, target, repository)
         except SkerryError as error:
             answer, outcome = _refusal(error, kind)
             if outcome is Outcome.FAILED:
                 self._log_once(f"{request.method} {kind} failed: {error}")
-        self.meters.answered(kind, outcome, self._clock.monotonic() - began)
+        size = 0 if request.method == "HEAD" else announced_bytes(answer)
+        account.end(kind, outcome)
+        self.meters.answered(
+            account.data_class,
+            kind,
+            outcome,
+            size_bytes=size,
+            seconds=self._clock.monotonic() - began,
+            trace_id=account.trace_id,
+        )
         self._steward.tally(repository, outcome, 1, announced_bytes(answer))
         return answer
 
@@ -153,6 +167,7 @@ class Front:
                 status=404,
                 next_step="list what is here with `skerry ls`",
             )
+        private = self._gate.is_private(repository)
         writing = request.method not in ("GET", "HEAD") or not isinstance(
             target, ManifestTarget | BlobTarget | TagsTarget | ReferrersTarget
         )
@@ -175,7 +190,7 @@ class Front:
             lasts = True
         else:
             raise RegistryError(Code.UNSUPPORTED, "uploads are written, not read")
-        if self._gate.is_private(repository) or not lasts:
+        if private or not lasts:
             answer = Answer(answer.status, answer.headers, answer.body)  # never the fast way
         return self._conditional(request, answer), outcome
 

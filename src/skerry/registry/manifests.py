@@ -25,6 +25,7 @@ from skerry.registry.tolls import Tolls
 from skerry.upstream.ports import Absent
 from skerry.wire.message import Answer, Hot, Request
 
+HERE = (Outcome.HIT, Outcome.STALE, Outcome.LOCAL)
 HOT_DIGEST_SECONDS = 3600.0
 """A digest is for ever; the fast way still forgets it now and then, so that `rm` needs no luck."""
 
@@ -66,7 +67,8 @@ class Manifests:
             held = await self._missing(request, repository, reference)
             if self._contents.is_root(repository, held.manifest):
                 self._companions.start(repository, reference)
-            return self._reply(request, repository, held, None, Outcome.MISS), Outcome.MISS
+            outcome = self._how(repository, held)
+            return self._reply(request, repository, held, None, outcome), outcome
         meaning = self._tags.meaning_here(repository, reference)
         held = None
         if meaning is not None:
@@ -92,14 +94,41 @@ class Manifests:
                 if old is None:
                     raise
                 return self._stale(request, repository, old, meaning)
-            return self._reply(request, repository, held, None, Outcome.MISS), Outcome.MISS
+            outcome = self._how(repository, held)
+            return self._reply(request, repository, held, None, outcome), outcome
         _refuse_if_only_cached(request)
         toll = self._tolls.tag(request, repository, tag)
         async with self._patience.waiting(request, repository, tag):
             found = await self._tags.fetch(repository, tag, toll)
         held = found.held or await self._contents.manifest(repository, found.digest)
         self._companions.start(repository, found.digest)
-        return self._reply(request, repository, held, None, Outcome.MISS), Outcome.MISS
+        outcome = self._how(repository, held)
+        return self._reply(request, repository, held, None, outcome), outcome
+
+    def _how(self, repository: Repository, held: Held) -> Outcome:
+        """How a manifest that was not here came."""
+        near = self._contents.from_sibling(repository, held.source)
+        return Outcome.SIBLING if near else Outcome.MISS
+
+    def _started(
+        self,
+        request: Request,
+        repository: Repository,
+        held: Held,
+        outcome: Outcome,
+        count: int = 1,
+    ) -> None:
+        """Counts a container's start (requirements S1): a pull of what has a config and layers."""
+        links = held.manifest.links
+        kinds = {link.kind for link in links}
+        if request.method != "GET" or held.manifest.subject is not None or "layer" not in kinds:
+            return
+        whole = outcome in HERE and all(
+            self._contents.size_here(repository, link.child) is not None
+            for link in links
+            if not link.foreign
+        )
+        self._meters.started(count, whole=whole)
 
     def _stale(
         self, request: Request, repository: Repository, held: Held, meaning: Meaning
@@ -128,6 +157,7 @@ class Manifests:
         fields = content_fields(repository, digest, held.manifest.media_type, outcome)
         fields = fields.with_fields(("Content-Length", str(len(held.body))))
         self._used(repository, digest)
+        self._started(request, repository, held, outcome)
         hot = None
         if hot_seconds is not None and held.kept:
             until = self._clock.monotonic() + min(hot_seconds, HOT_DIGEST_SECONDS)
@@ -137,6 +167,7 @@ class Manifests:
                 self._used(repository, digest)
                 answered(uses, body_bytes)
                 self._steward.tally(repository, outcome, uses, body_bytes)
+                self._started(request, repository, held, outcome, uses)
 
             hot = Hot(until, hit, about=(str(digest),))
         body = b"" if request.method == "HEAD" else self._contents.body_of(held)

@@ -22,6 +22,7 @@ class Outcome(StrEnum):
     HIT = "hit"
     STALE = "stale"
     MISS = "miss"
+    SIBLING = "sibling"
     JOINED = "joined"
     LOCAL = "local"
     UNAVAILABLE = "unavailable"
@@ -34,6 +35,7 @@ _CACHE_STATUS = {
     Outcome.HIT: "skerry; hit",
     Outcome.LOCAL: "skerry; hit; detail=local",
     Outcome.MISS: "skerry; fwd=uri-miss; stored",
+    Outcome.SIBLING: "skerry; fwd=uri-miss; stored; detail=sibling",
     Outcome.JOINED: "skerry; fwd=uri-miss; collapsed",
 }
 

@@ -19,7 +19,7 @@ from skerry.registry.access import Access, Rights
 from skerry.registry.core.errors import Code, RegistryError, error_answer
 from skerry.registry.core.users import parse_basic
 from skerry.registry.gate import BASIC, TOKEN_PATH, certified, login_error
-from skerry.registry.meters import Meters
+from skerry.registry.meters import PUBLIC, Meters
 from skerry.registry.replies import Outcome
 from skerry.trust.tokens.core.claims import TokenRefused
 from skerry.trust.tokens.core.rules import Identity, Kind
@@ -27,7 +27,7 @@ from skerry.trust.tokens.core.scopes import Scope, parse_scopes
 from skerry.trust.tokens.identities import LoginRefused
 from skerry.trust.tokens.service import Issued
 from skerry.trust.tokens.turns import Busy
-from skerry.wire.message import Answer, Headers, Request
+from skerry.wire.message import Answer, Headers, Request, announced_bytes
 
 BELOW = "/auth/"
 JWKS_PATH = f"{BELOW}jwks.json"
@@ -95,7 +95,9 @@ class TokenDoor:
         except BadInput as error:
             outcome = Outcome.REFUSED
             answer = error_answer(RegistryError(Code.UNSUPPORTED, str(error), status=400))
-        self._meters.answered("token", outcome, self._clock.monotonic() - began)
+        seconds = self._clock.monotonic() - began
+        size = announced_bytes(answer)
+        self._meters.answered(PUBLIC, "token", outcome, size_bytes=size, seconds=seconds)
         return answer
 
     async def _route(self, request: Request) -> Answer:

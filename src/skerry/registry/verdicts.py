@@ -36,6 +36,9 @@ from skerry.trust.ports import Admitted, VerdictBook
 if TYPE_CHECKING:
     from skerry.trust.core.artifacts import SignatureBlob
 
+JUDGED = ("accepted", "refused", "downgrade", "earlier_verdict", "unfetchable")
+"""What `count` is told."""
+
 REFUSED_SECONDS = 10.0
 """A refusal is not judged again for so long: a signature may come at any time."""
 REFUSED_MAX = 4096

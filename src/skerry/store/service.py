@@ -8,8 +8,9 @@ T37, T38). What goes is decided in `core`; what the blobs mean is the Inventory'
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import TypeVar
 
 from skerry.aio.tasks import Nursery
@@ -67,9 +68,17 @@ class Scrubbed:
     unreadable: tuple[Digest, ...] = ()
 
 
+class EvictedFor(StrEnum):
+    """Why something left the store. Bounded: a metric label."""
+
+    ROOM = "room"
+    OPERATOR = "operator"
+    LOOSE = "loose"
+
+
 @dataclass(frozen=True, slots=True)
 class HousekeeperStatistics:
-    """A snapshot, since start."""
+    """A snapshot, since start. `evicted_for`: groups and loose blobs by the cause they went for."""
 
     evictions: int
     evicted_groups: int
@@ -78,6 +87,7 @@ class HousekeeperStatistics:
     scrub_rounds: int
     corrupt_count: int
     asks_remembered: int
+    evicted_for: Mapping[str, int]
 
 
 class Housekeeper:
@@ -113,6 +123,7 @@ class Housekeeper:
         self._seen: tuple[float, list[Group]] | None = None
         self._loose_at = float("-inf")
         self._evictions = self._evicted_groups = self._evicted_bytes = 0
+        self._evicted_for = dict.fromkeys(EvictedFor, 0)
         self._evictions_failed = self._scrub_rounds = self._corrupt = 0
         store.make_room = self.make_room
 
@@ -145,7 +156,8 @@ class Housekeeper:
             goal_bytes = self._store.room().goal_bytes(need_bytes)
             if goal_bytes:
                 try:
-                    await self._free(goal_bytes, why=f"room for {format_bytes(need_bytes)}")
+                    why = f"room for {format_bytes(need_bytes)}"
+                    await self._free(goal_bytes, EvictedFor.ROOM, why=why)
                 except SkerryError as error:
                     self._failed(error)
         return not self._store.room().shortage_bytes(need_bytes)
@@ -161,9 +173,11 @@ class Housekeeper:
             goal_bytes = room.used_bytes - down_to if free_bytes is None else free_bytes
             if goal_bytes <= 0:
                 return Evicted()
-            return await self._free(goal_bytes, why="asked for by the operator")
+            return await self._free(
+                goal_bytes, EvictedFor.OPERATOR, why="asked for by the operator"
+            )
 
-    async def _free(self, goal_bytes: int, *, why: str) -> Evicted:
+    async def _free(self, goal_bytes: int, cause: EvictedFor, *, why: str) -> Evicted:
         groups = await self._groups()
         blob_count = freed_bytes = 0
         plan = plan_freeing(groups, goal_bytes=goal_bytes)
@@ -171,6 +185,7 @@ class Housekeeper:
         if not plan.enough or self._clock.monotonic() >= self._loose_at:
             blob_count, freed_bytes = await self._free_loose(groups, goal_bytes)
             plan = plan_freeing(groups, goal_bytes=goal_bytes - freed_bytes)
+            self._evicted_for[EvictedFor.LOOSE] += blob_count
         if plan.groups:
             # Durably, before the first byte goes: a crash here leaves loose blobs, never names
             # of bytes that are gone (T38).
@@ -182,6 +197,7 @@ class Housekeeper:
         went = Evicted(tuple(plan.group_ids), blob_count, freed_bytes)
         self._evictions += 1
         self._evicted_groups += len(plan.groups)
+        self._evicted_for[cause] += len(plan.groups)
         self._evicted_bytes += freed_bytes
         if blob_count or plan.groups:
             self._events.emit(
@@ -375,4 +391,5 @@ class Housekeeper:
             scrub_rounds=self._scrub_rounds,
             corrupt_count=self._corrupt,
             asks_remembered=len(self._asks),
+            evicted_for={cause.value: count for cause, count in self._evicted_for.items()},
         )

@@ -13,11 +13,15 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+from skerry.telemetry.labels import Named
+
 EVENTS_MAX = 2000
 KIND_BURST = 100
 """Events of one kind that are written down at once."""
 KIND_SECONDS = 6.0
 """After those one more in so many seconds."""
+
+KINDS = Named("kinds of events")
 
 _log = logging.getLogger("skerry.events")
 

@@ -72,13 +72,13 @@ class Horizon:
             "skerry_horizon_seconds",
             "Seconds until the first thing of a kind that needs the outside expires.",
             self._seconds,
-            ["kind"],
+            {"kind": Expires},
         )
         metrics.gauge(
             "skerry_horizon_first_seconds",
             "Seconds until the first thing of all that needs the outside expires, and its kind.",
             self._first_seconds,
-            ["kind"],
+            {"kind": Expires},
         )
 
     def now(self) -> float:

@@ -85,7 +85,7 @@ class ValidationFailures:
         self._failed = metrics.counter(
             "skerry_validation_failures",
             "What was not believed, by cause and by what that points at.",
-            ["cause", "blame"],
+            {"cause": Cause, "blame": Blame},
         )
 
     def failed(self, cause: Cause) -> None:

@@ -192,6 +192,10 @@ class UpstreamClient:
         """Whether some source answered when it was last asked, or was not asked yet."""
         return any(source.gate.answers() for source in self._sources)
 
+    def is_sibling(self, source: str) -> bool:
+        """Whether a source that gave something is another node of the site."""
+        return any(each.source.name == source for each in self._siblings)
+
     def retry_after_seconds(self) -> int:
         """When trying again may help: the first moment a source will be asked."""
         if held := self._held_back():

@@ -23,6 +23,7 @@ from skerry.telemetry.validation import Cause as Refused
 from skerry.telemetry.validation import ValidationFailures
 from skerry.upstream.core.fill import SIZE_BYTES_MAX
 from skerry.upstream.flight import RETRY_AFTER_SECONDS, Admits, Flight, Places, TooLarge
+from skerry.upstream.measures import FillMetrics
 from skerry.upstream.ports import Cause, Trouble, Unavailable
 from skerry.wire.message import BodyAborted, Segment
 
@@ -110,6 +111,10 @@ class Fill:
     def digest(self) -> Digest | None:
         """The content's name: the key's, or what was found once it is proven."""
         return self._flight.digest
+
+    @property
+    def source(self) -> str:
+        return self._flight.source  # the place that gives it; "" before the first has answered
 
     @property
     def received_bytes(self) -> int:
@@ -250,12 +255,7 @@ class Fills:
         self._unkeepable: dict[FillKey, float] = {}
         self._counts: Tally[str] = Tally()
         self._troubles: Tally[str] = Tally()
-        self._received = metrics.counter(
-            "skerry_fill_received_bytes", "Bytes fetched for missing contents", ["source"]
-        )
-        self._ended = metrics.counter(
-            "skerry_fills_ended", "Fills that came to an end", ["authority", "outcome"]
-        )
+        self._measures = FillMetrics(metrics)
 
     def get(
         self,
@@ -343,12 +343,12 @@ class Fills:
             passed_through_count=counts["passed_through"],
             resumed_count=counts["resumed"],
             marked_count=counts["marked"],
-            received_bytes=int(self._received.total()),
+            received_bytes=int(self._measures.received.total()),
             troubles=tuple(self._troubles.most_common()),
         )
 
     def received(self, source: str, count_bytes: int) -> None:
-        self._received.add(count_bytes, source)
+        self._measures.received.add(count_bytes, source)
 
     def troubled(self, cause: Cause) -> None:
         self._troubles[cause.trouble] += 1
@@ -397,4 +397,4 @@ class Fills:
         stored = flight.proven and flight.not_kept is None and flight.error is None
         outcome = "stored" if stored else "passed" if flight.proven else "failed"
         self._counts[outcome] += 1
-        self._ended.add(1, key.authority, outcome)
+        self._measures.ended.add(1, key.authority, outcome)

@@ -71,6 +71,7 @@ class Flight:
         not_kept: why the content will not be in the store, though readers may have it.
         spool: where the bytes go, from the first one on.
         relay: where they go instead when the store has no room.
+        source: the place that gives, or gave last; "" before the first has answered.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class Flight:
         self._refusal: Absent | Denied | None = None
         self._failure: SkerryError | None = None
         self._relay_claimed = False
+        self.source = ""
         self._changed = asyncio.Event()
         self._settled = asyncio.Event()
 
@@ -213,6 +215,7 @@ class Flight:
         except Denied as error:
             self._refusal = error
             return core.Refused(core.Verdict.DENIED, error.what)
+        self.source = place.source
         self._intake = Intake(opened.exchange, self._nursery)
         # A digest names uncoded bytes; a content without one is what was sent, coded or not.
         coded = self._digest is not None

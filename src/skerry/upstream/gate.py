@@ -34,6 +34,7 @@ class SourceStatistics:
         requests_left: of our own budget this minute, None without one.
         remaining: what the source last said is left of its limit, None when it does not say.
         in_flight: requests whose body is not at its end.
+        left_alone: whether it failed, or asked not to be asked, and has not answered since.
     """
 
     name: str
@@ -47,6 +48,7 @@ class SourceStatistics:
     requests_left: int | None
     remaining: int | None
     in_flight: int
+    left_alone: bool = False
 
 
 class Gate:
@@ -80,7 +82,7 @@ class Gate:
         self._last_trouble = ""
         self._remaining: int | None = None
         self.refusals = Refusals(metrics.failures, events, "/".join(self.labels))
-        metrics.watch(upstream, source.name, lambda: not self.answers())
+        metrics.watch(upstream, source.name, self.statistics)
 
     @property
     def labels(self) -> tuple[str, str]:
@@ -263,6 +265,7 @@ class Gate:
             requests_left=max(0, int(bucket.tokens)) if bucket.per_minute else None,
             remaining=self._remaining,
             in_flight=self._in_flight,
+            left_alone=not self.answers(),
         )
 
 

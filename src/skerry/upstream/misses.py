@@ -10,18 +10,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from skerry.base.address import class_of, network_of
+from skerry.base.address import AddressClass, class_of, network_of
 from skerry.base.clock import Clock
 from skerry.base.errors import Party, SkerryError
 from skerry.telemetry.events import Events, Level
+from skerry.telemetry.labels import Values
 from skerry.telemetry.metrics import Registry
 from skerry.upstream.core.shares import Asker, Refused, Shares, Standing, Why, Wish
+from skerry.upstream.measures import AUTHORITIES
 from skerry.upstream.ports import Cause, Trouble, Unavailable
 from skerry.wire.message import Request
 
 IDENTIFIED = "identified"
 """The source class of whoever has proven who they are, wherever they are."""
+SOURCES = (IDENTIFIED, *(each.value for each in AddressClass))
 DAY_SECONDS = 86400.0
+OUTCOMES = ("asked", "absent", *(each.value for each in Why))
 TELL_AGAIN_SECONDS = 60.0
 
 
@@ -76,11 +80,14 @@ class MissMeters:
     """The metric families, declared once per node."""
 
     def __init__(self, registry: Registry) -> None:
-        labels = ("upstream", "source")
+        labels: dict[str, Values] = {
+            "upstream": AUTHORITIES,
+            "source": SOURCES,
+        }
         self.misses = registry.counter(
             "skerry_misses",
             "Requests that needed upstream work, by where they came from and what became of them.",
-            (*labels, "outcome"),
+            {**labels, "outcome": OUTCOMES},
         )
         self.bytes = registry.counter(
             "skerry_miss_bytes",

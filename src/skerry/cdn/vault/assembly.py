@@ -159,7 +159,7 @@ def _gauges(parts: VaultParts, writeback: WriteBack) -> None:
 
     metrics.gauge(
         "skerry_vault_copies", "Copies by where they stand: the outbox is waiting and leaving.",
-        standing, ["state"],
+        standing, {"state": ("there", "waiting", "leaving")},
     )  # fmt: skip
     metrics.gauge(
         "skerry_vault_bytes", "Bytes of the bodies whose copies are confirmed, before sealing.",
@@ -169,7 +169,7 @@ def _gauges(parts: VaultParts, writeback: WriteBack) -> None:
         "skerry_vault_reachable", "1 while the vault takes what is sent, 0 while it does not.",
         lambda: {(): 0 if writeback.statistics().trouble else 1},
     )  # fmt: skip
-    metrics.gauge(
+    metrics.tally(
         "skerry_vault_work", "What was done since start: copies sent, removed, failed, dropped.",
         lambda: {
             ("sent",): writeback.statistics().sent_count,
@@ -177,5 +177,5 @@ def _gauges(parts: VaultParts, writeback: WriteBack) -> None:
             ("failed",): writeback.statistics().failed_count,
             ("dropped",): writeback.statistics().dropped_count,
         },
-        ["outcome"],
+        {"outcome": ("sent", "removed", "failed", "dropped")},
     )  # fmt: skip
