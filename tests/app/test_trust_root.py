@@ -233,6 +233,11 @@ async def test_when_the_root_ends_what_was_admitted_stays_and_a_grace_goes_on(
     scene.signed_and_published(grace, "ann", "cat")
     assert (await scene.command("reload"))[0] == 0
     assert await scene.status("2") == 200
+    code, said = await scene.command("verify", f"{NAME}:2")
+    assert (code, "by the word of ann and cat: the link is cut" in " ".join(said.split())) == (
+        0,
+        True,
+    )
     code, said = await scene.command("root", "status")
     assert code == 0
     assert "grace" in said

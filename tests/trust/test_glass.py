@@ -122,6 +122,16 @@ async def test_one_signature_that_is_copied_under_another_id_counts_once(stage: 
         await stage.glass.break_by(twice.encoded(), RULE, IMAGE)
 
 
+async def test_the_key_ids_of_signatures_prove_nothing(stage: Stage) -> None:
+    made = read_statement(statement("stranger"))
+    [(_, signature)] = made.signatures
+    claimed = tuple((pub(name).fingerprint, signature) for name in ("ann", "bob"))
+    with pytest.raises(GlassRefused, match="0 of them"):
+        await stage.glass.break_by(
+            Statement(made.kind, made.payload, claimed).encoded(), RULE, IMAGE
+        )
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -241,6 +251,7 @@ async def test_an_entry_that_was_changed_left_out_or_put_elsewhere_breaks_the_ch
     assert broken_at(entries[:1] + entries[2:]) == 2
     assert broken_at([entries[1], entries[0]]) == 1
     assert broken_at(entries[1:]) == 1
+    assert broken_at([Entry(7, entries[0].text, entries[0].hash)]) == 1
     renumbered = [Entry(1, entries[1].text, entries[1].hash)]
     assert broken_at(renumbered) == 1
 

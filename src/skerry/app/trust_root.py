@@ -58,6 +58,10 @@ class OpenTrust:
         """See `Standing`."""
         return self._roots.closed() if self._roots else ""
 
+    def note(self) -> str:
+        """See `Standing`."""
+        return self._roots.note() if self._roots else ""
+
     def is_open(self, version: str, digest: Digest) -> bool:
         """See `Standing`."""
         return self._glass is not None and self._glass.is_open(version, digest)

@@ -112,6 +112,8 @@ def _show(found: Verified) -> None:
     if found.open_until is not None:
         left = format_seconds(max(0.0, found.open_until - time.time()))
         err().print(f"[yellow]opened:[/] two owners let it leave for {left} more: skerry audit")
+    if found.note:
+        err().print(f"[yellow]note:[/] {plain(found.note)}")
     if found.closed:
         err().print(f"[yellow]note:[/] {plain(found.closed)}: skerry root status")
     if found.missing:

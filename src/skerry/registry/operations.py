@@ -276,6 +276,7 @@ class Verified:
         admitted_at: when it was accepted, seconds since the epoch; None if it never was.
         media_type, size_bytes: of the image's manifest, which some signatures name.
         closed: why nothing new can be admitted now (the root of trust has expired), "" when it can.
+        note: that the root is used under a grace, "" when it is not.
         open_until: when an image that two owners opened is held back again, seconds since the
             epoch; None when it is not open.
     """
@@ -293,6 +294,7 @@ class Verified:
     media_type: str = ""
     size_bytes: int = 0
     closed: str = ""
+    note: str = ""
     open_until: float | None = None
 
 

@@ -179,5 +179,6 @@ class Signing:
             missing=closed if verdict.accepted else str(verdict),
             admitted_at=before,
             closed=standing.closed(),
+            note=standing.note(),
             open_until=standing.open_until(rule.version, digest),
         )

@@ -17,6 +17,9 @@ class Standing(Protocol):
     def closed(self) -> str:
         """Why nothing new may be admitted now; "" when it may."""
 
+    def note(self) -> str:
+        """What people should know of how the root stands: a grace; "" when there is nothing."""
+
     def is_open(self, version: str, digest: Digest) -> bool:
         """Whether a digest may leave now against this version of a policy."""
 
@@ -28,6 +31,10 @@ class NoRoot:
     """`Standing` of a node whose keys are in its settings, with nothing opened."""
 
     def closed(self) -> str:
+        """See `Standing`."""
+        return ""
+
+    def note(self) -> str:
         """See `Standing`."""
         return ""
 

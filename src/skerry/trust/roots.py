@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from skerry.telemetry.events import Events, Level
@@ -138,6 +139,20 @@ class RootOfTrust:
         if standing(self._root, self._grace, self._now()) is Standing.EXPIRED:
             return f"the root of trust, version {self._root.version}, has expired"
         return ""
+
+    def note(self) -> str:
+        """That the root is used under a grace, by whose word and why; "" when it is not."""
+        given = self._grace
+        if self._root is None or given is None:
+            return ""
+        if standing(self._root, given, self._now()) is not Standing.GRACE:
+            return ""
+        until = datetime.fromtimestamp(given.grace.ends_at, UTC).strftime("%Y-%m-%d %H:%MZ")
+        who = " and ".join(given.holders)
+        return (
+            f"the root of trust has expired and is used until {until} by the word of {who}:"
+            f" {given.grace.reason}"
+        )
 
     async def watch(self) -> None:
         """Tells once when the root stands otherwise than it did."""

@@ -36,7 +36,8 @@ from skerry.trust.core.root_making import (
     with_section,
     with_signature,
 )
-from tests.trust.core.rooted import DAY, NOW, key, pub, root, section
+from skerry.trust.core.standing import Standing, given_grace, standing
+from tests.trust.core.rooted import DAY, NOW, grace, key, pub, root, section
 from tests.trust.core.signed import sign
 
 PEOPLE = ("ann", "bob", "cat")
@@ -280,6 +281,18 @@ def test_a_key_is_added_ended_and_revoked() -> None:
     with pytest.raises(RootRefused, match="stands there twice"):
         _owners(with_key(revoked, "dora", pub("dora").pem))
     assert _floors(with_floor(made, "prod", threshold=2, owners=["dora"])) == 2
+
+
+def test_a_grace_holds_for_its_own_root_between_its_times_and_not_before_the_end() -> None:
+    trusted = read_root(FIRST)
+    end = trusted.expires_at
+    given = given_grace(trusted, grace(trusted, "ann", "bob"), end)
+    times = (end - 1, end, end + 3 * DAY - 1, end + 3 * DAY)
+    told = [standing(trusted, given, at) for at in times]
+    assert told == [Standing.VALID, Standing.GRACE, Standing.GRACE, Standing.EXPIRED]
+    other = read_root(root(2, PEOPLE, PEOPLE, expires_at=end))
+    assert standing(other, given, end) is Standing.EXPIRED
+    assert standing(trusted, None, end) is Standing.EXPIRED
 
 
 @dataclass
