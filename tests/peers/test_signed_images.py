@@ -17,7 +17,7 @@ from tests.rig.desk import NAME, TEAM, Desk
 from tests.rig.nodes import PASSWORD, USER
 from tests.rig.processes import Rig
 
-IMAGE, MOVED = images.multi_arch(400), images.multi_arch(401)
+IMAGE, MOVED, UNSIGNED = (images.multi_arch(seed) for seed in (400, 401, 402))
 LOCAL = "local/shop/web"
 
 
@@ -109,6 +109,19 @@ def test_an_image_pushed_here_is_served_when_two_have_signed_it_with_the_command
     code, said = pulled(desk, name, tmp_path / "c")
     assert code == 0, said
     assert desk.skerry("export", name, str(tmp_path / "x.tar")).code == 0
+
+
+def test_skopeo_pushes_where_signatures_are_asked_for_again_and_again(
+    desk: Desk, tmp_path: Path
+) -> None:
+    desk.push(UNSIGNED, "8")
+    source = f"docker://{desk.origin.server.authority}/{TEAM}:8"
+    target = f"docker://{desk.node.registry}/{LOCAL}:8"
+    plain = ("--src-tls-verify=false", "--dest-tls-verify=false", f"--dest-creds={USER}:{PASSWORD}")
+    for _ in range(2):
+        done = desk.rig.skopeo("copy", "--all", *plain, source, target)
+        assert done.returncode == 0, done.stderr
+    assert pulled(desk, f"{LOCAL}:8", tmp_path / "a")[0] != 0
 
 
 def test_the_command_signs_no_image_of_an_upstream(desk: Desk, keys: Path) -> None:

@@ -231,3 +231,23 @@ async def test_an_image_takes_no_more_signatures_than_are_read(
     stand.world.clock.advance(1)
     with pytest.raises(SkerryError, match="2 signatures already"):
         await stand.sign(Format.BUNDLE, "ann")
+
+
+@pytest.mark.parametrize(
+    ("method", "what", "named", "status"),
+    [
+        ("HEAD", "blob", False, 404),
+        ("HEAD", "manifest", True, 404),
+        ("HEAD", "manifest", False, 403),
+        ("GET", "blob", True, 403),
+        ("GET", "manifest", True, 403),
+    ],
+)
+async def test_who_is_about_to_push_is_told_that_what_is_held_back_is_not_there(
+    stand: Stand, method: str, what: str, named: bool, status: int
+) -> None:
+    # Docker, containerd and skopeo end a push at any answer to HEAD but 200 and 404.
+    layer = IMAGE.blobs[1].digest
+    path = f"/v2/{NAME}/blobs/{layer}" if what == "blob" else f"/v2/{NAME}/manifests/1"
+    fields = {"Authorization": "Basic bWU6c2VjcmV0"} if named else {}
+    assert (await stand.world.get(path, method=method, **fields)).status == status

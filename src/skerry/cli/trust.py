@@ -79,7 +79,7 @@ def sign(
         print_json(done)
         return
     out().print(f"signed {plain(done.digest)} with key {signer.key.public}")
-    out().print(f"{plain(done.reference)} has {done.signatures} of {format_}: skerry verify")
+    out().print(f"{plain(done.reference)} has {done.signatures} in format {format_}: skerry verify")
 
 
 def _repository(reference: str) -> str:

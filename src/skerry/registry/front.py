@@ -205,9 +205,14 @@ class Front:
         try:
             async with self._patience.waiting(request, repository, "the word of its signatures"):
                 await self._verdicts.allow(repository, digest)
-        except BaseException:
+        except BaseException as error:
             if answer is not None and not isinstance(answer.body, bytes | AsyncIterator):
                 answer.body.close()
+            if isinstance(error, RegistryError) and _asks_before_a_push(
+                request, repository, answer
+            ):
+                code = Code.BLOB_UNKNOWN if answer is None else Code.MANIFEST_UNKNOWN
+                raise RegistryError(code, error.what, next_step=error.next_step) from error
             raise
         return self._verdicts.lasts(repository, digest)
 
@@ -282,6 +287,14 @@ def _action(request: Request, target: NamedTarget, writing: bool) -> Action:
         return Action.PULL
     deletes = request.method == "DELETE" and isinstance(target, ManifestTarget | BlobTarget)
     return Action.DELETE if deletes else Action.PUSH
+
+
+def _asks_before_a_push(request: Request, repository: Repository, answer: Answer | None) -> bool:
+    """Clients ask by HEAD what they need not push, and end a push at any answer but 200 and 404:
+    what is held back is not there, for them. Who pulls asks so for no blob, and mostly without a
+    name for a manifest: they are told 403."""
+    asks = repository.local and request.method == "HEAD"
+    return asks and (answer is None or request.headers.get("Authorization") is not None)
 
 
 def _digest_in(answer: Answer) -> Digest:
