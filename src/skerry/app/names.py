@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from skerry.adapters.dns_lookup import LateResolution, Plan
 from skerry.adapters.resolv_conf import ResolvConfFile
 from skerry.adapters.resolver import LastGood, NameResolver
+from skerry.app.names_desk import NamesDesk
 from skerry.app.settings import Settings, split_address
 from skerry.app.settings_checks_dns import anchors_text
 from skerry.telemetry.horizon import Expires, Expiry
@@ -50,13 +51,17 @@ def open_names(node: Site, pins: NamePins) -> NameResolver:
     return resolver
 
 
-async def listen(node: Site, names: NameResolver, pins: NamePins) -> None:
-    """Opens the site's own resolver, where the settings want one. Raises DnsDoorError."""
+async def listen(node: Site, names: NameResolver, pins: NamePins) -> NamesDesk:
+    """Opens the site's own resolver, where the settings want one; what an operator sees of names.
+
+    Raises DnsDoorError.
+    """
     if node.settings.dns.listen:
         # Late: it takes dnspython.
         from skerry.app.site_resolver import open_site_resolver
 
         await open_site_resolver(node, names, pins)
+    return NamesDesk(names, pins)
 
 
 def plan_of(settings: Settings) -> Plan:

@@ -24,6 +24,7 @@ from skerry.aio.tasks import Nursery
 from skerry.app.access import admin_access, open_access, registry_handler
 from skerry.app.admin import AdminDoor
 from skerry.app.admin_pages import AdminPages
+from skerry.app.admin_replies import Routes
 from skerry.app.admin_tokens import TokenDesk
 from skerry.app.admin_trust import trust_routes
 from skerry.app.budget import NodeBudget
@@ -109,6 +110,7 @@ class Node:
         self.nursery = Nursery(on_crash=self._crashed)
         self.ends = AsyncExitStack()
         self._housekeeper: Housekeeper
+        self._own_routes: tuple[Routes, ...] = ()
         self.budget: NodeBudget
 
     @property
@@ -172,7 +174,8 @@ class Node:
             await edge.rooms.siblings.siblings.start()
         name = settings.node.name
         desk = Desk(node=name, version=__version__, rooms=rooms, housekeeper=house, parts=parts)
-        await listen(self, ground.names, ground.pins)
+        names = await listen(self, ground.names, ground.pins)
+        self._own_routes = (names.routes,)
         await self._open_doors(rooms, parts, desk, edge, trust, lambda: self._not_ready(catalog))
         house.start()
         flushes = [rooms.inventory.flush, trust.watch, *([edge.keep_up] if edge else [])]
@@ -303,7 +306,7 @@ class Node:
         )
         self._make_public_doors(public, rooms, edge)
         vault = vault_routes(edge.vault if edge else None)
-        looks = (self._horizon_desk.routes, self._domain_desk.routes)
+        looks = (self._horizon_desk.routes, self._domain_desk.routes, *self._own_routes)
         routes = (vault, reloading.routes, *looks, trust.routes)
         access = admin_access(self.settings, self.known, self.clock)
         people = TokenDesk(access, self.events).routes

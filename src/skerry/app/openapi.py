@@ -37,6 +37,7 @@ from skerry.app.budget_routes import LedgerHours
 from skerry.app.domain_desk import CheckRequest, DomainList, Snapshot
 from skerry.app.edge_desk import PurgeRequest
 from skerry.app.horizon_desk import HorizonList
+from skerry.app.names_desk import KINDS, HoldRequest, NameBelief, NamesReport, ReleaseRequest
 from skerry.app.prewarm_desk import PrewarmRequest
 from skerry.app.reload import Reloaded
 from skerry.app.trust_shapes import AuditPage, GlassBroken, GlassRequest, GlassTerms, RootReport
@@ -180,6 +181,16 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "What is seen of a domain, to be signed.", Snapshot,
         queries=(Query("domain", "A domain, example.org.", {**_TEXT, "minLength": 1}, True),),
     ),
+    ("GET", "/api/v1/names"): Operation("Where names were last, and what is held.", NamesReport),
+    ("GET", "/api/v1/names/look"): Operation(
+        "What is believed of a name.", NameBelief,
+        queries=(
+            Query("name", "A host or a domain.", {**_TEXT, "maxLength": 253}, required=True),
+            Query("type", "A if it is left out.", {"enum": list(KINDS)}),
+        ),
+    ),
+    ("POST", "/api/v1/names/hold"): Operation("Hold a name.", NamesReport, HoldRequest),
+    ("POST", "/api/v1/names/release"): Operation("Let it go.", NamesReport, ReleaseRequest),
     ("GET", "/api/v1/images"): Operation(
         "Every image.", Images,
         queries=(Query("missing", "Only those that are half here.", {"enum": _FLAGS}),),

@@ -17,6 +17,7 @@ from skerry.cli import (
     horizon,
     images,
     keys,
+    names,
     node,
     prewarm,
     root,
@@ -93,6 +94,7 @@ def make_app() -> typer.Typer:
         app.command(name, rich_help_panel=RUN)(command)
     app.add_typer(config, name="config", rich_help_panel=RUN)
     app.add_typer(domain.make_domain(), name="domain", rich_help_panel=RUN)
+    app.add_typer(names.make_names(), name="names", rich_help_panel=RUN)
     for name, command in IMAGE_COMMANDS.items():
         app.command(name, rich_help_panel=CONTENT)(command)
     app.command("costs", rich_help_panel=MONEY)(budget.costs)

@@ -52,9 +52,9 @@ def read_server(text: str) -> Server:
     name, _, rest = text.removeprefix(TLS_PREFIX).rpartition("@")
     host, port = rest, ""
     if rest.startswith("["):
-        host, _, after = rest[1:].partition("]")
+        host, end, after = rest[1:].partition("]")
         port = after.removeprefix(":")
-        if after and not port:
+        if not end or (after and (not port or after == port)):
             host = ""
     elif rest.count(":") == 1:
         host, _, port = rest.partition(":")
