@@ -23,6 +23,7 @@ from bench import (
     edge_large,
     edge_misses,
     edge_scale,
+    floods,
     still,
     verdicts,
     workers,
@@ -46,6 +47,7 @@ MEASURES: dict[str, Measure] = {
     "misses": edge_misses.misses,
     "workers": workers.hits,
     "scale": edge_scale.scale,
+    "floods": floods.floods,
     "start": still.start,
     "idle": still.idle,
 }

@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry.base.digest import Digest, digest_of
-from skerry.store.core.admission import AdmissionPolicy, Asks, Verdict, judge, too_large
+from skerry.store.core.admission import (
+    AdmissionPolicy,
+    Asks,
+    Displaced,
+    Verdict,
+    judge,
+    recent_groups,
+    too_large,
+)
 from skerry.store.core.eviction import Plan, plan_eviction, plan_freeing
 from skerry.store.ports import Group, Room
 
@@ -161,6 +169,34 @@ def test_pushing_out_recent_groups_needs_a_second_ask() -> None:
     assert judge(old, asked_before=False, now=now, policy=POLICY) is Verdict.KEEP
     none = plan_of(enough=False)
     assert judge(none, asked_before=True, now=now, policy=POLICY) is Verdict.NO_ROOM
+
+
+def test_many_small_first_asks_push_out_no_more_than_a_few_recent_groups_in_a_window() -> None:
+    policy, displaced, kept = AdmissionPolicy(window_groups_max=5), Displaced(), []
+    for n in range(100):
+        now = 1_000_000.0 + n
+        plan = Plan((group(f"g{n}", 0, last_used=now),), (), 0, enough=True)
+        going = recent_groups(plan, now=now, policy=policy)
+        before = displaced.others(going, now=now, within_seconds=3600)
+        said = judge(plan, asked_before=False, now=now, policy=policy, displaced=before)
+        if said is Verdict.KEEP:
+            displaced.note(going, now=now)
+            kept.append(n)
+    assert len(kept) == 5
+    assert displaced.others((), now=1_000_000.0 + 3700, within_seconds=3600) == 0
+    old = plan_of(0.0)
+    assert judge(old, asked_before=False, now=1e6, policy=policy, displaced=5) is Verdict.KEEP
+    again = Plan((group("g0", 0, last_used=1e6),), (), 0, enough=True)
+    assert judge(again, asked_before=True, now=1e6, policy=policy, displaced=5) is Verdict.KEEP
+
+
+def test_a_plan_that_is_made_twice_pushes_out_its_groups_once() -> None:
+    displaced = Displaced()
+    displaced.note(("a", "b"), now=5.0)
+    displaced.note(("a", "b"), now=6.0)
+    assert displaced.others(("a", "b"), now=7.0, within_seconds=10) == 0
+    assert displaced.others(("c",), now=7.0, within_seconds=10) == 2
+    assert displaced.others(("c",), now=-1000.0, within_seconds=10) == 0, "the clock was set back"
 
 
 def test_asks_are_remembered_within_their_window_and_bounded() -> None:

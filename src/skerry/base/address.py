@@ -6,6 +6,7 @@ Owns what counts as one client. Never an identity: many may share an address (re
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
 
@@ -45,6 +46,7 @@ _SHARED = ip_network("100.64.0.0/10")
 _PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
 
 
+@lru_cache(1024)
 def class_of(address: str) -> AddressClass:
     """The class of an address; UNKNOWN for what is none."""
     try:

@@ -82,7 +82,7 @@ class ClientToll:
     def __init__(
         self,
         tolls: Tolls,
-        payer: Payer,
+        payer: Callable[[], Payer],
         place: Place,
         standing: Callable[[], Standing | str],
     ) -> None:
@@ -101,7 +101,7 @@ class ClientToll:
             raise Absent(standing)
         self._tolls.misses.charge(
             repository.upstream,
-            self._payer,
+            self._payer(),
             topic=repository.name,
             standing=standing,
             size_bytes=size_bytes,
@@ -111,17 +111,18 @@ class ClientToll:
         """See `Toll`."""
         repository = self._place[0]
         self._tolls.misses.owe(
-            repository.upstream, self._payer, topic=repository.name, size_bytes=size_bytes
+            repository.upstream, self._payer(), topic=repository.name, size_bytes=size_bytes
         )
 
     def found_nothing(self, what: str) -> None:
         """See `Toll`."""
         repository, thing = self._place
-        asker = self._payer.asker
+        payer = self._payer()
+        asker = payer.asker
         owner, group = asker.identity or asker.network, str(repository)
         now = self._tolls.clock.monotonic()
         self._tolls.absences.note(self._place, what, owner=owner, group=group, now=now)
-        self._tolls.misses.found_nothing(repository.upstream, self._payer)
+        self._tolls.misses.found_nothing(repository.upstream, payer)
         invented = self._tolls.absences.counted(group, owner)
         if thing.startswith(MANIFESTS) and invented >= LOOK_AFTER:
             # One page of names answers the rest of the flood from here.
@@ -201,5 +202,8 @@ class Tolls:
     ) -> Toll:
         if repository.local:
             return FREE
-        payer = payer_of(request, self._identify(request))
+
+        def payer() -> Payer:
+            return payer_of(request, self._identify(request))
+
         return ClientToll(self, payer, (repository, thing), standing)

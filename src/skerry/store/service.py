@@ -18,7 +18,15 @@ from skerry.base.clock import Clock
 from skerry.base.digest import Digest
 from skerry.base.errors import SkerryError
 from skerry.base.units import format_bytes
-from skerry.store.core.admission import AdmissionPolicy, Asks, Verdict, judge, too_large
+from skerry.store.core.admission import (
+    AdmissionPolicy,
+    Asks,
+    Displaced,
+    Verdict,
+    judge,
+    recent_groups,
+    too_large,
+)
 from skerry.store.core.eviction import plan_eviction, plan_freeing
 from skerry.store.ports import BlobInfo, BlobMissing, Group, Inventory, KeptStore, StoreError
 from skerry.telemetry.events import Events, Level
@@ -119,6 +127,7 @@ class Housekeeper:
         self._scrub = scrub or ScrubPolicy()
         self._evicting = asyncio.Lock()
         self._asks = Asks()
+        self._displaced = Displaced()
         self._wrote = True
         self._seen: tuple[float, list[Group]] | None = None
         self._loose_at = float("-inf")
@@ -148,7 +157,14 @@ class Housekeeper:
         window = self._admission.second_ask_seconds
         before = self._asks.ask(key, now=now, within_seconds=window)
         plan = plan_eviction(self._seen_groups(), room=room, need_bytes=size_bytes)
-        return judge(plan, asked_before=before, now=now, policy=self._admission)
+        recent = recent_groups(plan, now=now, policy=self._admission)
+        displaced = self._displaced.others(recent, now=now, within_seconds=window)
+        verdict = judge(
+            plan, asked_before=before, now=now, policy=self._admission, displaced=displaced
+        )
+        if verdict is Verdict.KEEP and not before:
+            self._displaced.note(recent, now=now)
+        return verdict
 
     async def make_room(self, need_bytes: int) -> bool:
         """Evicts until `need_bytes` more fit under the high watermark; whether they do now."""

@@ -1,15 +1,17 @@
 """Whether a new object may take room that others have now.
 
-Owns the rule, in three sentences. What fits without evicting is kept, and so is what somebody
+Owns the rule, in four sentences. What fits without evicting is kept, and so is what somebody
 asked to keep (warm, pin, push). What is larger than its share of the budget is passed through. What
 would push out several recently used groups is kept only when it is asked for again within the
-window, so that one walk through a large catalog (a scan, a backup) does not empty the cache.
+window, so that one walk through a large catalog (a scan, a backup) does not empty the cache; nor
+may many small first asks do together what one large one may not.
 Never touches a clock: times are given. Requirements D3.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -37,12 +39,14 @@ class AdmissionPolicy:
         object_share_max: of the budget, for one object nobody asked to keep.
         recent_seconds: a group used within this time is recently used.
         recent_groups_max: so many may be pushed out by an object's first ask.
+        window_groups_max: so many may all first asks of `second_ask_seconds` push out.
         second_ask_seconds: within this time a second ask counts.
     """
 
     object_share_max: float = 0.5
     recent_seconds: float = 24 * 3600.0
     recent_groups_max: int = 2
+    window_groups_max: int = 16
     second_ask_seconds: float = 3600.0
 
 
@@ -51,14 +55,49 @@ def too_large(size_bytes: int, *, room: Room, policy: AdmissionPolicy) -> bool:
     return size_bytes > room.budget_bytes * policy.object_share_max
 
 
-def judge(plan: Plan, *, asked_before: bool, now: float, policy: AdmissionPolicy) -> Verdict:
-    """What becomes of an object that does not fit, given what would go for it."""
+def recent_groups(plan: Plan, *, now: float, policy: AdmissionPolicy) -> tuple[str, ...]:
+    """The recently used groups that a plan would push out."""
+    recent = policy.recent_seconds
+    return tuple(group.id for group in plan.groups if now - group.last_used < recent)
+
+
+def judge(
+    plan: Plan, *, asked_before: bool, now: float, policy: AdmissionPolicy, displaced: int = 0
+) -> Verdict:
+    """What becomes of an object that does not fit, given what would go for it.
+
+    `displaced`: how many recently used groups first asks have pushed out within the window.
+    """
     if not plan.enough:
         return Verdict.NO_ROOM
-    recent = sum(now - group.last_used < policy.recent_seconds for group in plan.groups)
-    if recent > policy.recent_groups_max and not asked_before:
+    if asked_before:
+        return Verdict.KEEP
+    recent = len(recent_groups(plan, now=now, policy=policy))
+    too_many = recent > policy.recent_groups_max
+    if too_many or (recent and displaced + recent > policy.window_groups_max):
         return Verdict.FIRST_ASK
     return Verdict.KEEP
+
+
+class Displaced:
+    """Recently used groups that first asks have pushed out lately: bounded by the policy."""
+
+    def __init__(self) -> None:
+        self._at: OrderedDict[str, float] = OrderedDict()
+
+    def note(self, groups: Iterable[str], *, now: float) -> None:
+        """These go, or would have gone before."""
+        for group in groups:
+            self._at[group] = now
+            self._at.move_to_end(group)
+
+    def others(self, groups: Iterable[str], *, now: float, within_seconds: float) -> int:
+        """How many but these went within the time; a plan that was made twice is one."""
+        for group, at in list(self._at.items()):
+            if 0 <= now - at < within_seconds:
+                break
+            del self._at[group]
+        return len(self._at.keys() - set(groups))
 
 
 class Asks:
