@@ -95,8 +95,10 @@ async def test_a_wrong_secret_opens_nothing(secret: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "onward", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"]
-)
+    "onward",
+    ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)",
+     "/images?\r\nSet-Cookie: a=b", "/static/\r\n\r\n<p>", "/images?q=\u00e9", "/images?\u20ac"],
+)  # fmt: skip
 async def test_a_login_leads_to_no_other_host(onward: str) -> None:
     answer = await Browser().login(next=onward)
     assert answer.headers.get("Location") == "/"
@@ -176,3 +178,17 @@ def test_sessions_are_bounded() -> None:
 def test_an_odd_cookie_is_nobody(cookie: str) -> None:
     sessions = Sessions(ManualClock())
     assert sessions.find(Request("GET", "/", Headers((("Cookie", cookie),)))) is None
+
+
+@pytest.mark.parametrize(
+    "beside",
+    ['theme={"a": "b"}', "x y=1", "[]=1", "skerry_session_9091=other", 'a="', "", "=;;", "q" * 9000],
+)
+async def test_what_other_programs_of_the_host_keep_in_cookies_logs_nobody_out(beside: str) -> None:
+    browser = Browser()
+    await browser.login()
+    own = browser.cookie
+    assert own.startswith("skerry_session_9090=")
+    for cookie in (f"{beside}; {own}", f"{own}; {beside}"):
+        browser.cookie = cookie
+        assert (await browser.get("/images")).status == 200

@@ -90,8 +90,8 @@ class AdminPages:
         """The form, and what it is sent for."""
         form = await read_form(request) or {} if request.method == "POST" else {}
         onward = form.get("next") or request.query_value("next") or "/"
-        if not is_page(onward.partition("?")[0]):
-            onward = "/"  # never to another host
+        if not is_page(onward.partition("?")[0]) or not _is_target(onward):
+            onward = "/"  # never to another host, nor with anything that is no part of a URL
         if request.method != "POST":
             return dashboard.login(onward)
         name = form.get("name", "")
@@ -100,7 +100,7 @@ class AdminPages:
         except LoginRefused as error:
             return dashboard.login(onward, problem=str(error).capitalize(), name=name)
         secret, _ = self.sessions.begin(who)
-        cookie = cookie_of(secret, scheme=request.scheme)
+        cookie = cookie_of(secret, request)
         return dashboard.to(onward, ("Set-Cookie", cookie))
 
     async def _logout(
@@ -110,7 +110,7 @@ class AdminPages:
         if visitor is None or form.get("csrf") != visitor.csrf:
             return dashboard.refused("That form is not of this login")
         self.sessions.end(request)
-        return dashboard.to("/login", ("Set-Cookie", cookie_of("", scheme=request.scheme)))
+        return dashboard.to("/login", ("Set-Cookie", cookie_of("", request)))
 
     async def _verified(self, reference: str) -> Verified:
         """Whose signatures an image has, as the API says it. Raises SkerryError."""
@@ -166,3 +166,8 @@ class AdminPages:
 def _visitor(asker: Asker, csrf: str) -> Visitor:
     may_act = asker.role.includes(Role.OPERATOR)
     return Visitor(asker.name, csrf, may_act=may_act, role=asker.role)
+
+
+def _is_target(text: str) -> bool:
+    """Whether a field of a header may hold it: whoever makes a link to the form writes it."""
+    return text.isascii() and all("!" <= each <= "~" for each in text)

@@ -11,7 +11,6 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 
 from skerry.base.clock import Clock
 from skerry.trust.tokens.core.rules import Role
@@ -22,7 +21,7 @@ SESSIONS_MAX = 1000
 SESSIONS_EACH_MAX = 20
 IDLE_SECONDS = 3600.0
 LIFE_SECONDS = 12 * 3600.0
-COOKIE_CHARS_MAX = 4096
+COOKIE_CHARS_MAX = 32768
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +103,21 @@ class Sessions:
         return SessionsStatistics(len(self._open), self._begun)
 
 
-def cookie_of(secret: str, *, scheme: str) -> str:
+def cookie_name(request: Request) -> str:
+    """What the cookie is called at the port that a browser sees: two nodes that are reached
+    through one host (`ssh -L`) would otherwise take each other's logins away."""
+    _, _, port = (request.headers.get("Host") or "").rpartition(":")
+    return f"{COOKIE}_{port}" if port.isascii() and port.isdigit() else COOKIE
+
+
+def cookie_of(secret: str, request: Request) -> str:
     """`Set-Cookie` of a session (RFC 6265); an empty secret takes it back.
 
     Strict: a request that another site causes comes without it. A cookie knows no port, so
     whatever else runs on this host under another one sees it: it is worth a session, not a token.
     """
-    parts = [f"{COOKIE}={secret}", "Path=/", "HttpOnly", "SameSite=Strict"]
-    parts += ["Secure"] if scheme == "https" else []
+    parts = [f"{cookie_name(request)}={secret}", "Path=/", "HttpOnly", "SameSite=Strict"]
+    parts += ["Secure"] if request.scheme == "https" else []
     parts += [] if secret else ["Max-Age=0"]
     return "; ".join(parts)
 
@@ -133,11 +139,9 @@ def _place(secret: str) -> bytes:
 
 
 def _cookie(request: Request) -> str:
+    """The value of our cookie, whatever else is sent with it: the other programs of a host write
+    what they like into theirs, and a browser sends them all to every port of it."""
     text = request.headers.get("Cookie") or ""
-    if len(text) > COOKIE_CHARS_MAX:
-        return ""
-    try:
-        found = SimpleCookie(text).get(COOKIE)
-    except CookieError:
-        return ""
-    return found.value if found else ""
+    pairs = (each.strip().partition("=") for each in text[:COOKIE_CHARS_MAX].split(";"))
+    own = cookie_name(request)
+    return next((value for name, _, value in pairs if name == own), "")
