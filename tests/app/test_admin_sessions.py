@@ -182,7 +182,16 @@ def test_an_odd_cookie_is_nobody(cookie: str) -> None:
 
 @pytest.mark.parametrize(
     "beside",
-    ['theme={"a": "b"}', "x y=1", "[]=1", "skerry_session_9091=other", 'a="', "", "=;;", "q" * 9000],
+    [
+        'theme={"a": "b"}',
+        "x y=1",
+        "[]=1",
+        "skerry_session_9091=other",
+        'a="',
+        "",
+        "=;;",
+        "q" * 9000,
+    ],
 )
 async def test_what_other_programs_of_the_host_keep_in_cookies_logs_nobody_out(beside: str) -> None:
     browser = Browser()

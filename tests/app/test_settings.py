@@ -343,3 +343,14 @@ def test_a_kind_that_nothing_has_is_refused(tmp_path: Path) -> None:
     file.write_text('[horizon]\nquiet = ["jwks", "tides"]\n')
     with pytest.raises(SettingsError, match="tls_certificate"):
         load(file, {}, {}, machine=MACHINE)
+
+
+@pytest.mark.parametrize("users", [b"ann:$apr1$x$y\n", b"ann\n", b"\xff\xfe"])
+def test_a_users_file_that_a_start_would_refuse_is_refused_by_the_check(
+    file: Path, users: bytes
+) -> None:
+    file.with_name("users").write_bytes(users)
+    [problem] = refused(file, '[registry]\nusers_file = "users"\n').problems
+    assert problem.field == "registry.users_file"
+    assert "htpasswd -B" in problem.next_step
+    assert "apr1" not in str(problem)

@@ -302,7 +302,7 @@ class Node:
             certificates=self._use_certificates,
             follow=self.budget.use,
             events=self.events,
-            roots=trust.take,
+            roots=trust.reload,
         )
         self._make_public_doors(public, rooms, edge)
         vault = vault_routes(edge.vault if edge else None)

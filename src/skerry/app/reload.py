@@ -38,6 +38,7 @@ class Reloaded(msgspec.Struct, frozen=True):
 
     Attributes:
         restart: settings that were changed in the file and wait for a restart, dotted.
+        root: the root of trust that was taken, "" when it is the same.
         root_refused: why a root file was not taken; the last good root goes on.
     """
 
@@ -46,6 +47,7 @@ class Reloaded(msgspec.Struct, frozen=True):
     removed: tuple[str, ...] = ()
     certificates: bool = False
     restart: tuple[str, ...] = ()
+    root: str = ""
     root_refused: tuple[str, ...] = ()
 
 
@@ -61,11 +63,11 @@ class Reloading:
         certificates: Callable[[Settings], None],
         follow: Callable[[Settings], None],
         events: Events,
-        roots: Callable[[], Awaitable[tuple[str, ...]]] | None = None,
+        roots: Callable[[], Awaitable[tuple[str, tuple[str, ...]]]] | None = None,
     ) -> None:
         """`certificates` takes those of other settings, or raises and changes nothing; `roots`
-        takes new roots of trust and says what was refused; `follow` is told of settings that were
-        taken."""
+        takes new roots of trust and says which, and what was refused; `follow` is told of
+        settings that were taken."""
         self._settings = settings
         self._started = settings
         self._reread = reread
@@ -127,8 +129,8 @@ class Reloading:
             cause=_told(done),
             next_step=f"restart for {', '.join(waiting)}" if waiting else "",
         )
-        roots = await self._roots() if self._roots is not None else ()
-        return msgspec.structs.replace(done, restart=waiting, root_refused=roots)
+        root, refused = await self._roots() if self._roots is not None else ("", ())
+        return msgspec.structs.replace(done, restart=waiting, root=root, root_refused=refused)
 
     async def _post(self, request: Request) -> Answer:
         return json_answer(await self.reload())

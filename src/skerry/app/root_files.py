@@ -128,7 +128,7 @@ def publish(path: Path, folder: Path, now: float) -> str:
     Raises RootRefused, RootFileError.
     """
     data = read_file(path)
-    trusted = newest(folder)
+    trusted = newest(folder) if folder.exists() else None  # the first root makes it
     if _is_statement(data):
         if trusted is None:
             raise BadInput("there is no root in the folder", next_step="publish a root first")
@@ -147,8 +147,18 @@ def publish(path: Path, folder: Path, now: float) -> str:
     if not found.taken:
         raise BadInput(f"root {version} is published already", next_step="nothing is to be done")
     name = f"{version}.root.json"
+    _make_folder(folder)
     write_file(folder / name, data, anew=True)
     return name
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise RootFileError(
+            f"{folder} cannot be made: {error.strerror}", next_step="name a folder of yours"
+        ) from error
 
 
 def new_grace(root: TrustRoot, path: Path, *, now: float, seconds: float, reason: str) -> None:

@@ -40,6 +40,7 @@ from skerry.app.settings_rules import (
     refused,
     url_trouble,
 )
+from skerry.base.errors import BadInput
 from skerry.base.reference import is_name, looks_like_host
 
 _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
@@ -220,7 +221,7 @@ def _registry(settings: Settings) -> Iterator[Problem]:
         value = registry.answer_within_seconds
         yield refused("registry.answer_within", value, "is out of bounds", step)
     yield from _patterns(registry)
-    yield from file_trouble("registry.users_file", registry.users_file)
+    yield from _users(registry.users_file)
     if not knows_somebody(settings):
         step = "name an htpasswd file (bcrypt): htpasswd -cB users NAME"
         if registry.local.enabled:
@@ -230,6 +231,20 @@ def _registry(settings: Settings) -> Iterator[Problem]:
             if upstream.private:
                 reason = f"is needed because {upstream.name} is private: pulling takes credentials"
                 yield refused("registry.users_file", "", reason, step)
+
+
+def _users(path: str) -> Iterator[Problem]:
+    missing = tuple(file_trouble("registry.users_file", path))
+    yield from missing
+    if missing or not path:
+        return
+    from skerry.registry.core.users import parse_htpasswd  # late: it takes bcrypt
+
+    try:
+        parse_htpasswd(Path(path).read_text(encoding="utf-8"))
+    except (BadInput, UnicodeDecodeError) as error:
+        what = error.what if isinstance(error, BadInput) else "is not text"
+        yield refused("registry.users_file", path, what, "write it with htpasswd -B")
 
 
 def _patterns(registry: RegistrySettings) -> Iterator[Problem]:

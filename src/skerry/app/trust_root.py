@@ -82,6 +82,18 @@ class OpenTrust:
         files = await asyncio.to_thread(read_folder, self._folder)
         return tuple(error.what for error in await self._roots.take(files))
 
+    async def reload(self) -> tuple[str, tuple[str, ...]]:
+        """The same, for a reload; first what of it is new, "" for nothing."""
+        before = self._said()
+        refused = await self.take()
+        return self._said() if self._said() != before else "", refused
+
+    def _said(self) -> str:
+        found = self._roots.statistics() if self._roots else None
+        if found is None:
+            return ""
+        return f"root {found.version}{' with a grace' if found.grace_until else ''}"
+
     async def watch(self) -> None:
         """Tells when the root stands otherwise than it did."""
         if self._roots is not None:

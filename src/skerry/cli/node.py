@@ -61,6 +61,7 @@ class Reloaded(msgspec.Struct, frozen=True):
     removed: tuple[str, ...] = ()
     certificates: bool = False
     restart: tuple[str, ...] = ()
+    root: str = ""
     root_refused: tuple[str, ...] = ()
 
 
@@ -220,6 +221,8 @@ def reload(
             out().print(f"{what}: site {plain(name)}")
     if done.certificates:
         out().print("changed: certificates")
+    if done.root:
+        out().print(f"taken: {plain(done.root)}")
     for why in done.root_refused:
         err().print(f"[yellow]the root is not taken:[/] {plain(why)}")
     if done == Reloaded(restart=done.restart, root_refused=done.root_refused):
