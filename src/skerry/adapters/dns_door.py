@@ -9,9 +9,13 @@ import asyncio
 from typing import Protocol, cast
 
 from skerry.aio.tasks import Nursery
+from skerry.base.address import near_of
 from skerry.base.errors import Party, SkerryError
 
 STREAMS_MAX = 256
+STREAMS_EACH_MAX = 32
+"""Of one client: who holds streams open without a question must not keep the others from theirs,
+to which every long answer is sent."""
 STREAM_IDLE_SECONDS = 10.0
 TASKS_MAX = 2048
 MESSAGE_BYTES_MIN = 12
@@ -40,7 +44,7 @@ class DnsDoor:
         self._nursery = nursery
         self._transport: asyncio.DatagramTransport | None = None
         self._server: asyncio.Server | None = None
-        self._streams: set[asyncio.StreamWriter] = set()
+        self._streams: dict[asyncio.StreamWriter, str] = {}
         self._tasks = 0
 
     async def open(self) -> None:
@@ -85,11 +89,14 @@ class DnsDoor:
             self._tasks -= 1
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._streams) >= STREAMS_MAX:
+        peer = writer.get_extra_info("peername")
+        address = str(peer[0]) if peer else ""  # gone before it was looked at
+        near = near_of(address)
+        own = sum(each == near for each in self._streams.values())
+        if not peer or len(self._streams) >= STREAMS_MAX or own >= STREAMS_EACH_MAX:
             writer.close()
             return
-        self._streams.add(writer)
-        address = str(writer.get_extra_info("peername")[0])
+        self._streams[writer] = near
         try:
             while True:
                 async with asyncio.timeout(STREAM_IDLE_SECONDS):
@@ -106,7 +113,7 @@ class DnsDoor:
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             return
         finally:
-            self._streams.discard(writer)
+            self._streams.pop(writer, None)
             writer.close()
 
 
