@@ -80,7 +80,7 @@ class AdminLogin:
             return _refused(error)
         secret, session = self._access.sessions.begin(asker)
         answer = json_answer(Who(asker.name, asker.role, session.csrf))
-        cookie = ("Set-Cookie", cookie_of(secret, scheme=request.scheme))
+        cookie = ("Set-Cookie", cookie_of(secret, request))
         return Answer(200, answer.headers.with_fields(cookie), answer.body)
 
     async def _who(self, request: Request) -> Answer:
@@ -90,7 +90,7 @@ class AdminLogin:
 
     async def _end(self, request: Request) -> Answer:
         self._access.sessions.end(request)
-        gone = ("Set-Cookie", cookie_of("", scheme=request.scheme))
+        gone = ("Set-Cookie", cookie_of("", request))
         return Answer(200, headers_of("application/json").with_fields(gone), b"{}")
 
 
