@@ -136,6 +136,8 @@ async def test_an_expired_root_serves_what_was_admitted_and_admits_nothing_new(
     for _ in range(3):
         assert await stand.status("2") == 403
     assert stand.counted() == {Cause.ROOT_EXPIRED: 1}
+    [told] = stand.world.events.recent("trust.refused")
+    assert "skerry root grace" in told.next_step, "to sign the image would not help"
     stand.standing.why = ""
     assert await stand.status("2") == 200
 

@@ -169,8 +169,9 @@ async def test_another_policy_closes_what_was_open(stage: Stage) -> None:
 
 async def test_with_an_expired_root_nobodys_word_opens_anything(stage: Stage) -> None:
     stage.closed = "the root has expired"
-    with pytest.raises(GlassRefused, match="has expired"):
+    with pytest.raises(GlassRefused, match="has expired") as caught:
         await stage.glass.break_by(statement("ann", "bob"), RULE, IMAGE)
+    assert "skerry root grace" in caught.value.next_step
     assert stage.failures.statistics()[Cause.ROOT_EXPIRED] == 1
 
 

@@ -43,6 +43,8 @@ def first_line(first: Expiry | None, now: float) -> str:
     if first is None:
         return "for ever: nothing here ends"
     name = f"{plain(first.kind.replace('_', ' '))} {plain(first.what)}"
+    if first.at <= now:
+        return f"over: the {name} {left(first.at - now)} ({when(first.at)}); skerry horizon"
     return f"{left(first.at - now)}, until the {name} ends ({when(first.at)}); skerry horizon"
 
 

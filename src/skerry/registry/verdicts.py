@@ -29,7 +29,7 @@ from skerry.store.ports import Store
 from skerry.store.reading import read_small
 from skerry.telemetry.events import Events, Level
 from skerry.telemetry.validation import Cause, ValidationFailures
-from skerry.trust.core.policies import Policies, Rule
+from skerry.trust.core.policies import ENDED_STEP, Policies, Rule
 from skerry.trust.core.threshold import Claim, Verdict, judge
 from skerry.trust.ports import Admitted, VerdictBook
 
@@ -337,7 +337,9 @@ class Verdicts:
             "trust.refused",
             f"{repository}@{digest}",
             cause=f"policy {rule.policy.name}: {why}",
-            next_step="`skerry verify` shows each signature; sign it, or change the policy",
+            next_step=ENDED_STEP
+            if cause is Cause.ROOT_EXPIRED
+            else "`skerry verify` shows each signature; sign it, or change the policy",
             level=Level.WARNING,
         )
 

@@ -30,8 +30,8 @@ NEXT_STEPS = MappingProxyType(
     {
         Expires.TLS_CERTIFICATE: "put a renewed certificate into the same file: it is taken "
         "without a restart",
-        Expires.TRUST_ROOT: "have the owners of the root sign new metadata while the outside is "
-        "there; what was admitted goes on being served",
+        Expires.TRUST_ROOT: "let its holders publish a new root (`skerry root next`), or cut off a "
+        "grace (`skerry root grace`); what was admitted goes on being served",
         Expires.DNS_SIGNATURE: "nothing on this node: it asks again by itself; if it stays, tell "
         "the zone's operator to sign it",
         Expires.JWKS: "nothing on this node: keys are fetched again by themselves; if it stays, "

@@ -15,7 +15,7 @@ from skerry.base.errors import BadInput, Party, SkerryError
 from skerry.telemetry.events import Events, Level
 from skerry.telemetry.validation import Cause, ValidationFailures
 from skerry.trust.core.audit import Deed, Entry, entry_text
-from skerry.trust.core.policies import Rule
+from skerry.trust.core.policies import ENDED_STEP, Rule
 from skerry.trust.core.statements import (
     AHEAD_SECONDS_MAX,
     Glass,
@@ -27,6 +27,7 @@ from skerry.trust.core.threshold import Claim, Format, Verdict, judge
 from skerry.trust.root_ports import RootBook, Window
 
 OWNERS_MIN = 2
+ANEW_STEP = "make a new one with `skerry break-glass`, and let two owners sign it"
 
 
 class GlassRefused(SkerryError):
@@ -140,7 +141,7 @@ class BreakGlass:
     def _check_meant(self, glass: Glass, rule: Rule, digest: Digest) -> None:
         now = self._now()
         if why := self._closed():
-            raise self._refused(why, Cause.ROOT_EXPIRED)
+            raise self._refused(why, Cause.ROOT_EXPIRED, ENDED_STEP)
         if glass.digest != digest:
             raise self._refused(
                 f"the statement is for {glass.digest}, not for {digest}", Cause.SIGNATURE_INVALID
@@ -157,12 +158,10 @@ class BreakGlass:
         if glass.begins_at > now + AHEAD_SECONDS_MAX:
             raise self._refused("the statement's time has not begun", Cause.SIGNATURE_INVALID)
 
-    def _refused(self, what: str, cause: Cause) -> GlassRefused:
+    def _refused(self, what: str, cause: Cause, next_step: str = ANEW_STEP) -> GlassRefused:
         self._failures.failed(cause)
         self._events.emit("trust.glass_refused", "break-glass", cause=what, level=Level.WARNING)
-        return GlassRefused(
-            what, next_step="make a new one with `skerry break-glass`, and let two owners sign it"
-        )
+        return GlassRefused(what, next_step=next_step)
 
 
 def _counted(rule: Rule, glass: Glass, made: frozenset[str], now: float) -> Verdict:

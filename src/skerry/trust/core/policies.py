@@ -20,6 +20,9 @@ if TYPE_CHECKING:  # as in `threshold`
 
     from skerry.trust.core.keys import PublicKey
 
+ENDED_STEP = "publish a new root, or a grace: `skerry root next`, `skerry root grace`"
+"""What helps once the root of a policy has ended: no signature on an image does."""
+
 
 @dataclass(frozen=True, slots=True)
 class Believed:
