@@ -125,17 +125,26 @@ async def test_a_page_of_the_tag_list_answers_the_rest_of_a_flood_of_tags(world:
     assert (await world.get("/v2/library/honest/manifests/1", client=ROUTER)).status == 200
 
 
-async def test_a_list_is_believed_about_what_it_lacks_for_the_negative_window_alone(
+async def test_a_list_is_believed_about_what_it_lacks_while_there_is_a_flood_and_no_longer(
     world: World,
 ) -> None:
-    assert (await world.get("/v2/library/honest/tags/list", client=ROUTER)).status == 200
+    await flood(world, "/v2/library/honest/manifests/tag-{n}")
+    await world.settle()
     asked = len(world.hub.asked)
     path = "/v2/library/honest/manifests/2"
-    assert (await world.get(path, client=ROUTER)).status == 404
+    assert (await world.get(path, client="203.0.113.9")).status == 404
     assert len(world.hub.asked) == asked
     world.hub.push("library/honest", OTHER, "2")
     world.clock.advance(10.1)
-    assert (await world.get(path, client=ROUTER)).status == 200
+    assert (await world.get(path, client="203.0.113.9")).status == 200
+
+
+async def test_without_a_flood_a_tag_pushed_after_its_list_was_fetched_is_there_at_once(
+    world: World,
+) -> None:
+    assert (await world.get("/v2/library/honest/tags/list", client=ROUTER)).status == 200
+    world.hub.push("library/honest", OTHER, "2")
+    assert (await world.get("/v2/library/honest/manifests/2", client=ROUTER)).status == 200
 
 
 async def test_a_list_of_many_pages_that_was_cut_is_not_believed_about_what_it_lacks(

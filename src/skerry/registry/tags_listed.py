@@ -1,7 +1,8 @@
 """What tag lists that are here say of tags that are not: enough to answer a flood of them.
 
 Owns how long a list's silence is believed: as long as any other word that a name does not exist,
-and only of a whole list. Older and shorter ones still vouch for the names they have.
+only of a whole list, and only of one that a flood was the reason to ask for. Else a tag pushed just
+after its list was fetched would be missing here. Every list vouches for the names it has.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class TagsListed:
         self._clock = clock
         self._open: OrderedDict[Repository, tuple[Listing, bool]] = OrderedDict()
         self._long: OrderedDict[Repository, float] = OrderedDict()
+        self._flooded: dict[Repository, float] = {}
         listings.on_tags = self._listed
 
     def has_tag(self, repository: Repository, name: str) -> bool | None:
@@ -43,19 +45,30 @@ class TagsListed:
         # No tag needs an escape in JSON: looking for the text is looking for the name.
         if f'"{name}"' in listing.body:
             return True
-        return False if whole and self._is_fresh(listing) else None
+        flooded = self._flooded.get(repository, 0.0) > self._clock.monotonic()
+        told = whole and flooded and self._is_fresh(listing)
+        return False if told else None
 
     def look_behind(self, repository: Repository, toll: Toll) -> None:
         """Asks for the list behind an answer, if that may tell and was not done just now."""
         if self._long.get(repository, 0.0) > self._clock.monotonic():
             return
         found = self._open.get(repository)
-        if found is not None and self._is_fresh(found[0]):
+        flooded = self._flooded.get(repository, 0.0) > self._clock.monotonic()
+        if flooded and found is not None and self._is_fresh(found[0]):
             return
+        self._note_flood(repository)
         try:
             self._listings.tags_behind(repository, toll)
         except (Absent, Spent):
             return  # it has none, or nothing may be asked: the flood is answered as before
+
+    def _note_flood(self, repository: Repository) -> None:
+        """From now on, and until it is over, what its list does not name is nowhere."""
+        now = self._clock.monotonic()
+        self._flooded = {each: until for each, until in self._flooded.items() if until > now}
+        if len(self._flooded) < OPEN_MAX or repository in self._flooded:
+            self._flooded[repository] = now + self._believed_seconds
 
     def _is_fresh(self, listing: Listing) -> bool:
         return 0 <= self._clock.now() - listing.confirmed_at < self._believed_seconds
