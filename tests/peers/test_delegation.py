@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from skerry.adapters.delegation_dns import AuthorityDns
+from skerry.adapters.dns_lookup import LateResolution, Plan
+from skerry.aio.tasks import Nursery
+from skerry.app.domain_watch import OwnResolver
 from skerry.app.drill.client import RegistryClient
 from skerry.app.drill.images import image, noise, push
 from skerry.app.drill.names import NameServer
+from skerry.base.clock import SystemClock
+from skerry.telemetry.events import Events
+from skerry.telemetry.metrics import Registry
+from skerry.telemetry.validation import ValidationFailures
+from skerry.trust.core.delegation import Caa, Delegation
+from skerry.trust.core.names.servers import read_server
+from skerry.trust.watch_ports import Zone
 from tests.rig import nodes
-from tests.rig.delegation import Authority, Registrar
+from tests.rig.delegation import Authority, Registrar, unbound
 from tests.rig.desk import Desk
+from tests.rig.netns import Cable
 from tests.rig.processes import Rig
 
 DOMAIN = "example.test"
@@ -98,12 +112,11 @@ class Scene:
         found = [line.split() for line in text.splitlines() if line.startswith(start)]
         return float(found[0][1]) if found else 0.0
 
-    def pulls(self, tag: str) -> bool:
-        """Whether an image that is new comes through the watched name."""
-        made = image([{"f": noise(hash(tag) % 1000, 4000)}])
-        push(RegistryClient(self.origin.authority), "team/app", made, tag)
-        got = RegistryClient(self.node.registry).manifest(f"{nodes.HOST}/team/app", tag)
-        return got.status == 200
+    def pulls(self, name: str) -> None:
+        """An image that is new comes through the watched name."""
+        push(RegistryClient(self.origin.authority), name, image([{"f": noise(1, 4000)}]), "1")
+        got = RegistryClient(self.node.registry).manifest(f"{nodes.HOST}/{name}", "1")
+        assert got.status == 200, got.text()
 
 
 @pytest.fixture
@@ -121,7 +134,7 @@ def test_a_changed_delegation_is_told_in_time_and_names_stay_where_they_were(
     assert said.code == 0, said
     assert DS.lower() in said.out
     assert 'issue "ca.example"' in said.out
-    assert scene.pulls("first")
+    scene.pulls("team/first")
     scene.node.child.wait_until(lambda: f"registry.{DOMAIN}" in _text(scene, "names.json"))
     # The thief is at the parent, and where the names lead.
     scene.parent.change(STOLEN)
@@ -133,7 +146,7 @@ def test_a_changed_delegation_is_told_in_time_and_names_stay_where_they_were(
     assert scene.metric('skerry_domain_drift{domain="example.test",aspect="ns"}') == 1
     assert scene.metric('skerry_validation_failures_total{cause="delegation_drift"') == 1
     assert scene.desk.skerry("domain", "check", DOMAIN).code == 1
-    assert scene.pulls("second"), "the last good address is used"
+    scene.pulls("team/second")  # from the last good address
     # An outage of both authorities ends nothing and raises nothing.
     scene.parent.stop()
     scene.child.stop()
@@ -175,6 +188,46 @@ def test_ds_caa_and_registrar_are_watched_and_a_new_signature_ends_it(scene: Sce
     (row,) = scene.desk.done("domain", "list")["domains"]
     assert row["version"] == 2
     assert not row["held"]
+
+
+def test_parent_and_zone_are_found_through_the_resolver(tmp_path: Path) -> None:
+    """In a namespace of its own, where name servers have their port."""
+    with Cable() as cable, cable.near(), Rig(tmp_path / "rig") as rig:
+        at_parent, at_child = (
+            records.replace("127.0.0.1", "127.0.0.3")
+            for records in (PARENT.replace("ns A 127.0.0.1", "ns A 127.0.0.2"), CHILD)
+        )
+        parent = Authority(rig, "test", at_parent, address="127.0.0.2", port=53)
+        child = Authority(rig, DOMAIN, at_child, address="127.0.0.3", port=53)
+        server = read_server(unbound(rig, parent))
+
+        async def looks() -> list[Delegation]:
+            clock = SystemClock()
+            nursery = Nursery(on_crash=lambda name, error: None)
+            lookup = LateResolution(
+                lambda: (server,),
+                Plan(domains=(".",)),
+                clock=clock,
+                nursery=nursery,
+                events=Events(clock.now),
+                failures=ValidationFailures(Registry()),
+            )
+            made = AuthorityDns(OwnResolver(lookup), clock=clock, chance=Random(1))
+            both = await made.look(Zone(DOMAIN))
+            child.stop()
+            alone = await made.look(Zone(DOMAIN))
+            parent.stop()
+            none = await made.look(Zone(DOMAIN))
+            lookup.close()
+            await nursery.close()
+            return [both, alone, none]
+
+        both, alone, none = asyncio.run(looks())
+        names = frozenset({f"ns1.{DOMAIN}"})
+        caa = frozenset({Caa(0, "issue", "ca.example")})
+        assert both == Delegation(names, names, frozenset({DS.lower()}), caa)
+        assert alone == Delegation(names, None, frozenset({DS.lower()}), None)
+        assert none == Delegation()
 
 
 def _text(scene: Scene, name: str) -> str:

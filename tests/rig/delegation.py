@@ -20,7 +20,7 @@ from tests.rig.processes import Rig, need
 CONFIG = """\
 server:
   rundir: {folder}
-  listen: 127.0.0.1@{port}
+  listen: {address}@{port}
   udp-workers: 1
   tcp-workers: 1
   background-workers: 1
@@ -42,23 +42,28 @@ zone:
 class Authority:
     """One Knot with one zone."""
 
-    def __init__(self, rig: Rig, zone: str, records: str) -> None:
+    def __init__(
+        self, rig: Rig, zone: str, records: str, *, address: str = "127.0.0.1", port: int = 0
+    ) -> None:
         self._rig = rig
         self.zone = zone
-        self.port = free_port()
+        self.address = address
+        self.port = port or free_port()
         self.folder: Path = rig.place(f"knot-{zone}")
         (self.folder / "db").mkdir()
         self._serial = 0
         self._child: Child
         config = self.folder / "knot.conf"
-        config.write_text(CONFIG.format(folder=self.folder, port=self.port, zone=zone))
+        config.write_text(
+            CONFIG.format(folder=self.folder, address=address, port=self.port, zone=zone)
+        )
         self._argv = [need("knotd"), "-c", str(config), "-s", str(self.folder / "ctl")]
         self._write(records)
         self.start()
 
     @property
     def server(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.address}:{self.port}"
 
     def start(self) -> None:
         self._child = self._rig.child(self._argv, self.folder)
@@ -82,7 +87,7 @@ class Authority:
     def _serves(self) -> bool:
         query = dns.message.make_query(self.zone, "SOA")
         try:
-            reply = dns.query.tcp(query, "127.0.0.1", timeout=0.3, port=self.port)
+            reply = dns.query.tcp(query, self.address, timeout=0.3, port=self.port)
         except (OSError, EOFError, dns.exception.DNSException):
             return False
         return any(record.serial == self._serial for rrset in reply.answer for record in rrset)
@@ -118,3 +123,30 @@ class Registrar:
         }
         fields = (("Content-Type", "application/rdap+json"),)
         return Reply(200, fields, json.dumps(document).encode())
+
+
+def unbound(rig: Rig, *authorities: Authority) -> str:
+    """A real resolver of these zones; its address."""
+    folder, port = rig.place("unbound"), free_port()
+    stubs = "".join(
+        f'stub-zone:\n  name: "{each.zone}"\n  stub-addr: {each.address}@{each.port}\n'
+        for each in authorities
+    )
+    config = folder / "unbound.conf"
+    config.write_text(
+        f'server:\n  interface: 127.0.0.1@{port}\n  do-daemonize: no\n  username: ""\n'
+        f'  chroot: ""\n  directory: "{folder}"\n  pidfile: "{folder}/pid"\n  use-syslog: no\n'
+        f'  module-config: "iterator"\n  local-zone: "test." nodefault\n'
+        f"  do-not-query-localhost: no\n  num-threads: 1\n{stubs}"
+    )
+    child = rig.child([need("unbound"), "-c", str(config)], folder)
+    child.wait_until(lambda: _resolves(port, authorities[0].zone))
+    return f"127.0.0.1:{port}"
+
+
+def _resolves(port: int, zone: str) -> bool:
+    try:
+        query = dns.message.make_query(zone, "NS")
+        return bool(dns.query.tcp(query, "127.0.0.1", timeout=0.5, port=port).answer)
+    except (OSError, EOFError, dns.exception.DNSException):
+        return False
