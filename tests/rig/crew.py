@@ -75,6 +75,7 @@ class Crew:
             "group": [{"name": "crew", "members": ["cat"]}],
             **access,
         }
+        self.doors: dict[str, Setting] = {}
         self.more: dict[str, Setting] = {}
         self.node: Node
 
@@ -85,7 +86,7 @@ class Crew:
         local = {"enabled": True, "namespaces": ["local/*"]}
         written: dict[str, Setting] = {
             "node": {"name": self.name, "data_dir": str(self.folder / "data")},
-            "doors": {"registry": "127.0.0.1:0", "admin": "127.0.0.1:0"},
+            "doors": {"registry": "127.0.0.1:0", "admin": "127.0.0.1:0", **self.doors},
             "registry": {"users_file": str(users), "local": local},
             "upstream": [],
             "access": self.access,

@@ -49,6 +49,26 @@ def never_seen(client: RegistryClient, repository: str, tag: str, host: str) -> 
     return _judge(f"{repository}:{tag}", client.manifest(repository, tag), _clear_503(host))
 
 
+def members(
+    anybody: RegistryClient, somebody: RegistryClient, repository: str, tag: str, image: Image
+) -> Iterator[Measured]:
+    """What takes a token: refused without one, whole with one that the node itself has made.
+
+    `somebody` has a password.
+    """
+    yield _judge("nobody", anybody.manifest(repository, tag), _refused)
+    got = somebody.get(f"/auth/token?scope=repository:{repository}:pull")
+    yield _judge("token", got, _fine)
+    token = str(json.loads(got.body)["token"]) if got.status == 200 else ""
+    client = RegistryClient(anybody.authority, token=token)
+    yield _judge("tag", client.manifest(repository, tag), _same(image.manifest.data))
+    child = image.children[0]
+    yield _judge("platform", client.manifest(repository, child.digest), _same(child.manifest.data))
+    for blob in child.blobs:
+        yield _judge("blob", client.blob(repository, blob.digest), _same(blob.data))
+        yield _judge("nobody", anybody.blob(repository, blob.digest), _refused)
+
+
 def warm(client: RegistryClient, repository: str, tag: str, image: Image) -> Iterator[Measured]:
     """What a client of one platform pulls, with the lists that tools ask for."""
     yield _judge("tag", client.manifest(repository, tag), _same(image.manifest.data))
@@ -94,6 +114,10 @@ def _judge(what: str, got: Got, judge: Callable[[Got], str]) -> Measured:
     except (ValueError, LookupError, TypeError) as error:  # not the document it should be
         fault = f"{got.status}, unreadable: {error!r}"
     return Measured(what, got.seconds, fault)
+
+
+def _refused(got: Got) -> str:
+    return "" if got.status == 401 else f"{got.status} instead of 401"
 
 
 def _fine(got: Got) -> str:

@@ -63,7 +63,13 @@ class RegistryClient:
     """Speaks to one registry at `host:port`, over plain HTTP, on a fresh connection each time."""
 
     def __init__(
-        self, authority: str, *, user: str = "", password: str = "", timeout_seconds: float = 30
+        self,
+        authority: str,
+        *,
+        user: str = "",
+        password: str = "",
+        token: str = "",
+        timeout_seconds: float = 30,
     ) -> None:
         self.authority = authority
         self._timeout_seconds = timeout_seconds
@@ -71,6 +77,8 @@ class RegistryClient:
         if user:
             pair = base64.b64encode(f"{user}:{password}".encode()).decode()
             self._fields = (("Authorization", f"Basic {pair}"),)
+        elif token:
+            self._fields = (("Authorization", f"Bearer {token}"),)
 
     def send(
         self,

@@ -21,7 +21,7 @@ from skerry.app.drill.client import PushFailed, RegistryClient
 from skerry.app.drill.images import Image
 from skerry.app.drill.processes import NotReady
 from skerry.app.drill.report import Measured, Promise, as_json, table
-from skerry.app.drill.stage import HOST, SIGNED, Stage
+from skerry.app.drill.stage import HOST, MEMBERS, SIGNED, Stage
 from skerry.app.drill.wan import DRIP, HANG, REFUSE, rate, status_answer
 from skerry.base.units import format_seconds
 
@@ -155,6 +155,8 @@ def _scenes(stage: Stage, cargo: Cargo) -> Iterator[Promise]:
     _push_signed(stage, cargo)
     yield _open_to_the_signed(stage, cargo, "up", ANSWER_SECONDS)
     yield _closed_to_others(stage, cargo, "up")
+    images.push(pusher, MEMBERS, cargo.image, TAG)
+    yield _members(stage, cargo, "up", ANSWER_SECONDS)
     stage.settle()
     yield _move_then_cut(stage, cargo)
     for number, (scene, cut) in enumerate(CUTS):
@@ -195,6 +197,7 @@ def _cut_off(stage: Stage, cargo: Cargo, scene: str, number: int) -> Iterator[Pr
     ready = Measured("restart", stage.node.ready_seconds)
     yield Promise(scene, "killed -9, starts cold, still cut off", RESTART_SECONDS, (ready,))
     yield pulls(", again")
+    yield _members(stage, cargo, scene, CACHED_SECONDS)
     yield _open_to_the_signed(stage, cargo, scene, CACHED_SECONDS)
     yield _closed_to_others(stage, cargo, scene)
     tries_again = _misses(stage.client, f"{number}-restarted")
@@ -230,6 +233,14 @@ def _closed_to_others(stage: Stage, cargo: Cargo, scene: str) -> Promise:
         *checks.held_back(stage.client, GUARDED, "unsigned", cargo.unsigned),
     )
     return Promise(scene, "tampered or half signed: never", ANSWER_SECONDS, found)
+
+
+def _members(stage: Stage, cargo: Cargo, scene: str, seconds_max: float) -> Promise:
+    """What only somebody may pull who is known, and gets a token from the node itself."""
+    named = f"{HOST}/{MEMBERS}"
+    pulled = checks.members(stage.client, stage.somebody, named, TAG, cargo.image)
+    text = "with a token of the node's own, not without"
+    return Promise(scene, text, seconds_max, tuple(pulled))
 
 
 def _everything(client: RegistryClient, cargo: Cargo) -> tuple[Measured, ...]:

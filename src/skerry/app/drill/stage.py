@@ -24,6 +24,8 @@ from skerry.base.errors import BadInput, Party
 
 HOST = "region.drill"
 USER = "drill"
+MEMBERS = "drill/members"
+"""A repository that takes a token."""
 SIGNED = "drill/signed"
 """Where the node asks for signatures."""
 TAG_WINDOW = "200ms"
@@ -68,6 +70,11 @@ class Stage:
     def client(self) -> RegistryClient:
         """Speaks to the node under test, as an anonymous client would."""
         return RegistryClient(self.node.registry, timeout_seconds=30)
+
+    @property
+    def somebody(self) -> RegistryClient:
+        """Speaks to the node under test as somebody whom it knows."""
+        return RegistryClient(self.node.registry, user=USER, password=self._password)
 
     @property
     def down_bytes(self) -> int:
@@ -134,7 +141,11 @@ class Stage:
             "proxy": "",
         }
         return {
-            "registry": {"tag_window": [{"pattern": "*", "window": TAG_WINDOW}]},
+            "registry": {
+                "tag_window": [{"pattern": "*", "window": TAG_WINDOW}],
+                "users_file": str(self.folder / "users"),
+            },
+            "access": {"rule": [{"repositories": [f"{HOST}/{MEMBERS}"], "identities": [USER]}]},
             "upstream": [{"name": HOST, "source": [source]}],
             "dns": {"servers": [f"127.0.0.1:{self._names.port}"]},
             "trust": trust.settings(self.folder / "root", f"{HOST}/{SIGNED}"),

@@ -118,9 +118,13 @@ class Tokens:
         """For ever: changes the keys when it is time, and forgets what has ended."""
         while True:
             await self._clock.sleep(WATCH_SECONDS)
-            async with self._changing:
-                await self._change_if_due()
+            await self.keep_up()
             await self.book.sweep(self.now() - self.policy.leeway_seconds)
+
+    async def keep_up(self) -> None:
+        """Changes the keys if it is time. Raises KeysUnusable."""
+        async with self._changing:
+            await self._change_if_due()
 
     @property
     def service(self) -> str:
