@@ -14,8 +14,9 @@ from skerry.base.digest import Digest, digest_of
 from skerry.base.errors import SkerryError
 from skerry.store.conformance import BIG
 from skerry.store.core.admission import Verdict
+from skerry.store.housekeeping import Scrubbed
 from skerry.store.ports import Group, SpoolAborted, StoreFull
-from skerry.store.service import SEEN_SECONDS, Housekeeper, Scrubbed
+from skerry.store.service import SEEN_SECONDS, Housekeeper
 from skerry.store.testing import MemoryStore, read_segment
 from skerry.telemetry.events import Events
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 
+from skerry.store.housekeeping import EvictedFor
 from skerry.store.ports import KeptStore
-from skerry.store.service import EvictedFor, Housekeeper
+from skerry.store.service import Housekeeper
 from skerry.telemetry.metrics import Registry
 from skerry.upstream.fills import Fills
 from skerry.upstream.measures import AUTHORITIES

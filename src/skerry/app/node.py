@@ -54,8 +54,9 @@ from skerry.registry.assembly import Parts, RegistryRooms, assemble
 from skerry.registry.desk import Desk
 from skerry.registry.operations import Verified
 from skerry.store.core.admission import AdmissionPolicy
+from skerry.store.housekeeping import ScrubPolicy
 from skerry.store.ports import Inventory
-from skerry.store.service import Housekeeper, ScrubPolicy
+from skerry.store.service import Housekeeper
 from skerry.store.shared_inventory import SharedInventory
 from skerry.telemetry.alarms import Alarms, Silence
 from skerry.telemetry.events import KINDS, Events, Level

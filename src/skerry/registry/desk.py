@@ -31,7 +31,8 @@ from skerry.registry.operations import (
 )
 from skerry.registry.ports import Repository
 from skerry.registry.remote import Remote
-from skerry.store.service import Housekeeper, Scrubbed
+from skerry.store.housekeeping import Scrubbed
+from skerry.store.service import Housekeeper
 from skerry.telemetry.events import Event
 from skerry.upstream.gate import SourceStatistics
 

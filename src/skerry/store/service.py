@@ -8,9 +8,8 @@ T37, T38). What goes is decided in `core`; what the blobs mean is the Inventory'
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from skerry.aio.tasks import Nursery
@@ -28,6 +27,13 @@ from skerry.store.core.admission import (
     too_large,
 )
 from skerry.store.core.eviction import plan_eviction, plan_freeing
+from skerry.store.housekeeping import (
+    Evicted,
+    EvictedFor,
+    HousekeeperStatistics,
+    Scrubbed,
+    ScrubPolicy,
+)
 from skerry.store.ports import BlobInfo, BlobMissing, Group, Inventory, KeptStore, StoreError
 from skerry.telemetry.events import Events, Level
 
@@ -36,66 +42,9 @@ LOOSE_SECONDS = 3600.0
 """A blob nobody knows goes, when room is needed, once it is this old: its owner may be writing."""
 SEEN_SECONDS = 2 * UPKEEP_SECONDS
 """How old the picture of all groups may be by which an object on its way in is judged."""
-SCRUB_BYTES_PER_SECOND_MIN = 1 << 20
 PAGE_COUNT_MAX = 256
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class ScrubPolicy:
-    """Everything is hashed again within the period, unless the rate forbids it."""
-
-    period_seconds: float = 7 * 86400.0
-    bytes_per_second_max: int = 32 << 20
-
-    def pace(self, blob_bytes: int) -> int:
-        """Bytes per second: twice what the period needs, so that restarts do not matter."""
-        needed = int(2 * blob_bytes / self.period_seconds)
-        return min(self.bytes_per_second_max, max(needed, SCRUB_BYTES_PER_SECOND_MIN))
-
-
-@dataclass(frozen=True, slots=True)
-class Evicted:
-    """What went: ids of groups, number of blobs, bytes."""
-
-    group_ids: tuple[str, ...] = ()
-    blob_count: int = 0
-    freed_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Scrubbed:
-    """How far a scrub is. `unreadable` blobs were neither proven nor thrown away (T40)."""
-
-    blob_count: int = 0
-    blob_bytes: int = 0
-    total_count: int = 0
-    total_bytes: int = 0
-    corrupt: tuple[Digest, ...] = ()
-    unreadable: tuple[Digest, ...] = ()
-
-
-class EvictedFor(StrEnum):
-    """Why something left the store. Bounded: a metric label."""
-
-    ROOM = "room"
-    OPERATOR = "operator"
-    LOOSE = "loose"
-
-
-@dataclass(frozen=True, slots=True)
-class HousekeeperStatistics:
-    """A snapshot, since start. `evicted_for`: groups and loose blobs by the cause they went for."""
-
-    evictions: int
-    evicted_groups: int
-    evicted_bytes: int
-    evictions_failed: int
-    scrub_rounds: int
-    corrupt_count: int
-    asks_remembered: int
-    evicted_for: Mapping[str, int]
 
 
 class Housekeeper:
