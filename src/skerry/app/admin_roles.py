@@ -37,6 +37,10 @@ NEEDED: Mapping[tuple[str, str], Role] = {
     ("GET", "/api/v1/domains"): VIEWER,
     ("POST", "/api/v1/domains/check"): OPERATOR,
     ("GET", "/api/v1/domains/snapshot"): VIEWER,
+    ("GET", "/api/v1/names"): VIEWER,
+    ("GET", "/api/v1/names/look"): VIEWER,
+    ("POST", "/api/v1/names/hold"): OPERATOR,
+    ("POST", "/api/v1/names/release"): OPERATOR,
     ("GET", "/api/v1/root"): VIEWER,
     ("POST", "/api/v1/root"): ADMIN,
     # What opens it is the word of two owners, whoever carries it here.
