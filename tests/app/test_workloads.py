@@ -6,7 +6,7 @@ import asyncio
 import http.client
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
@@ -123,12 +123,17 @@ async def test_an_issuer_does_not_lead_to_another_host(crew: Crew, forge: Forge)
     await crew.stop()
     for kept in (crew.folder / "data" / "issuers").glob("*"):
         kept.unlink()
-    forge.elsewhere = "http://localhost:1"
-    await crew.start()
-    got = await crew.post(
-        grant_type=EXCHANGE, subject_token=forge.token(crew), subject_token_type=ID_TOKEN
-    )
-    assert got.status == 401
+    other = Forge()  # it would give the very same keys
+    await other.server.start()
+    try:
+        forge.elsewhere = other.server.url
+        await crew.start()
+        got = await crew.post(
+            grant_type=EXCHANGE, subject_token=forge.token(crew), subject_token_type=ID_TOKEN
+        )
+    finally:
+        await other.server.close()
+    assert (got.status, other.asked) == (401, [])
     assert crew.node.events.recent("issuer.keys_not_fetched")
 
 
@@ -216,17 +221,31 @@ async def machines(tmp_path: Path) -> AsyncIterator[tuple[Crew, Authority]]:
     await crew.stop()
 
 
-def ask(crew: Crew, method: str, path: str, certificate: Path | None) -> tuple[int, bytes]:
+def connected(crew: Crew, certificate: Path | None) -> http.client.HTTPSConnection:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     if certificate is not None:
         context.load_cert_chain(certificate)
-    link = http.client.HTTPSConnection("127.0.0.1", crew.node.registry_port, context=context)
+    return http.client.HTTPSConnection("127.0.0.1", crew.node.registry_port, context=context)
+
+
+def send(
+    link: http.client.HTTPSConnection,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    fields: Mapping[str, str] | None = None,
+) -> tuple[int, bytes]:
+    link.request(method, path, body, dict(fields or {}))
+    answer = link.getresponse()
+    return answer.status, answer.read()
+
+
+def ask(crew: Crew, method: str, path: str, certificate: Path | None) -> tuple[int, bytes]:
+    link = connected(crew, certificate)
     try:
-        link.request(method, path)
-        answer = link.getresponse()
-        return answer.status, answer.read()
+        return send(link, method, path)
     finally:
         link.close()
 
@@ -254,6 +273,29 @@ async def test_a_certificate_is_who_its_names_say(machines: tuple[Crew, Authorit
     )["token"]
     claims = jwt.decode(token, options={"verify_signature": False})
     assert (claims["sub"], claims["groups"]) == ("machines", ["crew"])
+
+
+async def test_what_a_certificate_opens_becomes_no_ready_answer_for_others(
+    machines: tuple[Crew, Authority],
+) -> None:
+    """Such a request carries no field that says who asks: nothing but the answer itself can."""
+    crew, authority = machines
+    node = authority.client("node-7", x509.DNSName("node-7.site.lan"))
+    manifest = A.manifest.data
+    link = await asyncio.to_thread(connected, crew, node)
+    try:
+        for blob in A.blobs:
+            target = f"/v2/local/a/blobs/uploads/?digest={blob.digest}"
+            assert (await asyncio.to_thread(send, link, "POST", target, blob.data))[0] == 201
+        target = f"/v2/local/a/manifests/{A.digest}"
+        kind = {"Content-Type": A.manifest.media_type}
+        assert (await asyncio.to_thread(send, link, "PUT", target, manifest, kind))[0] == 201
+        for path in (target, f"/v2/local/a/blobs/{A.blobs[1].digest}"):
+            for _ in range(4):
+                assert (await asyncio.to_thread(send, link, "GET", path))[0] == 200
+                assert (await asyncio.to_thread(ask, crew, "GET", path, None))[0] == 401
+    finally:
+        link.close()
 
 
 async def test_a_certificate_of_another_authority_ends_the_handshake(

@@ -59,6 +59,18 @@ async def test_a_token_for_one_repository_mounts_nothing_from_another_of_its_own
     assert (await crew.ask(f"/v2/local/b/blobs/{LAYER.digest}", narrow)).body == LAYER.data
 
 
+async def test_what_everybody_may_pull_everybody_may_mount(crew: Crew) -> None:
+    await crew.stop()
+    crew.access["rule"] = [
+        {"repositories": ["local/a"], "anonymous_pull": True},
+        {"repositories": ["local/b"], "identities": ["bob"], "actions": ["pull", "push"]},
+    ]
+    await crew.start()
+    target = f"/v2/local/b/blobs/uploads/?mount={LAYER.digest}&from=local/a"
+    token = await crew.token("bob", PUSH_B)
+    assert (await crew.ask(target, token, method="POST")).status == 201
+
+
 async def test_bob_cannot_push_a_manifest_that_names_anns_layer(crew: Crew) -> None:
     token = await crew.token("bob", PUSH_B)
     kind = ("Content-Type", A.manifest.media_type)

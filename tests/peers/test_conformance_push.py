@@ -384,7 +384,12 @@ def test_pushing_needs_the_password_and_pulling_does_not(
             stranger.send("DELETE", f"/v2/{REPOSITORY}/blobs/{image.blobs[0].digest}"),
         ):
             is_refused(got, 401, "UNAUTHORIZED")
-            assert (got.headers.get("WWW-Authenticate") or "").startswith("Basic realm=")
+            offered = [each.partition(" ")[0] for each in got.headers.all("WWW-Authenticate")]
+            assert offered == ["Bearer", "Basic"]
     anonymous = RegistryClient(node.registry)
     assert anonymous.manifest(REPOSITORY, "open").body == image.manifest.data
-    assert anonymous.get("/v2/").status == 200
+    # Where somebody is known, clients learn here where to log in (docker asks nowhere else).
+    greeted = anonymous.get("/v2/")
+    assert greeted.status == 401
+    assert greeted.headers.joined("WWW-Authenticate").startswith("Bearer realm=")
+    assert client.get("/v2/").status == 200

@@ -136,7 +136,8 @@ def test_a_door_with_a_certificate_serves_and_takes_images_from_real_clients(
     (trust / "ca.crt").write_bytes(chain.read_bytes())
 
     ran = subprocess.run(
-        [need("curl"), "-sS", "--cacert", str(chain), f"https://{node.registry}/v2/"],
+        [need("curl"), "-sS", "--cacert", str(chain), "-u", f"{USER}:{PASSWORD}",
+         f"https://{node.registry}/v2/"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (ran.returncode, ran.stdout) == (0, "{}"), ran.stderr

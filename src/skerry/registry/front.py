@@ -34,7 +34,7 @@ from skerry.registry.core.names import (
 )
 from skerry.registry.core.paging import page
 from skerry.registry.core.referrers import FILTERS_APPLIED, filtered, index_of
-from skerry.registry.gate import Gate, without_mount
+from skerry.registry.gate import VERSION, Gate, without_mount
 from skerry.registry.listings import Listings
 from skerry.registry.loops import refuse_loop
 from skerry.registry.manifests import Manifests
@@ -56,7 +56,6 @@ from skerry.wire.message import Answer, Headers, Hot, Request, announced_bytes
 
 _log = logging.getLogger("skerry.registry")
 _JSON = Headers((("Content-Type", "application/json"),))
-_VERSION = ("Docker-Distribution-Api-Version", "registry/2.0")
 LOGGED_MAX, LOG_AGAIN_SECONDS = 256, 60.0
 ANNOTATION_BYTES = 256
 """What writing one takes, roughly."""
@@ -226,7 +225,7 @@ class Front:
             self._steward.tally(None, Outcome.HIT, uses, body_bytes)
 
         hot = None if self._gate.asks else Hot(self._clock.monotonic() + 60, hit)
-        return Answer(200, Headers((*_JSON, _VERSION)), b"{}", hot), Outcome.HIT
+        return Answer(200, Headers((*_JSON, VERSION)), b"{}", hot), Outcome.HIT
 
     async def _list(
         self, request: Request, repository: Repository, target: TagsTarget | ReferrersTarget

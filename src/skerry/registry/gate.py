@@ -25,6 +25,7 @@ from skerry.trust.tokens.turns import Busy
 from skerry.wire.message import Request
 
 TOKEN_PATH = "/auth/token"
+VERSION = ("Docker-Distribution-Api-Version", "registry/2.0")
 BASIC = ("WWW-Authenticate", 'Basic realm="skerry", charset="UTF-8"')
 Fields = tuple[tuple[str, str], ...]
 
@@ -79,7 +80,7 @@ class Gate:
             raise RegistryError(
                 Code.UNAUTHORIZED,
                 "a token is needed",
-                headers=(_bearer(self._access, request),),
+                headers=(VERSION, _bearer(self._access, request)),
                 next_step="ask for one where WWW-Authenticate says, without credentials if you"
                 " have none",
             )

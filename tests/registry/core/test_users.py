@@ -6,6 +6,7 @@ import base64
 
 import bcrypt
 import pytest
+from argon2 import PasswordHasher
 
 from skerry.base.errors import BadInput
 from skerry.registry.core.users import PROVEN_MAX, Users, parse_basic, parse_htpasswd
@@ -23,6 +24,29 @@ def test_the_right_password_is_proven_once_and_then_known() -> None:
     assert people.check("ann", "secret")
     assert people.proven("ann", "secret")
     assert not people.proven("ann", "Secret")
+
+
+def test_an_argon2id_line_is_read_beside_bcrypt_and_unknown_names_take_as_long() -> None:
+    hashed = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash("deep")
+    people = users(f"ann:{HASH}\nbob:{hashed}\n")
+    assert people.check("bob", "deep")
+    assert people.check("ann", "secret")
+    for name, password in (("bob", "secret"), ("ann", "deep"), ("cat", "deep"), ("bob", "")):
+        assert not people.check(name, password)
+    assert people._nobody == hashed.encode()
+    assert people.knows("bob")
+    assert not people.knows("cat")
+
+
+def test_a_broken_argon2id_line_lets_nobody_in() -> None:
+    people = users("bob:$argon2id$v=19$m=64,t=1,p=1$AAAA\n")
+    assert not people.check("bob", "")
+
+
+@pytest.mark.parametrize("name", ["robot+ci", "@crew"])
+def test_no_person_is_called_like_a_robot_or_a_group(name: str) -> None:
+    with pytest.raises(BadInput, match="line 1"):
+        parse_htpasswd(f"{name}:{HASH}\n")
 
 
 def test_a_wrong_name_or_password_is_refused_and_never_remembered() -> None:

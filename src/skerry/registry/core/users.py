@@ -1,4 +1,5 @@
-"""Who may push: an htpasswd file of bcrypt lines, and the Basic header (RFC 7617).
+"""The people of an htpasswd file, bcrypt or argon2id (RFC 9106), and what requests show of
+themselves: the Basic (RFC 7617) and Bearer (RFC 6750) fields.
 
 Owns the check. Never reads a file, never logs or keeps a password: what was once proven is
 remembered as a keyed hash only. Checks are slow on purpose; run them in a thread.
@@ -24,6 +25,9 @@ PASSWORD_BYTES_MAX = 72
 """bcrypt reads no further; neither does `htpasswd -B`."""
 
 _NOBODY = b"$2b$10$rKPfFtvzxAs8Q1n9m4GF.uB4SoAxqOxqjNRzSNwO2Un9RH8/o6xsm"
+_BCRYPT, _ARGON2 = ("$2a$", "$2b$", "$2y$"), "$argon2id$"
+_NOBODYS = ("robot+", "@")
+"""Robots' names and groups begin so: nobody may pass for one in a rule."""
 _COST = slice(4, 6)
 """Where a bcrypt hash says how slow it is: `$2b$10$`."""
 
@@ -38,16 +42,22 @@ class UserStatistics:
 
 
 def parse_htpasswd(text: str) -> Mapping[str, bytes]:
-    """Name -> bcrypt hash. Raises BadInput with the line's number, never its content."""
+    """Name -> hash. Raises BadInput with the line's number, never its content."""
     found: dict[str, bytes] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         name, colon, encoded = line.strip().partition(":")
-        if not colon or not name or not encoded.startswith(("$2a$", "$2b$", "$2y$")):
+        if not colon or not name or not encoded.startswith((*_BCRYPT, _ARGON2)):
             raise BadInput(
-                f"line {number} of the users file is not `name:<bcrypt hash>`",
+                f"line {number} of the users file is not `name:<bcrypt or argon2id hash>`",
                 next_step="write it with `htpasswd -B`",
+                party=Party.OPERATOR,
+            )
+        if name.startswith(_NOBODYS):
+            raise BadInput(
+                f"the name in line {number} of the users file begins as no person's can",
+                next_step="choose one that does not begin with `robot+` or `@`",
                 party=Party.OPERATOR,
             )
         found[name] = encoded.encode("ascii", "replace")
@@ -79,8 +89,10 @@ class Users:
     def __init__(self, hashes: Mapping[str, bytes], *, key: bytes) -> None:
         self._hashes = dict(hashes)
         # Checked for unknown names, as slow as the slowest known one: time tells no names.
-        cost = max((known[_COST] for known in self._hashes.values()), default=_NOBODY[_COST])
-        self._nobody = _NOBODY[: _COST.start] + cost + _NOBODY[_COST.stop :]
+        every = self._hashes.values()
+        cost = max((each[_COST] for each in every if not _is_argon2(each)), default=_NOBODY[_COST])
+        bcrypted = _NOBODY[: _COST.start] + cost + _NOBODY[_COST.stop :]
+        self._nobody = next((each for each in every if _is_argon2(each)), bcrypted)
         self._key = key
         self._proven: OrderedDict[bytes, None] = OrderedDict()
         self._refused = 0
@@ -98,11 +110,7 @@ class Users:
         if self.proven(name, password):
             return True
         known = self._hashes.get(name)
-        secret = password.encode()[:PASSWORD_BYTES_MAX]
-        try:
-            right = bcrypt.checkpw(secret, known or self._nobody) and known is not None
-        except ValueError:  # a hash that only looks like one, or a NUL in the password
-            right = False
+        right = _matches(password.encode(), known or self._nobody) and known is not None
         if not right:
             self._refused += 1
             return False
@@ -116,3 +124,27 @@ class Users:
 
     def _mark(self, name: str, password: str) -> bytes:
         return hmac.digest(self._key, f"{len(name)}:{name}{password}".encode(), hashlib.sha256)
+
+
+def _matches(secret: bytes, known: bytes) -> bool:
+    if _is_argon2(known):
+        return _matches_argon2(secret, known)
+    try:
+        return bcrypt.checkpw(secret[:PASSWORD_BYTES_MAX], known)
+    except ValueError:  # a hash that only looks like one, or a NUL in the password
+        return False
+
+
+def _matches_argon2(secret: bytes, known: bytes) -> bool:
+    # Late: most files have no such line.
+    from argon2.exceptions import Argon2Error
+    from argon2.low_level import Type, verify_secret
+
+    try:
+        return verify_secret(known, secret, Type.ID)
+    except (Argon2Error, ValueError):  # wrong, or a hash that only looks like one
+        return False
+
+
+def _is_argon2(known: bytes) -> bool:
+    return known.startswith(_ARGON2.encode())
