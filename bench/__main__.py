@@ -24,6 +24,7 @@ from bench import (
     edge_misses,
     edge_scale,
     floods,
+    ledger,
     still,
     verdicts,
     workers,
@@ -50,6 +51,7 @@ MEASURES: dict[str, Measure] = {
     "floods": floods.floods,
     "start": still.start,
     "idle": still.idle,
+    "ledger": ledger.month,
 }
 
 

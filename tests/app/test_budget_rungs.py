@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from skerry.app.drill.processes import Setting, toml_text
 from skerry.app.node import Node
 from skerry.app.settings_load import load
+from skerry.base.clock import SystemClock
 from skerry.budget.core.ladder import Rung
 from skerry.budget.core.usage import NODE, Amounts, Meter
 from skerry.cdn.core.prewarm import PrewarmEvent, Step
 from skerry.cli.admin_client import AdminClient, NodeAddress
+from skerry.cli.main import make_app
 from skerry.wire.message import Headers
 from tests.adapters.http_door import Client, guarded
 from tests.app.test_reload import Origin
+from tests.rig.http import Asked, Reply, TinyServer
 
 PRICES = """
 [[price]]
@@ -31,12 +36,27 @@ valid_from = 2020-01-01
 HOST, UPSTREAM = "www.example", "up.test"
 
 
+class Later(SystemClock):
+    """The machine's clock, and so many seconds more."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def now(self) -> float:
+        return super().now() + self._seconds
+
+
+async def _taken(asked: Asked, writer: asyncio.StreamWriter) -> Reply:
+    return Reply(204)
+
+
 class Scene:
     """A node that may spend 1.00, and every thousandth of it is a pull."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.origin = Origin("origin")
+        self.pager = TinyServer(_taken)
         self.node: Node
 
     def settings(self) -> dict[str, Setting]:
@@ -47,9 +67,14 @@ class Scene:
                   {"prefix": "/private", "methods": ["GET", "POST"]}]  # fmt: skip
         source = {"url": self.origin.url, "plain_http": True}
         return {
+            "alarms": {"webhook": [{"url": f"{self.pager.url}/hook", "plain_http": True}]},
             "node": {"name": "rock", "data_dir": str(self.folder / "data")},
             "doors": {"registry": "127.0.0.1:0", "edge": "127.0.0.1:0", "admin": "127.0.0.1:0"},
-            "budget": {"prices_file": str(self.folder / "prices.toml"), "amount": "1.00"},
+            "budget": {
+                "prices_file": str(self.folder / "prices.toml"),
+                "amount": "1.00",
+                "workflow": [{"name": "pages", "routes": [HOST]}],
+            },
             "upstream": [{"name": UPSTREAM, "source": [source]}],
             "site": [{"hosts": [HOST], "origins": [self.origin.url], "plain_http": True,
                       "route": routes}],
@@ -57,6 +82,7 @@ class Scene:
 
     async def open(self) -> None:
         await self.origin.start()
+        await self.pager.start()
         (self.folder / "prices.toml").write_text(PRICES)
         (self.folder / "skerry.toml").write_text(toml_text(self.settings()))
         await self.start()
@@ -67,6 +93,7 @@ class Scene:
 
     async def close(self) -> None:
         await self.node.stop()
+        await self.pager.close()
         self.origin.server.close()
 
     async def spend(self, thousandths: int) -> None:
@@ -193,3 +220,72 @@ async def test_rungs_are_told_of_as_events_once(scene: Scene) -> None:
     await scene.node.budget.look()
     told = [event.cause.partition(":")[0] for event in scene.node.events.recent("budget.rung")]
     assert told == ["notice", "no_warming"]
+
+
+async def test_each_rung_pages_once_over_an_outage_and_a_restart(scene: Scene) -> None:
+    def paged() -> list[str]:
+        told = [json.loads(asked.body) for asked in scene.pager.log.asked]
+        return [each["what"].partition(" are spent")[0] for each in told]
+
+    async def look() -> None:
+        await scene.node.budget.look()
+        await scene.node.alarm_desk.look()
+
+    await scene.spend(500)
+    await look()
+    assert paged() == ["0.50 of 1.00"]
+    port = scene.pager.port
+    await scene.pager.close()
+    await scene.spend(300)
+    await look()
+    await scene.node.stop()
+    await scene.pager.start(port)
+    await scene.start()
+    for _ in range(3):
+        await look()
+    assert scene.rung == Rung.NO_WARMING
+    assert paged() == ["0.50 of 1.00"], "it waits a while before it tries again"
+    scene.node.clock = Later(20.0)  # type: ignore[assignment]
+    scene.node.alarm_desk._outbox._clock = scene.node.clock  # type: ignore[union-attr]
+    await look()
+    await look()
+    assert paged() == ["0.50 of 1.00", "0.80 of 1.00"]
+
+
+async def test_the_command_line_tells_where_the_money_went(scene: Scene) -> None:
+    await scene.get("/kept")
+    await scene.spend(600)
+    await scene.node.budget.beat()
+    door = f"http://127.0.0.1:{scene.node.admin_port}"
+    env = {
+        "SKERRY_ADMIN": door,
+        "SKERRY_ADMIN_TOKEN": (scene.folder / "data" / "admin.token").read_text().strip(),
+    }
+
+    async def run(*words: str) -> str:
+        done = await asyncio.to_thread(CliRunner().invoke, make_app(), list(words), env=env)
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    report = json.loads(await run("report", "--json", "--html", str(scene.folder / "r.html")))
+    assert report["now_figures"]["cost_micro"] == 601_000
+    assert report["dearest"][0]["what"] == f"{HOST}/"
+    assert "<h1>rock" in (scene.folder / "r.html").read_text()
+    baseline = json.loads(await run("baseline", "pages", "--json"))
+    assert (baseline["figures"]["requests"], baseline["figures"]["cost_micro"]) == (1, 1000)
+    assert "not measured" in baseline["rollback"]
+    assert "hit ratio" in await run("baseline", "pages")
+    costs = await run("costs")
+    assert "0.60 of 1.00 EUR" in costs
+    assert "rung notice: nothing is held back yet" in costs
+    state = scene.node.budget.desk.state()
+    assert state.spent_micro == 601_000
+    assert state.ladders[0].name == "notice"
+    assert state.forecast.middle_micro >= state.spent_micro
+    assert "alarm.test" in await run("alarms", "test")
+    await scene.node.alarm_desk.look()
+    assert "http://127.0.0.1" in await run("alarms", "ls")
+    await scene.node.budget.look()
+    metrics = scene.node.metrics.expose()
+    assert 'skerry_budget_spent{scope="node"} 0.601' in metrics
+    assert 'skerry_budget_rung{scope="node"} 1' in metrics

@@ -51,7 +51,7 @@ class Sounded:
     def __init__(self) -> None:
         self.keys: list[str] = []
 
-    def sound(self, alarm: Alarm) -> None:
+    async def sound(self, alarm: Alarm) -> None:
         self.keys.append(alarm.key)
 
 

@@ -11,19 +11,23 @@ from pathlib import Path
 import msgspec
 import typer
 
+from skerry.app.alarms import AlarmRow
 from skerry.app.horizon_desk import Listed
 from skerry.app.openapi import OPERATIONS
 from skerry.app.settings_load import load
 from skerry.app.trust_shapes import GlassBroken, GlassTerms, RootReport
 from skerry.app.vault_desk import VaultStatus
+from skerry.budget.core.forecast import Forecast
+from skerry.budget.core.report import Figures
 from skerry.budget.core.summary import CostLine, Costs
+from skerry.budget.desk import BudgetState
 from skerry.budget.ports import LedgerStatistics, Proof
 from skerry.cdn.vault.told import Told
 from skerry.cli.main import make_app
 from skerry.registry.operations import ImageRow, ScrubEvent, Status, WarmEvent
 
 ROOT = Path(__file__).parents[2]
-COSTS = (Costs, CostLine, LedgerStatistics, Proof)
+COSTS = (Costs, CostLine, LedgerStatistics, Proof, Figures, Forecast, AlarmRow, BudgetState)
 SHARED = {"--node", "--config", "--data-dir", "--json", "--set"}
 
 

@@ -15,6 +15,7 @@ DIALLERS = {
     "skerry.adapters.obstore_vault": "that library; it is given the guarded way",
     "skerry.adapters.dns_lines": "the configured name servers, by address",
     "skerry.adapters.dns_door": "listens for questions; answers go to who asked",
+    "skerry.adapters.alarm_mail": "the mail server that the operator names, and no other",
     "skerry.cli.admin_client": "an operator's command to its own node",
     "skerry.app.drill.client": "the drill to its own throw-away node",
     "skerry.app.drill.wan": "the drill's own link",

@@ -20,6 +20,9 @@ from skerry.budget.ports import LedgerStatistics, LedgerUnusable, Proof
 DIMENSIONS_MAX = 1024
 """Beyond, what is new is counted under its tenant alone."""
 
+PROVEN_AT_ONCE = 500
+"""Closings that are read in one go."""
+
 _NAMES = ("tenant", "site", "route", "upstream", "data_class", "workflow")
 _COLUMNS = ", ".join(METERS)
 _SUMS = ", ".join(f"sum({meter})" for meter in METERS)
@@ -137,14 +140,19 @@ class SqliteLedger:
         return await self._file.write(change, synced=True)
 
     def verify(self) -> Proof:
-        # One statement: what is closed meanwhile, by another connection, is not half of it.
+        folded = self._file.read("SELECT ifnull(max(before), 0) FROM folding")[0][0]
+        return _proof(_by_closing(self._closed()), folded)
+
+    def _closed(self) -> Iterator[Row]:
+        """Every closing with its rows, some at a time: a year of them would fill the memory."""
+        last = self._file.read("SELECT ifnull(max(id), 0) FROM closing")[0][0]
         sql = (
             f"SELECT c.id, c.bucket, c.row_count, c.chain, {_NAMED}, {_COLUMNS} FROM closing c "
             "LEFT JOIN usage u ON u.closing = c.id LEFT JOIN dimension d ON d.id = u.dimension "
-            f"ORDER BY c.id, {_NAMED}"
+            f"WHERE c.id > ? AND c.id <= ? ORDER BY c.id, {_NAMED}"
         )
-        folded = self._file.read("SELECT ifnull(max(before), 0) FROM folding")[0][0]
-        return _proof(_by_closing(self._file.read(sql)), folded)
+        for first in range(0, last, PROVEN_AT_ONCE):
+            yield from self._file.read(sql, (first, min(first + PROVEN_AT_ONCE, last)))
 
     def noted(self, name: str) -> str:
         rows = self._file.read("SELECT text FROM note WHERE name = ?", (name,))

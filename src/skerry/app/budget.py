@@ -24,13 +24,17 @@ from skerry.base.clock import Clock
 from skerry.budget.accounts import Accounts
 from skerry.budget.bookkeeping import Bookkeeping
 from skerry.budget.core.ladder import FREE, Hold
+from skerry.budget.core.periods import Every
 from skerry.budget.core.plan import Owner
 from skerry.budget.core.timekeeping import begin, tick
 from skerry.budget.core.usage import Dimension
+from skerry.budget.desk import BudgetDesk
 from skerry.budget.ladders import Ladders, LadderStatistics
+from skerry.budget.measures import budget_metrics
 from skerry.budget.metering import Metering
 from skerry.budget.ports import LedgerUnusable
 from skerry.budget.probes import CpuProbe, HeldProbe, UpstreamProbe, VaultProbe
+from skerry.budget.spending import Spending
 from skerry.telemetry.alarms import Alarms
 from skerry.telemetry.events import Events, Level
 from skerry.telemetry.families import Counter as CounterFamily
@@ -74,6 +78,7 @@ class NodeBudget:
         self._ladders: Ladders | None = None
         self.ledger: SqliteLedger
         self.books: Bookkeeping
+        self.desk: BudgetDesk
         self._held: dict[Dimension, int] = {}
         self._metering: Metering | None = None
 
@@ -132,6 +137,17 @@ class NodeBudget:
             trusted_now=self.trusted_now,
             blind=lambda: self._blind(),
         )
+        self.desk = BudgetDesk(
+            self.books,
+            Spending(self.books),
+            node=self.name,
+            now=self.trusted_now,
+            every=Every(node.settings.budget.period),
+            ladders=self.ladders,
+            workflows=lambda: [flow.name for flow in self.accounts.plan.workflows],
+            rollbacks=lambda start, end: (),
+        )
+        budget_metrics(node.metrics, self.ladders)
         node.ends.push_async_callback(self.beat)
 
     def start(

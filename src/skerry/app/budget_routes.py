@@ -21,6 +21,7 @@ from skerry.budget.ports import LedgerStatistics
 from skerry.wire.message import Answer, Request
 
 DAYS_MAX = 31
+BASELINE_DAYS, BASELINE_DAYS_MAX = 7, 366
 _MONTH = re.compile(r"(19[7-9]\d|2\d{3})-(0[1-9]|1[0-2])\Z", re.ASCII)
 
 
@@ -50,7 +51,7 @@ def budget_routes(budget: NodeBudget) -> Routes:
     """`/api/v1/costs` and what follows from the ledger."""
 
     async def costs(request: Request) -> Answer:
-        return json_answer(budget.books.costs(_month(request, budget)))
+        return json_answer(await asyncio.to_thread(budget.books.costs, _month(request, budget)))
 
     async def ledger(request: Request) -> Answer:
         start, stop = _span(request, budget)
@@ -66,7 +67,22 @@ def budget_routes(budget: NodeBudget) -> Routes:
     async def verify(request: Request) -> Answer:
         return json_answer(await asyncio.to_thread(budget.ledger.verify))
 
+    async def state(request: Request) -> Answer:
+        return json_answer(await asyncio.to_thread(budget.desk.state))
+
+    async def report(request: Request) -> Answer:
+        month = _month(request, budget) or budget.books.month()
+        return json_answer(await asyncio.to_thread(budget.desk.report, month))
+
+    async def baseline(request: Request) -> Answer:
+        workflow = request.query_value("workflow") or ""
+        days = _days(request, most=BASELINE_DAYS_MAX) or BASELINE_DAYS
+        return json_answer(await asyncio.to_thread(budget.desk.baseline, workflow, days))
+
     return {
+        "/api/v1/budget": {"GET": state},
+        "/api/v1/report": {"GET": report},
+        "/api/v1/baseline": {"GET": baseline},
         "/api/v1/costs": {"GET": costs},
         "/api/v1/ledger": {"GET": ledger},
         "/api/v1/ledger/focus": {"GET": focus},
@@ -93,12 +109,20 @@ def _row(hour: Hour) -> LedgerHour:
 def _span(request: Request, budget: NodeBudget) -> tuple[int, int]:
     """The hours of a month, or of its last days with `days`."""
     month = _month(request, budget) or budget.books.month()
+    days = _days(request, most=DAYS_MAX)
+    if not days:
+        return month.start, month.end
+    return max(month.start, day_of(budget.now) - (days - 1) * DAY_SECONDS), month.end
+
+
+def _days(request: Request, *, most: int) -> int:
+    """How many days are asked for; 0 for no wish."""
     text = request.query_value("days")
     if not text:
-        return month.start, month.end
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:5]) <= DAYS_MAX):
-        raise BadInput("days is no number of days", next_step=f"send 1 to {DAYS_MAX}")
-    return max(month.start, day_of(budget.now) - (int(text) - 1) * DAY_SECONDS), month.end
+        return 0
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:5]) <= most):
+        raise BadInput("days is no number of days", next_step=f"send 1 to {most}")
+    return int(text[:5])
 
 
 def _month(request: Request, budget: NodeBudget) -> Period | None:

@@ -33,6 +33,7 @@ from skerry.app.admin_tokens import (
     TokenRequest,
 )
 from skerry.app.admin_trust import SignatureRequest
+from skerry.app.alarms import AlarmList
 from skerry.app.budget_routes import LedgerHours
 from skerry.app.domain_desk import CheckRequest, DomainList, Snapshot
 from skerry.app.edge_desk import PurgeRequest
@@ -43,7 +44,9 @@ from skerry.app.reload import Reloaded
 from skerry.app.trust_shapes import AuditPage, GlassBroken, GlassRequest, GlassTerms, RootReport
 from skerry.app.vault_desk import CareRequest, VaultStatus
 from skerry.base.errors import Party
+from skerry.budget.core.report import Report
 from skerry.budget.core.summary import Costs
+from skerry.budget.desk import Baseline, BudgetState
 from skerry.budget.ports import Proof
 from skerry.cdn.core.prewarm import PrewarmEvent
 from skerry.dashboard.overview import Overview
@@ -237,6 +240,19 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/api/v1/audit"): Operation(
         "What was done about trust.", AuditPage,
         queries=(Query("after", "A number.", {"type": "integer", "minimum": 0}),),
+    ),
+    ("GET", "/api/v1/alarms"): Operation("The latest alarms.", AlarmList),
+    ("POST", "/api/v1/alarms"): Operation("Send a test to every channel.", AlarmList),
+    ("GET", "/api/v1/budget"): Operation("Where the budget stands.", BudgetState),
+    ("GET", "/api/v1/report"): Operation(
+        "A month beside the one before.", Report, queries=(_MONTH,)
+    ),
+    ("GET", "/api/v1/baseline"): Operation(
+        "A workflow over its last days.", Baseline,
+        queries=(
+            Query("workflow", "Its name.", {**_TEXT, "minLength": 1}, True),
+            Query("days", "How many.", {"type": "integer", "minimum": 1, "maximum": 366}),
+        ),
     ),
     ("GET", "/api/v1/costs"): Operation("What a month has cost.", Costs, queries=(_MONTH,)),
     ("GET", "/api/v1/ledger"): Operation(

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from skerry.app.settings_access import AccessSettings
+from skerry.app.settings_alarms import AlarmSettings
 from skerry.app.settings_budget import BudgetSettings
 from skerry.app.settings_dns import DnsSettings
 from skerry.app.settings_horizon import HorizonSettings
@@ -282,6 +283,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     trust: TrustSettings = TrustSettings()
     horizon: HorizonSettings = HorizonSettings()
     budget: BudgetSettings = BudgetSettings()
+    alarms: AlarmSettings = AlarmSettings()
     access: AccessSettings = AccessSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 

@@ -24,6 +24,7 @@ from skerry.app.settings import (
     UpstreamSettings,
     split_address,
 )
+from skerry.app.settings_alarms import check_alarms
 from skerry.app.settings_checks_access import check_access, knows_somebody
 from skerry.app.settings_checks_budget import check_budget
 from skerry.app.settings_checks_dns import check_dns
@@ -84,6 +85,7 @@ def check(settings: Settings) -> list[Problem]:
         *_trust(settings),
         *check_horizon(settings.horizon),
         *check_budget(settings),
+        *check_alarms(settings.alarms),
         *check_access(settings),
     ]
 

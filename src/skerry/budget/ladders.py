@@ -143,7 +143,7 @@ class Ladders:
                 event = machine.Metered(period.name, share)
             self._stand[scope], commands = machine.step(self._stand[scope], event, self._steps)
             for command in commands:
-                self._perform(scope, command, period)
+                await self._perform(scope, command)
         if self._stand != before:
             await self._keep()
             self._changed()
@@ -154,7 +154,7 @@ class Ladders:
         except SkerryError:
             return None
 
-    def _perform(self, scope: str, command: machine.Command, period: Period) -> None:
+    async def _perform(self, scope: str, command: machine.Command) -> None:
         match command:
             case machine.Entered(rung):
                 self._tell("budget.rung", scope, f"{rung.name.lower()}: {MEANS[rung]}")
@@ -167,7 +167,7 @@ class Ladders:
             case machine.Sees():
                 self._tell("budget.meter_sees", scope, "what is spent is known again")
             case machine.Alarm(rung, name):
-                self._alarms.sound(self._alarm(scope, rung, name))
+                await self._alarms.sound(self._alarm(scope, rung, name))
 
     def _alarm(self, scope: str, rung: Rung, period: str) -> Alarm:
         limit = self._limits[scope]

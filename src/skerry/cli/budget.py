@@ -12,6 +12,7 @@ from skerry.base.errors import BadInput, SkerryError
 from skerry.base.units import format_bytes
 from skerry.budget.core.money import format_money
 from skerry.budget.core.summary import CostLine, Costs
+from skerry.budget.desk import BudgetState
 from skerry.budget.ports import Proof
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, connect
 from skerry.cli.screen import out, plain, print_json
@@ -33,10 +34,13 @@ def costs(
 ) -> None:
     """Show what this month has cost so far, and for whom."""
     path = f"/api/v1/costs?month={month}" if month else "/api/v1/costs"
-    found = connect(node, config, data_dir).get(path, Costs)
+    client = connect(node, config, data_dir)
+    found = client.get(path, Costs)
     if as_json:
         print_json(found)
         return
+    if not month and found.currency:
+        _stand(client.get("/api/v1/budget", BudgetState))
     _show(found)
 
 
@@ -77,6 +81,25 @@ def make_ledger() -> typer.Typer:
     app.command("export")(export)
     app.command("verify")(verify)
     return app
+
+
+def _stand(state: BudgetState) -> None:
+    """Where the budget stands, and where it ends."""
+    spent = format_money(state.spent_micro)
+    if state.amount_micro >= 0:
+        amount = format_money(state.amount_micro, state.currency)
+        tenths = state.burn // 100_000
+        out().print(
+            f"{state.period}  {spent} of {plain(amount)}, burn {tenths // 10}.{tenths % 10}"
+        )
+    ahead = state.forecast
+    low, middle, high = (
+        format_money(each) for each in (ahead.low_micro, ahead.middle_micro, ahead.high_micro)
+    )
+    out().print(f"at its end {middle}, between {low} and {high} ({ahead.days} days sampled)")
+    for each in state.ladders:
+        sight = " (the meter is blind)" if each.blind else ""
+        out().print(f"{plain(each.scope)}: rung {each.name}: {each.means}{sight}")
 
 
 def _show(found: Costs) -> None:

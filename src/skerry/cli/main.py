@@ -16,10 +16,12 @@ from skerry.cli import (
     glass,
     horizon,
     images,
+    init,
     keys,
     names,
     node,
     prewarm,
+    reports,
     root,
     tokens,
     top,
@@ -32,6 +34,7 @@ RUN, CONTENT, SITES, CLIENTS = "The node", "Images", "Sites", "Clients"
 TRUST = "Trust"
 MONEY = "Money"
 NODE_COMMANDS: Mapping[str, Callable[..., None]] = {
+    "init": init.init,
     "up": node.up,
     "drill": node.drill,
     "status": node.status,
@@ -98,7 +101,10 @@ def make_app() -> typer.Typer:
     for name, command in IMAGE_COMMANDS.items():
         app.command(name, rich_help_panel=CONTENT)(command)
     app.command("costs", rich_help_panel=MONEY)(budget.costs)
+    app.command("report", rich_help_panel=MONEY)(reports.report)
+    app.command("baseline", rich_help_panel=MONEY)(reports.baseline)
     app.add_typer(budget.make_ledger(), name="ledger", rich_help_panel=MONEY)
+    app.add_typer(reports.make_alarms(), name="alarms", rich_help_panel=MONEY)
     app.command("prewarm", rich_help_panel=SITES)(prewarm.prewarm)
     app.add_typer(keys.make_keys(), name="keys", rich_help_panel=TRUST)
     app.command("break-glass", rich_help_panel=TRUST)(glass.break_glass)

@@ -1,15 +1,20 @@
 """What somebody has to be told though nobody is looking: the one channel of a node for alarms.
 
-Owns the value and the port. Whoever has an alarm sounds it and goes on; it is kept on the disk and
+Owns the value and the ports. Whoever has an alarm sounds it and goes on; it is kept on the disk and
 sent by what the operator has configured (webhook, e-mail), through an outage, and never twice.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from skerry.telemetry.events import Level
+from skerry.base.errors import Party, SkerryError
+from skerry.telemetry.events import Event, Level
+
+DAY_SECONDS = 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +38,115 @@ class Alarm:
     next_step: str
     at: float
 
+    @property
+    def token(self) -> str:
+        """The key as receivers see it: the same at every attempt, and nothing of what it says."""
+        return hashlib.sha256(self.key.encode()).hexdigest()[:32]
+
 
 class Alarms(Protocol):
     """Where alarms go."""
 
-    def sound(self, alarm: Alarm) -> None:
-        """Takes an alarm, at once. One whose key was sounded before is dropped."""
+    async def sound(self, alarm: Alarm) -> None:
+        """Takes an alarm: on the disk when this returns. One whose key was sounded before is
+        dropped. Never raises: a disk that takes no writes has it kept in memory."""
 
 
 class Silence:
-    """Takes alarms and tells nobody: for a node that nobody is to be told of."""
+    """Takes alarms and tells nobody."""
 
-    def sound(self, alarm: Alarm) -> None:
+    async def sound(self, alarm: Alarm) -> None:
         """See `Alarms`."""
+
+
+class ChannelFailed(SkerryError):
+    """An alarm could not be sent now."""
+
+    party = Party.OPERATOR
+
+
+class AlarmsUnusable(SkerryError):
+    """The outbox of alarms cannot be opened, read or written."""
+
+    party = Party.OPERATOR
+
+
+class Channel(Protocol):
+    """One way to tell somebody."""
+
+    @property
+    def name(self) -> str:
+        """What the settings call it; attempts are kept under it."""
+
+    async def send(self, alarm: Alarm) -> None:
+        """Returns once the other side has taken it. Raises ChannelFailed.
+
+        The same alarm may come again when it is not known whether it was taken: receivers tell
+        by its token.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An alarm that is to be sent to a channel, after so many attempts in vain."""
+
+    alarm: Alarm
+    channel: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far an alarm has come: `sent` to these channels, `waiting` for those."""
+
+    alarm: Alarm
+    sent: tuple[str, ...]
+    waiting: tuple[str, ...]
+
+
+class Outbox(Protocol):
+    """What is to be sent, and what was. Survives the process, and the loss of power."""
+
+    async def add(self, alarm: Alarm, channels: Sequence[str]) -> bool:
+        """Takes one; False when its key is there already. Raises AlarmsUnusable."""
+
+    def due(self, now: float, count_max: int) -> Sequence[Due]:
+        """What is to be sent now, the oldest first."""
+
+    async def sent(self, key: str, channel: str) -> None: ...
+
+    async def failed(self, key: str, channel: str, *, again_at: float) -> None:
+        """One more attempt in vain."""
+
+    async def drop(self, before: float) -> int:
+        """Gives up what was sounded before and could not be sent; forgets what was sent long ago.
+        Returns how many were given up."""
+
+    def recent(self, count_max: int) -> Sequence[Standing]:
+        """The latest first."""
+
+
+def of_events(
+    alarms: Alarms,
+    kinds: frozenset[str],
+    start: Callable[[Coroutine[object, object, None]], object],
+) -> Callable[[Event], None]:
+    """What makes alarms of these kinds of events: one for each subject and day."""
+
+    def listen(event: Event) -> None:
+        if event.kind in kinds:
+            start(
+                alarms.sound(
+                    Alarm(
+                        key=f"{event.kind}/{event.subject}/{int(event.at) // DAY_SECONDS}",
+                        kind=event.kind,
+                        subject=event.subject,
+                        level=event.level,
+                        what=event.cause or event.kind,
+                        next_step=event.next_step,
+                        at=event.at,
+                    )
+                )
+            )
+
+    return listen

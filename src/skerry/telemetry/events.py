@@ -81,6 +81,11 @@ class Events:
         self._allowances: dict[str, _Allowance] = {}
         self._ring: deque[Event] = deque(maxlen=EVENTS_MAX)
         self._counts: dict[str, int] = {}
+        self._hearers: list[Callable[[Event], None]] = []
+
+    def listen(self, hear: Callable[[Event], None]) -> None:
+        """Has somebody hear of every event that is written down; `hear` returns at once."""
+        self._hearers.append(hear)
 
     def emit(
         self,
@@ -110,6 +115,8 @@ class Events:
         event = Event(now, kind, subject, cause, next_step, level)
         self._ring.append(event)
         _log.log(_LEVELS[level], "%s", json.dumps(asdict(event)))
+        for hear in self._hearers:
+            hear(event)
 
     def recent(self, kind: str | None = None) -> tuple[Event, ...]:
         """Oldest first; of one kind if given."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from skerry.budget.core.periods import month_before, month_of
@@ -100,3 +102,10 @@ def test_a_file_that_is_no_sheet_is_refused() -> None:
     for text in ("", "price = 3", "[[price]", "[[rice]]"):
         with pytest.raises(BadPrices):
             sheet(text)
+
+
+def test_the_sheet_we_ship_is_taken() -> None:
+    text = (Path(__file__).parents[3] / "deploy" / "prices.toml").read_text()
+    found = sheet(text)
+    assert found.currency == "EUR"
+    assert {price.name for price in found.prices} >= {"egress", "storage", "node"}

@@ -1,0 +1,116 @@
+"""Alarms by e-mail: one message each, by SMTP.
+
+Owns the message (RFC 5322) and the conversation (RFC 5321, STARTTLS of RFC 3207), in a thread: the
+standard library's client waits. The Message-ID is the alarm's token, so that one that came twice
+is seen to be one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import smtplib
+import ssl
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.utils import format_datetime
+
+from skerry.adapters.alarm_webhook import read_secret
+from skerry.telemetry.alarms import Alarm, ChannelFailed
+
+SMTP_SECONDS = 15.0
+
+
+class Mail:
+    """`telemetry.alarms.Channel`."""
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        sender: str,
+        recipients: Sequence[str],
+        node: str,
+        starttls: bool,
+        ca_file: str,
+        username: str,
+        password_file: str,
+    ) -> None:
+        """Without `starttls` no password is sent: the settings refuse that."""
+        self._host, self._port = host, port
+        self._sender = sender
+        self._recipients = tuple(recipients)
+        self._node = node
+        self._starttls = starttls
+        self._ca_file = ca_file
+        self._username = username
+        self._password_file = password_file
+
+    @property
+    def name(self) -> str:
+        """See `Channel`."""
+        return "mail"
+
+    async def send(self, alarm: Alarm) -> None:
+        """See `Channel`. Taken when the server has taken it for every recipient."""
+        await asyncio.to_thread(self._send, message_of(alarm, self))
+
+    def _send(self, message: EmailMessage) -> None:
+        try:
+            with smtplib.SMTP(self._host, self._port, timeout=SMTP_SECONDS) as server:
+                if self._starttls:
+                    context = ssl.create_default_context(cafile=self._ca_file or None)
+                    server.starttls(context=context)
+                if self._username:
+                    server.login(self._username, read_secret(self._password_file))
+                refused = server.send_message(message)
+        except smtplib.SMTPResponseException as error:
+            raise self._failed(f"said {error.smtp_code}") from error
+        except (OSError, smtplib.SMTPException) as error:
+            raise self._failed(_reason(error)) from error
+        if refused:
+            raise self._failed(f"took it for {len(self._recipients) - len(refused)} recipients")
+
+    @property
+    def node(self) -> str:
+        """Whose alarms they are."""
+        return self._node
+
+    @property
+    def sender(self) -> str:
+        """From whom."""
+        return self._sender
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """To whom."""
+        return self._recipients
+
+    def _failed(self, what: str) -> ChannelFailed:
+        step = "check alarms.mail and the server's log; the alarm is sent again by itself"
+        return ChannelFailed(f"mail server {self._host}:{self._port} {what}", next_step=step)
+
+
+def message_of(alarm: Alarm, mail: Mail) -> EmailMessage:
+    """The message for an alarm: the same at every attempt."""
+    message = EmailMessage()
+    message["Subject"] = f"[{mail.node}] {alarm.level.value}: {_line(alarm.what)}"[:200]
+    message["From"] = mail.sender
+    message["To"] = ", ".join(mail.recipients)
+    message["Date"] = format_datetime(datetime.fromtimestamp(alarm.at, UTC))
+    message["Message-ID"] = f"<{alarm.token}@{mail.sender.rpartition('@')[2]}>"
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no robot answers it
+    lines = [alarm.what, "", f"about: {alarm.subject}", f"kind: {alarm.kind}"]
+    if alarm.next_step:
+        lines.append(f"what to do: {alarm.next_step}")
+    message.set_content("\n".join(lines) + "\n")
+    return message
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or type(error).__name__

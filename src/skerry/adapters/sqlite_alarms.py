@@ -1,0 +1,118 @@
+"""The outbox of alarms in SQLite.
+
+Owns `alarms.sqlite` (docs/internals/alarms.md). Never decides when something is tried again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from skerry.adapters.sqlite_file import Form, Row, SqliteFile
+from skerry.telemetry.alarms import Alarm, AlarmsUnusable, Due, Standing
+from skerry.telemetry.events import Level
+
+SENT_KEPT_SECONDS = 90 * 86400.0
+"""So long a key is remembered after its alarm was sent: longer than any budget's period."""
+
+_ALARM = "key, kind, subject, level, what, next_step, at"
+_SCHEMA = """
+CREATE TABLE alarm (
+    key TEXT PRIMARY KEY, kind TEXT NOT NULL, subject TEXT NOT NULL, level TEXT NOT NULL,
+    what TEXT NOT NULL, next_step TEXT NOT NULL, at REAL NOT NULL
+);
+CREATE INDEX alarm_by_time ON alarm (at);
+CREATE TABLE delivery (
+    key TEXT NOT NULL REFERENCES alarm (key), channel TEXT NOT NULL, attempts INTEGER NOT NULL,
+    due_at REAL NOT NULL, sent INTEGER NOT NULL, PRIMARY KEY (key, channel)
+) WITHOUT ROWID;
+CREATE INDEX delivery_due ON delivery (due_at) WHERE sent = 0
+"""
+ALARMS = Form(
+    0x534B414C,  # "SKAL"
+    1,
+    _SCHEMA,
+    named="the outbox of alarms",
+    unusable=AlarmsUnusable,
+    without="alarms that were not sent yet are lost",
+)
+
+
+class SqliteAlarms:
+    """`telemetry.alarms.Outbox` over one SQLite file, or in memory without a path."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._file = SqliteFile(path, ALARMS)
+
+    async def add(self, alarm: Alarm, channels: Sequence[str]) -> bool:
+        row = (alarm.key, alarm.kind, alarm.subject, alarm.level.value, alarm.what,
+               alarm.next_step, alarm.at)  # fmt: skip
+
+        def change(db: sqlite3.Connection) -> bool:
+            new = db.execute(f"INSERT OR IGNORE INTO alarm ({_ALARM}) VALUES (?,?,?,?,?,?,?)", row)
+            if not new.rowcount:
+                return False
+            db.executemany(
+                "INSERT INTO delivery (key, channel, attempts, due_at, sent) VALUES (?,?,0,0,0)",
+                [(alarm.key, channel) for channel in channels],
+            )
+            return True
+
+        return await self._file.write(change, synced=True)
+
+    def due(self, now: float, count_max: int) -> list[Due]:
+        named = ", ".join(f"a.{name}" for name in _ALARM.split(", "))
+        rows = self._file.read(
+            f"SELECT {named}, d.channel, d.attempts FROM delivery d JOIN alarm a ON a.key = d.key "
+            "WHERE d.sent = 0 AND d.due_at <= ? ORDER BY a.at, a.key LIMIT ?",
+            (now, count_max),
+        )
+        return [Due(_alarm(row[:7]), row[7], row[8]) for row in rows]
+
+    async def sent(self, key: str, channel: str) -> None:
+        sql = "UPDATE delivery SET sent = 1 WHERE key = ? AND channel = ?"
+        await self._file.write(lambda db: db.execute(sql, (key, channel)), synced=True)
+
+    async def failed(self, key: str, channel: str, *, again_at: float) -> None:
+        sql = (
+            "UPDATE delivery SET attempts = attempts + 1, due_at = ? WHERE key = ? AND channel = ?"
+        )
+        await self._file.write(lambda db: db.execute(sql, (again_at, key, channel)))
+
+    async def drop(self, before: float) -> int:
+        old = "SELECT key FROM alarm WHERE at < ?"
+        if not self._file.read(f"{old} LIMIT 1", (before,)):
+            return 0
+
+        def change(db: sqlite3.Connection) -> int:
+            given_up = db.execute(
+                f"UPDATE delivery SET sent = 2 WHERE sent = 0 AND key IN ({old})", (before,)
+            ).rowcount
+            long_ago = (before - SENT_KEPT_SECONDS,)
+            db.execute(f"DELETE FROM delivery WHERE key IN ({old})", long_ago)
+            db.execute("DELETE FROM alarm WHERE at < ?", long_ago)
+            return given_up
+
+        return await self._file.write(change)
+
+    def recent(self, count_max: int) -> list[Standing]:
+        rows = self._file.read(f"SELECT {_ALARM} FROM alarm ORDER BY at DESC LIMIT ?", (count_max,))
+        found: list[Standing] = []
+        for row in rows:
+            deliveries = self._file.read(
+                "SELECT channel, sent FROM delivery WHERE key = ? ORDER BY channel", (row[0],)
+            )
+            sent = tuple(channel for channel, done in deliveries if done == 1)
+            waiting = tuple(channel for channel, done in deliveries if done == 0)
+            found.append(Standing(_alarm(row), sent, waiting))
+        return found
+
+    async def close(self) -> None:
+        """Writes what is queued."""
+        await self._file.close()
+
+
+def _alarm(row: Row) -> Alarm:
+    key, kind, subject, level, what, next_step, at = row
+    return Alarm(key, kind, subject, Level(level), what, next_step, at)

@@ -1,0 +1,168 @@
+"""The budget of one node, to its operator: where it stands, the monthly report, a baseline.
+
+Owns the putting together; every judgement is a core's. Reads the ledger: call it off the loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from skerry.base.errors import BadInput
+from skerry.budget.bookkeeping import Bookkeeping
+from skerry.budget.core.forecast import Forecast, burn, forecast
+from skerry.budget.core.periods import DAY_SECONDS, Every, Period, day_of, month_before, period_of
+from skerry.budget.core.rating import Charge, rate
+from skerry.budget.core.report import (
+    Figures,
+    Miss,
+    Report,
+    compare,
+    dearest_misses,
+    figures,
+    workflow_of,
+)
+from skerry.budget.core.usage import Amounts, Dimension, totals
+from skerry.budget.ladders import WHOLE, LadderStatistics
+from skerry.budget.spending import Spending
+
+DAYS_MAX = 366
+NOT_MEASURED = "not measured: no rollback is on record; drill one (skerry drill), or roll one back"
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetState:
+    """Where the budget stands in the period that runs.
+
+    Attributes:
+        burn: share of the budget spent over share of the period passed, in millionths; -1 without a
+            budget.
+        forecast: what the period will have cost at its end.
+    """
+
+    at: float
+    currency: str
+    period: str
+    start: int
+    end: int
+    spent_micro: int
+    amount_micro: int
+    burn: int
+    forecast: Forecast
+    ladders: Sequence[LadderStatistics]
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """One workflow over a window, to measure the next month by.
+
+    Attributes:
+        rollback_seconds: how long the last rollback took; -1 when there is none on record, and
+            `rollback` says so.
+    """
+
+    node: str
+    workflow: str
+    currency: str
+    start: int
+    end: int
+    figures: Figures
+    dearest: Sequence[Miss]
+    rollback_seconds: float
+    rollback: str
+
+
+class BudgetDesk:
+    """What can be asked of it."""
+
+    def __init__(
+        self,
+        books: Bookkeeping,
+        spending: Spending,
+        *,
+        node: str,
+        now: Callable[[], float],
+        every: Every,
+        ladders: Callable[[], Sequence[LadderStatistics]],
+        workflows: Callable[[], Sequence[str]],
+        rollbacks: Callable[[int, int], Sequence[float]],
+    ) -> None:
+        """`rollbacks` are the seconds that rollbacks in a window took, the last one last."""
+        self._books = books
+        self._spending = spending
+        self._node = node
+        self._now = now
+        self._every = every
+        self._ladders = ladders
+        self._workflows = workflows
+        self._rollbacks = rollbacks
+
+    def state(self) -> BudgetState:
+        """Where it stands. Raises LedgerUnusable."""
+        now = int(self._now())
+        period = period_of(now, self._every)
+        days = self._spending.days(period.start, period.end, now)
+        today = day_of(now)
+        whole = [sum(money.values()) for day, money in sorted(days.items()) if day < today]
+        running = sum(days.get(today, {}).values())
+        ladders = self._ladders()
+        amount = next((each.amount_micro for each in ladders if each.scope == WHOLE), -1)
+        spent = sum(whole) + running
+        passed = now - period.start
+        return BudgetState(
+            at=float(now),
+            currency=self._books.sheet.currency,
+            period=period.name,
+            start=period.start,
+            end=period.end,
+            spent_micro=spent,
+            amount_micro=amount,
+            burn=-1
+            if amount < 0
+            else burn(spent, amount, passed_seconds=passed, period_seconds=period.seconds),
+            forecast=forecast(
+                whole,
+                today_micro=running,
+                today_seconds=now - today,
+                left_seconds=period.end - now,
+            ),
+            ladders=ladders,
+        )
+
+    def report(self, month: Period) -> Report:
+        """A month beside the one before it. Raises LedgerUnusable."""
+        before = month_before(month)
+        now, then = (self._used(each.start, each.end) for each in (month, before))
+        return compare(
+            self._node, self._books.sheet.currency, (month.name, *now), (before.name, *then)
+        )
+
+    def baseline(self, workflow: str, days: int) -> Baseline:
+        """One workflow over the last days, today included. Raises BadInput, LedgerUnusable."""
+        if workflow not in self._workflows():
+            known = ", ".join(self._workflows()) or "none is described yet"
+            raise BadInput(
+                f"{workflow[:64]!r} is no workflow",
+                next_step=f"describe it: [[budget.workflow]]; known here: {known}",
+            )
+        now = int(self._now())
+        start, end = day_of(now) - (days - 1) * DAY_SECONDS, day_of(now) + DAY_SECONDS
+        used, charges = self._used(start, end)
+        mine, money = workflow_of(used, charges, workflow)
+        taken = self._rollbacks(start, end)
+        parts = {who: each for who, each in used.items() if who.workflow == workflow}
+        return Baseline(
+            node=self._node,
+            workflow=workflow,
+            currency=self._books.sheet.currency,
+            start=start,
+            end=end,
+            figures=figures(mine, money),
+            dearest=dearest_misses(parts, money),
+            rollback_seconds=taken[-1] if taken else -1.0,
+            rollback="" if taken else NOT_MEASURED,
+        )
+
+    def _used(self, start: int, end: int) -> tuple[dict[Dimension, Amounts], Sequence[Charge]]:
+        hours = self._books.ledger.hours(start, end)
+        return totals(hours), rate(hours, self._books.sheet)

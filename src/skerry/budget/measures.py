@@ -1,0 +1,45 @@
+"""The budget among the metrics: money has the same standing as latency (requirements P3).
+
+Owns the families. Scopes come from the settings alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from skerry.budget.ladders import LadderStatistics
+from skerry.telemetry.metrics import Labels, Registry
+
+MILLION = 1_000_000
+
+
+def budget_metrics(metrics: Registry, read: Callable[[], Sequence[LadderStatistics]]) -> None:
+    """Declares them; there are series for what has a budget alone."""
+
+    def each(value: Callable[[LadderStatistics], float]) -> dict[Labels, float]:
+        return {(ladder.scope,): value(ladder) for ladder in read()}
+
+    metrics.gauge(
+        "skerry_budget_spent",
+        "Money spent in the period that runs, by scope, in the sheet's currency.",
+        lambda: each(lambda ladder: ladder.spent_micro / MILLION),
+        ["scope"],
+    )
+    metrics.gauge(
+        "skerry_budget_amount",
+        "Money that may be spent in a period, by scope.",
+        lambda: each(lambda ladder: ladder.amount_micro / MILLION),
+        ["scope"],
+    )
+    metrics.gauge(
+        "skerry_budget_rung",
+        "The rung that holds: 0 none, 1 notice, 2 unwarmed, 3 longer fresh, 4 shed low, 5 cached.",
+        lambda: each(lambda ladder: ladder.rung),
+        ["scope"],
+    )
+    metrics.gauge(
+        "skerry_budget_blind",
+        "1 while what is spent cannot be metered.",
+        lambda: each(lambda ladder: float(ladder.blind)),
+        ["scope"],
+    )
