@@ -19,6 +19,7 @@ from pathlib import Path
 
 SITE, REPOSITORY = "www.example.org", "/v2/up.test"
 CONNECTIONS = 16
+IMAGES, LAYERS = 9, 100
 LEGIT_PAUSE_SECONDS = 0.02
 _SEED = time.time_ns() % 10**9
 
@@ -66,7 +67,7 @@ def attack_of(shape: str, doors: Doors, huge: Path) -> Callable[[int], tuple[str
         registry, edge = doors["registry"], doors["edge"]
         match shape:
             case "names":
-                path = f"/x{tag}/app/manifests/1" if n % 2 else f"/legit/app/manifests/v{tag}"
+                path = f"/x{tag}/app/manifests/1" if n % 2 else f"/legit/app-1/manifests/v{tag}"
                 return registry, REPOSITORY + path, registry, "X: y"
             case "queries":
                 return edge, f"/page?bust={tag}", SITE, "X: y"
@@ -119,9 +120,11 @@ async def legit(shape: str, doors: Doors, seconds: float) -> object:
     misses: list[float] = []
     refused: list[int] = []
     known, new = _known(registry), _new(registry)
-    hit = f"{REPOSITORY}/legit/app/manifests/1" if registry else "/page"
+    hit = f"{REPOSITORY}/legit/small/manifests/1" if registry else "/page"
     host = authority if registry else SITE
-    await line.get(hit, host)
+    images = [f"{REPOSITORY}/legit/app-{n}/manifests/1" for n in range(IMAGES)]
+    for path in (hit, *(images if registry else ())):
+        await line.get(path, host)
     began = time.monotonic()
     for turn in itertools.count(1):
         if time.monotonic() > began + seconds:
@@ -142,11 +145,12 @@ async def legit(shape: str, doors: Doors, seconds: float) -> object:
 
 def _known(registry: bool) -> Iterator[str]:
     """Layers of the image that was pulled; pages whose time is over."""
-    numbers = list(range(900))
+    numbers = list(range(IMAGES * LAYERS))
     random.shuffle(numbers)
     for number in itertools.cycle(numbers):
-        digest = hashlib.sha256(b"layer %d" % number).hexdigest()
-        yield f"{REPOSITORY}/legit/app/blobs/sha256:{digest}" if registry else (
+        layer, image = divmod(number, IMAGES)
+        digest = hashlib.sha256(b"layer %d of %d" % (layer, image)).hexdigest()
+        yield f"{REPOSITORY}/legit/app-{image}/blobs/sha256:{digest}" if registry else (
             f"/short-{number % 20}")  # fmt: skip
 
 

@@ -115,9 +115,8 @@ class Blobs:
         self, request: Request, repository: Repository, digest: Digest
     ) -> tuple[Answer, Outcome]:
         outcome = Outcome.JOINED if self._contents.is_filling(digest) else Outcome.MISS
-        toll, joined = self._tolls.blob(request, repository, digest), outcome is Outcome.JOINED
+        toll = self._tolls.blob(request, repository, digest)
         async with self._patience.waiting(request, repository, str(digest)):
-            said = self._contents.announced_size(repository, digest)
             fill = self._contents.fill(repository, digest, toll=toll)
             # Before the first wait: the fill goes on when this client's time is over.
             self._nursery.start(self._contents.joined(repository, fill, digest), name="join")
@@ -126,7 +125,7 @@ class Blobs:
             except Absent as error:
                 toll.found_nothing(error.what)
                 raise
-        if said is None and size is not None and not joined:
+        if size is not None:
             toll.owe(size)
         if outcome is Outcome.MISS and self._contents.from_sibling(repository, fill.source):
             outcome = Outcome.SIBLING

@@ -44,7 +44,7 @@ class Toll(Protocol):
         """Work is about to be done for it. Raises Spent; Absent when it is known to be nowhere."""
 
     def owe(self, size_bytes: int) -> None:
-        """So many bytes come for it, which nobody knew before."""
+        """So many bytes come for it; what was paid for by its length is paid for."""
 
     def found_nothing(self, what: str) -> None:
         """There is no such thing; `what` says so, for people."""
@@ -91,6 +91,7 @@ class ClientToll:
         self._payer = payer
         self._place = place
         self._standing = standing
+        self._owes = False
 
     def pay(self, size_bytes: int = 0) -> None:
         """See `Toll`."""
@@ -106,9 +107,12 @@ class ClientToll:
             standing=standing,
             size_bytes=size_bytes,
         )
+        self._owes = not size_bytes
 
     def owe(self, size_bytes: int) -> None:
         """See `Toll`."""
+        if not self._owes:
+            return
         repository = self._place[0]
         self._tolls.misses.owe(
             repository.upstream, self._payer(), topic=repository.name, size_bytes=size_bytes
