@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from skerry.budget.ladders import LadderStatistics
-from skerry.telemetry.metrics import Labels, Registry
+from skerry.telemetry.labels import Labels
+from skerry.telemetry.metrics import Registry
 
 MILLION = 1_000_000
 
