@@ -19,6 +19,7 @@ from skerry.app.settings_load import load
 from skerry.budget.core.money import MICRO
 from skerry.budget.core.usage import Amounts, Meter, total, totals
 from skerry.cli.main import make_app
+from skerry.dashboard.words import money
 from tests.adapters.http_door import Client, guarded
 from tests.app.test_reload import Origin
 
@@ -199,3 +200,13 @@ async def test_what_the_registry_answers_is_counted_for_its_upstream(scene: Scen
     used = total(totals(scene.node.budget.ledger.hours(0, 1 << 40)).values())
     assert used != Amounts()
     assert used[Meter.REQUESTS] == metered(scene, "skerry_registry_answers")
+
+
+async def test_the_first_page_tells_the_money_that_the_ledger_has(scene: Scene) -> None:
+    await scene.get(FILM, "/a", "/b", "/a")
+    await scene.node.budget.beat()
+    told = json.loads(await scene.run("top", "--json"))
+    costs = scene.node.budget.books.costs(None)
+    assert costs.spent_micro > 0
+    [tile] = [each for each in told["tiles"] if each["question"] == "What does it cost?"]
+    assert tile["answer"] == f"{money(costs.spent_micro, 'EUR')} so far"

@@ -9,7 +9,7 @@ import logging
 import os
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ from skerry.adapters.sqlite_catalog import SqliteCatalog
 from skerry.aio.tasks import Nursery
 from skerry.app.access import admin_access, open_access, registry_handler
 from skerry.app.admin import AdminDoor
-from skerry.app.admin_pages import AdminPages
+from skerry.app.admin_look import pages_of
 from skerry.app.admin_replies import Routes
 from skerry.app.admin_tokens import TokenDesk
 from skerry.app.admin_trust import trust_routes
@@ -53,7 +53,6 @@ from skerry.base.errors import SkerryError
 from skerry.base.high_water import HighWater
 from skerry.registry.assembly import Parts, RegistryRooms, assemble
 from skerry.registry.desk import Desk
-from skerry.registry.operations import Verified
 from skerry.store.core.admission import AdmissionPolicy
 from skerry.store.housekeeping import ScrubPolicy
 from skerry.store.ports import Inventory
@@ -68,7 +67,6 @@ from skerry.wire.message import Handler
 
 if TYPE_CHECKING:
     from skerry.app.edge import OpenEdge
-    from skerry.app.page_facts import NodeFacts
     from skerry.registry.access import Access as Known
 
 DRAIN_SECONDS = 5.0
@@ -330,7 +328,7 @@ class Node:
                 people,
             ),
         )
-        admin.show(self._pages(admin, desk, parts, edge, reloading))
+        admin.show(pages_of(self, admin, desk, parts, edge, settings=lambda: reloading.settings))
         self.admin = admin
         self.admin_door = self._make_admin_door(admin, metrics)
         self.hot.add(public)
@@ -340,39 +338,6 @@ class Node:
         await public.open(events=self.events, metrics=self.metrics, on_crash=self._crashed)
         await self.admin_door.open()
         self._reloading = reloading
-
-    def _pages(
-        self,
-        admin: AdminDoor,
-        desk: Desk,
-        parts: Parts,
-        edge: OpenEdge | None,
-        reloading: Reloading,
-    ) -> AdminPages:
-        def facts(verify: Callable[[str], Awaitable[Verified]]) -> NodeFacts:
-            # Late: most nodes are looked at rarely.
-            from skerry.app.page_facts import Counted, EdgeSide, NodeFacts
-
-            side = None
-            if edge is not None:
-                side = EdgeSide(edge.variants, lambda: edge.rooms.front.table, edge.desk.sites)
-            return NodeFacts(
-                desk,
-                Counted(self.metrics, self.horizon, parts.fills, self.clock),
-                settings=lambda: reloading.settings,
-                not_ready=admin.not_ready,
-                verify=verify,
-                edge=side,
-            )
-
-        return AdminPages(
-            facts=facts,
-            api=admin.api,
-            prove=admin.prove,
-            sessions=admin.sessions,
-            clock=self.clock,
-            nursery=self.nursery,
-        )
 
     def _make_admin_door(self, admin: AdminDoor, metrics: DoorMetrics) -> Door:
         host, port = split_address(self.settings.doors.admin)

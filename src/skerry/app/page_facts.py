@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from skerry.app.budget import NodeBudget
 from skerry.app.settings import Settings
 from skerry.app.settings_render import to_toml
 from skerry.base.clock import Clock
+from skerry.budget.ladders import WHOLE
 from skerry.cdn.core.freshness import judge
 from skerry.cdn.core.route import Matched, RouteTable
 from skerry.cdn.measures import Served
@@ -25,6 +27,7 @@ from skerry.telemetry.horizon import Expiry, Horizon
 from skerry.telemetry.metrics import Registry
 from skerry.upstream.fills import FillProgress, Fills
 
+DEAREST_MAX = 20
 SCANNED_MAX = 20_000
 """So many of the objects used last are looked at for a search."""
 SCAN_STEP = 200
@@ -68,12 +71,14 @@ class NodeFacts:
         settings: Callable[[], Settings],
         not_ready: Callable[[], str],
         verify: Callable[[str], Awaitable[Verified]],
+        budget: NodeBudget,
         edge: EdgeSide | None = None,
     ) -> None:
         self._operations = operations
         self._counted = counted
         self._settings = settings
         self._verify = verify
+        self._budget = budget
         self._edge = edge
         self.not_ready = not_ready
 
@@ -142,14 +147,38 @@ class NodeFacts:
     def expiries(self) -> Sequence[Expiry]:
         return self._counted.horizon.expiries()
 
-    def money(self) -> Money | None:
-        return None
+    async def money(self) -> Money | None:
+        if not self._settings().budget.prices_file:
+            return None
+        return await asyncio.to_thread(self._money)
+
+    def _money(self) -> Money:
+        """Off the loop: the ledger is read."""
+        state, costs = self._budget.desk.state(), self._budget.books.costs(None)
+        whole = next((each for each in state.ladders if each.scope == WHOLE), None)
+        return Money(
+            currency=state.currency,
+            spent_micro=state.spent_micro,
+            forecast=(
+                state.forecast.low_micro,
+                state.forecast.middle_micro,
+                state.forecast.high_micro,
+            ),
+            budget_micro=whole.amount_micro if whole else None,
+            rung=whole.means if whole and whole.rung else "",
+            by_tenant=_dearest(costs.tenants),
+            by_kind=_dearest(costs.prices),
+        )
 
     async def incidents(self) -> Sequence[IncidentRow]:
         return ()
 
     def settings(self) -> str:
         return to_toml(self._settings())
+
+
+def _dearest(money: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(money.items(), key=lambda each: -each[1])[:DEAREST_MAX])
 
 
 def _url(entry: Entry) -> str:

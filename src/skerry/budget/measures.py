@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from skerry.budget.ladders import LadderStatistics
-from skerry.telemetry.labels import Labels
+from skerry.telemetry.labels import Labels, Named
 from skerry.telemetry.metrics import Registry
 
 MILLION = 1_000_000
+SCOPES = {"scope": Named("`node`, and the tenants that have a budget")}
 
 
 def budget_metrics(metrics: Registry, read: Callable[[], Sequence[LadderStatistics]]) -> None:
@@ -24,23 +25,23 @@ def budget_metrics(metrics: Registry, read: Callable[[], Sequence[LadderStatisti
         "skerry_budget_spent",
         "Money spent in the period that runs, by scope, in the sheet's currency.",
         lambda: each(lambda ladder: ladder.spent_micro / MILLION),
-        ["scope"],
+        SCOPES,
     )
     metrics.gauge(
         "skerry_budget_amount",
         "Money that may be spent in a period, by scope.",
         lambda: each(lambda ladder: ladder.amount_micro / MILLION),
-        ["scope"],
+        SCOPES,
     )
     metrics.gauge(
         "skerry_budget_rung",
         "The rung that holds: 0 none, 1 notice, 2 unwarmed, 3 longer fresh, 4 shed low, 5 cached.",
         lambda: each(lambda ladder: ladder.rung),
-        ["scope"],
+        SCOPES,
     )
     metrics.gauge(
         "skerry_budget_blind",
         "1 while what is spent cannot be metered.",
         lambda: each(lambda ladder: float(ladder.blind)),
-        ["scope"],
+        SCOPES,
     )

@@ -147,7 +147,7 @@ class Facts(Protocol):
     def expiries(self) -> Sequence[Expiry]:
         """What needs the outside one day, the first to end first."""
 
-    def money(self) -> Money | None:
+    async def money(self) -> Money | None:
         """None where no prices are set."""
 
     async def incidents(self) -> Sequence[IncidentRow]:

@@ -64,7 +64,7 @@ async def look(facts: Facts) -> Overview:
             _upstream_tile(status),
             _service_tile(facts.not_ready(), status.warnings),
             _alone_tile(facts.expiries(), now),
-            _money_tile(facts.money()),
+            _money_tile(await facts.money()),
         ),
         ratios=tuple(facts.ratios()),
         needs=_needs(await facts.events(), now),

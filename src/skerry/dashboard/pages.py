@@ -107,7 +107,7 @@ class Pages:
 
     async def costs(self, visitor: Visitor) -> str:
         """The ledger with plots."""
-        money = self._facts.money()
+        money = await self._facts.money()
         plots: dict[str, list[Bar]] = {}
         if money is not None:
             plots = {

@@ -63,7 +63,7 @@ class SetFacts:
     def expiries(self) -> Sequence[Expiry]:
         return self.ending
 
-    def money(self) -> Money | None:
+    async def money(self) -> Money | None:
         return self.costs
 
     async def incidents(self) -> Sequence[IncidentRow]:
