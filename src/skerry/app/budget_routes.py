@@ -128,7 +128,7 @@ def _days(request: Request, *, most: int) -> int:
 def _month(request: Request, budget: NodeBudget) -> Period | None:
     """The month that is asked for; None for the one that runs."""
     text = request.query_value("month")
-    if not text:
+    if text is None:
         return None
     if text == "last":
         return month_before(budget.books.month())
