@@ -209,7 +209,7 @@ async def test_a_client_that_leaves_ends_the_stream_at_once(client: Client) -> N
             {"path": "/o", "name": "local/x:1"},
             ("import", "/o", "local/x:1"),
         ),
-        ("GET", "/api/v1/events", "since=12.5", None, ("events", 12.5)),
+        ("GET", "/api/v1/events", "since=12.5&kind=tag", None, ("events", 12.5, "tag")),
     ],
 )
 async def test_each_route_asks_one_thing_of_the_operations(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from skerry.adapters.sqlite_edge_file import EdgeFile
+from skerry.base.chain import GENESIS
 from skerry.cdn.core.purge import (
     Mode,
     Target,
@@ -18,7 +19,7 @@ from skerry.cdn.core.purge import (
     by_surrogate_key,
     by_url,
 )
-from skerry.cdn.core.receipt import GENESIS, read, verify
+from skerry.cdn.core.receipt import read, verify
 from skerry.cdn.ports import EdgeUnusable
 from skerry.upstream.ports import Trouble
 from tests.cdn.world import World, body_of

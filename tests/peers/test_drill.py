@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,18 @@ import pytest
 from skerry.app.drill import run as drill
 from skerry.app.drill.processes import SKERRY, Child
 from skerry.app.drill.report import Measured, Promise
+from skerry.app.drills_file import DrillsFile
 from skerry.base.errors import BadInput
+from skerry.telemetry.core.incidents import Lost, Measure, Origin
 
 
 def test_the_drill_keeps_every_promise_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    config = tmp_path / "skerry.toml"
+    config.write_text(f'[node]\nname = "rock"\ndata_dir = "{data}"\n')
     argv = [*SKERRY, "drill", "--json", "--data-dir", str(tmp_path / "drill")]
+    argv += ["--config", str(config)]
     # Nothing of the machine's own is needed, and no proxy of the machine is asked.
     environment = {**os.environ, "PATH": "", "HTTP_PROXY": "http://127.0.0.1:1"}
     ran = subprocess.run(
@@ -29,6 +37,13 @@ def test_the_drill_keeps_every_promise_and_leaves_nothing_behind(tmp_path: Path)
     scenes = {row["scene"] for row in said["promises"]}
     assert scenes >= {"refused", "silent", "1 byte/s", "answers 503", "name gone", "healed"}
     assert list((tmp_path / "drill").iterdir()) == []
+    known = DrillsFile(data).read_new()
+    lost = Counter(each.lost for each in known)
+    assert lost == {Lost.UPSTREAM: 5, Lost.NODE: 5, Lost.RELEASE: 1}
+    assert all(each.origin is Origin.DRILL and not each.open for each in known)
+    assert all(each.interrupted_seconds < 1 for each in known if each.lost is Lost.UPSTREAM)
+    [release] = [each for each in known if each.lost is Lost.RELEASE]
+    assert 0 < (release.seconds(Measure.ROLLBACK) or 0) < 10
 
 
 def test_a_broken_promise_is_shown_and_makes_the_drill_fail(

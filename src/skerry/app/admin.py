@@ -323,7 +323,9 @@ class AdminDoor:
             since = -1.0
         if not 0 <= since < math.inf:
             raise BadInput("since is not a time", next_step="send seconds since 1970")
-        return json_answer({"events": self._operations.events(since)})
+        return json_answer(
+            {"events": self._operations.events(since, request.query_value("kind") or "")}
+        )
 
     async def _purge(self, request: Request) -> Answer:
         wanted = await read_body(request, PurgeRequest)

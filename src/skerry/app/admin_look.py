@@ -13,6 +13,7 @@ from skerry.app.admin import AdminDoor
 from skerry.app.admin_pages import AdminPages
 from skerry.app.budget import NodeBudget
 from skerry.app.settings import Settings
+from skerry.app.telemetry_room import TelemetryRoom
 from skerry.base.clock import Clock
 from skerry.registry.assembly import Parts
 from skerry.registry.operations import Operations, Verified
@@ -32,6 +33,7 @@ class Site(Protocol):
     horizon: Horizon
     nursery: Nursery
     budget: NodeBudget
+    record: TelemetryRoom
 
 
 def pages_of(
@@ -60,6 +62,7 @@ def pages_of(
             verify=verify,
             budget=node.budget,
             edge=side,
+            incidents=node.record.watch.incidents,
         )
 
     return AdminPages(

@@ -91,7 +91,7 @@ class EdgeDesk:
         self._table = table
         self._purges = purges
         self._book = book
-        self._servers = servers
+        self.servers = servers
         self.spending = spending
         self._key = key
         self.prewarm = prewarm
@@ -117,7 +117,7 @@ class EdgeDesk:
         """Each site with its origins' breakers."""
         return tuple(
             UpstreamStatus(name, tuple(map(source_status, sources)))
-            for name, sources in self._servers().items()
+            for name, sources in self.servers().items()
         )
 
 

@@ -17,6 +17,7 @@ from skerry.adapters.http_client import HttpTransport
 from skerry.adapters.pin_file import PinFile
 from skerry.adapters.resolver import NameResolver
 from skerry.adapters.sqlite_catalog import SqliteCatalog
+from skerry.adapters.sqlite_telemetry import SqliteTelemetry
 from skerry.adapters.sqlite_verdicts import SqliteVerdicts
 from skerry.aio.tasks import Nursery
 from skerry.app.budget_stewards import RegistrySteward
@@ -25,6 +26,7 @@ from skerry.app.misses import miss_rules
 from skerry.app.names import open_names
 from skerry.app.outside import Outside
 from skerry.app.settings import Settings
+from skerry.app.telemetry_room import open_book
 from skerry.app.wiring import siblings_of, upstream_of
 from skerry.base.clock import Clock
 from skerry.base.high_water import HighWater
@@ -75,6 +77,7 @@ class Ground:
     pins: NamePins
     names: NameResolver
     verdicts: SqliteVerdicts
+    book: SqliteTelemetry
     watch: DelegationWatch | None
 
 
@@ -82,7 +85,10 @@ def open_ground(
     node: Site, *, housekeeper: Callable[[], Housekeeper], steward: RegistrySteward
 ) -> Ground:
     """Opens it. `housekeeper` is asked when there is one. Raises SkerryError."""
-    store = _store(node)
+    store = _store(node)  # makes the data directory
+    book = open_book(node.settings.node.data_path, node.settings.telemetry, node.events)
+    node.ends.push_async_callback(book.close)
+    node.events.keep_in(book)
     catalog = SqliteCatalog.open(node.settings.node.data_path / "catalog.sqlite")
     node.ends.push_async_callback(catalog.close)
     pins = KeptPins(PinFile(node.settings.node.data_path), clock=node.clock, events=node.events)
@@ -121,7 +127,7 @@ def open_ground(
         from skerry.app.domain_watch import open_watch
 
         watch = open_watch(node, pins, names.lookup, outside.transport)
-    return Ground(store, catalog, parts, outside, pins, names, verdicts, watch)
+    return Ground(store, catalog, parts, outside, pins, names, verdicts, book, watch)
 
 
 def _store(node: Site) -> DiskStore:

@@ -9,7 +9,7 @@ import logging
 import os
 import random
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING
@@ -31,21 +31,22 @@ from skerry.app.alarms import NodeAlarms
 from skerry.app.budget import NodeBudget
 from skerry.app.budget_held import survey_of
 from skerry.app.budget_routes import budget_routes
+from skerry.app.bundle_routes import bundle_routes, bundles_of
 from skerry.app.clock_upkeep import ClockUpkeep
 from skerry.app.descriptors import admin_limits, door_limits, raise_limit
 from skerry.app.domain_desk import DomainDesk
 from skerry.app.edge_if_any import edge_of
-from skerry.app.gauges import show_rooms
 from skerry.app.ground import Ground, open_ground
 from skerry.app.horizon_desk import HorizonDesk
 from skerry.app.hot_tables import HotTables
+from skerry.app.housekeeping import keep_house, keep_up
 from skerry.app.names import listen
 from skerry.app.public_doors import PublicDoors
 from skerry.app.registry_rules import rules_of
 from skerry.app.reload import Reloading, Reread
 from skerry.app.settings import Settings, split_address
+from skerry.app.telemetry_room import TelemetryRoom, open_record
 from skerry.app.trust_root import OpenTrust, open_trust
-from skerry.app.upkeep import Upkeep
 from skerry.app.vault_desk import vault_routes
 from skerry.app.wiring import edge_tls, registry_tls
 from skerry.base.clock import Clock, SystemClock
@@ -53,11 +54,8 @@ from skerry.base.errors import SkerryError
 from skerry.base.high_water import HighWater
 from skerry.registry.assembly import Parts, RegistryRooms, assemble
 from skerry.registry.desk import Desk
-from skerry.store.core.admission import AdmissionPolicy
-from skerry.store.housekeeping import ScrubPolicy
 from skerry.store.ports import Inventory
 from skerry.store.service import Housekeeper
-from skerry.store.shared_inventory import SharedInventory
 from skerry.telemetry.alarms import Alarms, Silence
 from skerry.telemetry.events import KINDS, Events, Level
 from skerry.telemetry.horizon import Horizon
@@ -66,6 +64,7 @@ from skerry.telemetry.validation import ValidationFailures
 from skerry.wire.message import Handler
 
 if TYPE_CHECKING:
+    from skerry.app.bundle_room import BundleRoom
     from skerry.app.edge import OpenEdge
     from skerry.registry.access import Access as Known
 
@@ -112,6 +111,8 @@ class Node:
         self._housekeeper: Housekeeper
         self._own_routes: tuple[Routes, ...] = ()
         self.budget: NodeBudget
+        self.record: TelemetryRoom
+        self.bundles: BundleRoom | None = None
 
     @property
     def registry_port(self) -> int:
@@ -170,15 +171,21 @@ class Node:
             rooms.healing.elsewhere = edge.vault.healer if edge.vault else None
         trust = await open_trust(self, rooms, ground.verdicts)
         end(nursery.close)
-        self._housekeeper = house = self._keep_house(ground, owners, rooms)
+        self._housekeeper = house = keep_house(self, ground, owners, rooms)
         if edge is not None:
             # What was purged while this node was down is learned before anything is served.
             await edge.rooms.siblings.siblings.start()
         name = settings.node.name
         desk = Desk(node=name, version=__version__, rooms=rooms, housekeeper=house, parts=parts)
         names = await listen(self, ground.names, ground.pins)
-        self._own_routes = (names.routes,)
-        await self._open_doors(rooms, parts, desk, edge, trust, lambda: self._not_ready(catalog))
+        not_ready = partial(self._not_ready, catalog)
+        self.record = open_record(self, ground, rooms, edge, not_ready)
+        self.bundles = bundles_of(self, ground, outside.transport)
+        self._own_routes = (names.routes, self.record.routes, bundle_routes(self.bundles))
+        await self._open_doors(rooms, parts, desk, edge, trust, not_ready)
+        await self.record.began()
+        if self.bundles is not None:
+            await self.bundles.start()
         house.start()
         flushes = [rooms.inventory.flush, trust.watch, *([edge.keep_up] if edge else [])]
         budget.start(
@@ -186,35 +193,10 @@ class Node:
             held_bytes=lambda: store.statistics().blob_bytes,
             survey=survey_of(parts, budget.accounts, edge),
         )
-        upkeep = Upkeep(
-            catalog=catalog,
-            flushes=flushes,
-            sweep=rooms.pushes.sweep,
-            clock=self.clock,
-            events=self.events,
-        )
-        upkeep.tell_of_restore()
-        nursery.start(upkeep.run(), name="upkeep")
+        keep_up(self, catalog, flushes, rooms.pushes.sweep)
         self._look_out(ground)
         if self._reload_wanted:
             self.reload_soon()
-
-    def _keep_house(
-        self, ground: Ground, owners: Mapping[str, Inventory], rooms: RegistryRooms
-    ) -> Housekeeper:
-        given = self.settings.store
-        housekeeper = Housekeeper(
-            store=ground.store,
-            inventory=SharedInventory(owners),
-            clock=self.clock,
-            events=self.events,
-            nursery=self.nursery,
-            on_corrupt=rooms.healing.start,
-            admission=AdmissionPolicy(object_share_max=given.object_share_max),
-            scrub=ScrubPolicy(given.scrub_period_seconds, given.scrub_bytes_per_second),
-        )
-        show_rooms(self.metrics, ground.store, ground.parts.fills, housekeeper)
-        return housekeeper
 
     async def _keep_time(self) -> None:
         mark = FileMark(self.settings.node.data_path)

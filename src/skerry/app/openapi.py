@@ -35,12 +35,14 @@ from skerry.app.admin_tokens import (
 from skerry.app.admin_trust import SignatureRequest
 from skerry.app.alarms import AlarmList
 from skerry.app.budget_routes import LedgerHours
+from skerry.app.bundle_routes import BundleList
 from skerry.app.domain_desk import CheckRequest, DomainList, Snapshot
 from skerry.app.edge_desk import PurgeRequest
 from skerry.app.horizon_desk import HorizonList
 from skerry.app.names_desk import KINDS, HoldRequest, NameBelief, NamesReport, ReleaseRequest
 from skerry.app.prewarm_desk import PrewarmRequest
 from skerry.app.reload import Reloaded
+from skerry.app.telemetry_room import IncidentList
 from skerry.app.trust_shapes import AuditPage, GlassBroken, GlassRequest, GlassTerms, RootReport
 from skerry.app.vault_desk import CareRequest, VaultStatus
 from skerry.base.errors import Party
@@ -171,6 +173,10 @@ _MONTH = Query(
     {**_TEXT, "pattern": "^(last|(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2]))$"},
 )
 
+_BUNDLES_AFTER = Query(
+    "after", "The number of a bundle.", {"type": "integer", "minimum": 0, "maximum": 10**15 - 1}
+)
+
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/api/v1/status"): Operation("How the node is.", Status),
     ("GET", "/api/v1/overview"): Operation("What the first page shows.", Overview),
@@ -214,7 +220,20 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("POST", "/api/v1/import"): Operation("Read an OCI layout.", Imported, ImportRequest),
     ("GET", "/api/v1/events"): Operation(
         "What happened.", Happened,
+        queries=(
+            Query("since", "Seconds since 1970.", {"type": "number", "minimum": 0}),
+            Query("kind", "Of one kind, or by its first word.", _TEXT),
+        ),
+    ),
+    ("GET", "/api/v1/incidents"): Operation(
+        "What was lost, and how soon service here was good.", IncidentList,
         queries=(Query("since", "Seconds since 1970.", {"type": "number", "minimum": 0}),),
+    ),
+    ("GET", "/api/v1/bundles"): Operation(
+        "The telemetry bundles on record, at most 50.", BundleList, queries=(_BUNDLES_AFTER,)
+    ),
+    ("GET", "/api/v1/bundles/lines"): Operation(
+        "The same bundles as they were signed, one a line.", text=LINES, queries=(_BUNDLES_AFTER,)
     ),
     ("POST", "/api/v1/reload"): Operation("Read the settings again.", Reloaded),
     ("POST", "/api/v1/purge"): Operation("Take stored responses out.", PurgeDone, PurgeRequest),

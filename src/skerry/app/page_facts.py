@@ -22,6 +22,7 @@ from skerry.cdn.ports import Entry, RoutePolicy, Variants
 from skerry.dashboard.facts import FillRow, HitRatio, IncidentRow, Money, ObjectRow
 from skerry.registry.operations import ImageRow, Operations, Status, UpstreamStatus, Verified
 from skerry.registry.replies import Outcome
+from skerry.telemetry.core.incidents import Incident, Origin
 from skerry.telemetry.events import Event
 from skerry.telemetry.horizon import Expiry, Horizon
 from skerry.telemetry.metrics import Registry
@@ -73,6 +74,7 @@ class NodeFacts:
         verify: Callable[[str], Awaitable[Verified]],
         budget: NodeBudget,
         edge: EdgeSide | None = None,
+        incidents: Callable[[], Sequence[Incident]] = lambda: (),
     ) -> None:
         self._operations = operations
         self._counted = counted
@@ -80,6 +82,7 @@ class NodeFacts:
         self._verify = verify
         self._budget = budget
         self._edge = edge
+        self._incidents = incidents
         self.not_ready = not_ready
 
     def now(self) -> float:
@@ -171,7 +174,7 @@ class NodeFacts:
         )
 
     async def incidents(self) -> Sequence[IncidentRow]:
-        return ()
+        return [_incident(each) for each in reversed(self._incidents())]
 
     def settings(self) -> str:
         return to_toml(self._settings())
@@ -179,6 +182,12 @@ class NodeFacts:
 
 def _dearest(money: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(money.items(), key=lambda each: -each[1])[:DEAREST_MAX])
+
+
+def _incident(found: Incident) -> IncidentRow:
+    drill = " (drill)" if found.origin is Origin.DRILL else ""
+    what = f"{found.lost.value} {found.what}{drill}"
+    return IncidentRow(what, found.began_at, found.noticed_at, found.good_at, found.back_at)
 
 
 def _url(entry: Entry) -> str:

@@ -31,6 +31,7 @@ from skerry.app.settings_checks_dns import check_dns
 from skerry.app.settings_checks_horizon import check_horizon
 from skerry.app.settings_checks_siblings import check_siblings, sibling_warnings
 from skerry.app.settings_checks_sites import check_sites, site_warnings
+from skerry.app.settings_checks_telemetry import check_telemetry
 from skerry.app.settings_checks_vault import check_vault, vault_warnings
 from skerry.app.settings_errors import Problem, SettingsError
 from skerry.app.settings_rules import (
@@ -79,6 +80,7 @@ def check(settings: Settings) -> list[Problem]:
         *check_siblings(settings.siblings),
         *check_sites(settings.sites, edge_tls=bool(settings.doors.edge_tls)),
         *check_vault(settings),
+        *check_telemetry(settings),
         *check_misses(settings),
         *check_dns(settings.dns),
         *_watch(settings),

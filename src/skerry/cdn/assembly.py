@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from random import Random
 
 from skerry.aio.tasks import Nursery
+from skerry.base.chain import Sign
 from skerry.base.clock import Clock
 from skerry.cdn.answers import Answers, Names
-from skerry.cdn.core.receipt import Sign
 from skerry.cdn.core.route import RouteTable, Site
 from skerry.cdn.entries import Entries
 from skerry.cdn.fetches import Fetches

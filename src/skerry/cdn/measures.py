@@ -32,6 +32,8 @@ class Served(StrEnum):
     FAILED = "failed"
 
 
+LATE_SECONDS = 2.0
+"""Nobody should wait so long for what is stored."""
 LABELS = {"class": DataClass, "outcome": Served}
 
 
@@ -62,6 +64,7 @@ class EdgeMeters:
             "skerry_edge_seconds", "Time to the first byte of an answer.", {"outcome": Served}
         )
         self._requests.begin(tuple(DataClass), tuple(Served))
+        self._late = 0
         self._exact: Counter[tuple[str, str]] = Counter()
         self._exact_bytes: Counter[tuple[str, str]] = Counter()
         self.grouped = Grouped(self._show, group_min=metrics.group_min)
@@ -78,6 +81,7 @@ class EdgeMeters:
         """Counts one answer; `trace_id` where a trace of it is kept, for public ones alone."""
         key = _key(data_class, outcome)
         self._count(key, 1, size_bytes)
+        self._late += outcome in (Served.HIT, Served.STALE) and seconds > LATE_SECONDS
         if data_class is not DataClass.PUBLIC and outcome is not Served.REFUSED:
             self.grouped.count(key, requests=1, body_bytes=size_bytes, seconds=(seconds,))
             return
@@ -104,9 +108,9 @@ class EdgeMeters:
         """Counts a refusal by its bounded reason."""
         self._refused.add(1, reason)
 
-    def late(self, bound_seconds: float) -> int:
-        """Answers that took longer than a bucket's bound, since start."""
-        return self._seconds.over(bound_seconds)
+    def late(self) -> int:
+        """Answers from what is stored that took longer than they may, since start."""
+        return self._late
 
     def statistics(self) -> EdgeTraffic:
         """A snapshot."""

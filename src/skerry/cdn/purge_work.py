@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from skerry.aio.tasks import Nursery
+from skerry.base.chain import Sign
 from skerry.cdn.core import receipt as receipts
 from skerry.cdn.core.purge import Target
 from skerry.cdn.core.purge_log import PurgeLog, Record
-from skerry.cdn.core.receipt import Receipt, Sign
+from skerry.cdn.core.receipt import Receipt
 from skerry.cdn.ports import EdgeUnusable, PurgeBook, Variants
 from skerry.telemetry.events import Events, Level
 

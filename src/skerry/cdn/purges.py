@@ -14,11 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from skerry.aio.tasks import Nursery
+from skerry.base.chain import Sign
 from skerry.base.clock import Clock
 from skerry.cdn.core.key import CacheKey, key_digest
 from skerry.cdn.core.purge import Kind, Mode, Names, Target
 from skerry.cdn.core.purge_log import LogStatistics, Missed, PurgeLog, Took, Verdict
-from skerry.cdn.core.receipt import Receipt, Sign
+from skerry.cdn.core.receipt import Receipt
 from skerry.cdn.ports import EdgeUnusable, Entry, PurgeBook, ReadyAnswers, Variants
 from skerry.cdn.purge_work import Job, PurgeWork, PurgeWorkStatistics
 from skerry.telemetry.events import Events, Level

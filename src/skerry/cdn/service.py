@@ -76,7 +76,7 @@ class Edge:
         self._rooms = rooms
         self._origins = origins
         self._table = build(sites)
-        self._meters = meters
+        self.meters = meters
         self._loop_id = loop_id
         self._clock = clock
         self._ready = ready
@@ -104,7 +104,7 @@ class Edge:
         began, account = self._clock.monotonic(), accounts.current()
         admitted = self.admitted(request)
         if isinstance(admitted, Refused):
-            self._meters.refused(admitted.reason)
+            self.meters.refused(admitted.reason)
             proxy = ProxyStatus(admitted.proxy) if admitted.proxy else None
             answer = self._rooms.answers.own(
                 admitted.status, admitted.sentence, *admitted.fields, proxy=proxy
@@ -117,7 +117,7 @@ class Edge:
             answer = telling_key(answer, admitted)
         account.end("page", outcome)
         size, seconds = announced_bytes(answer), self._clock.monotonic() - began
-        self._meters.answered(data_class, outcome, size, seconds, trace_id=account.trace_id)
+        self.meters.answered(data_class, outcome, size, seconds, trace_id=account.trace_id)
         if isinstance(admitted, Admitted):
             self._steward.tally(admitted.route, outcome, 1, size)
         return answer

@@ -12,9 +12,9 @@ from binascii import Error as Base64Error
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from skerry.base.chain import CheckSignature, Sign
 from skerry.base.errors import Party, SkerryError
 from skerry.cdn.core.letters import signed_bytes
-from skerry.cdn.core.receipt import CheckSignature, Sign
 from skerry.wire.message import Headers
 
 KEY_FIELD = "Skerry-Key"

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from skerry.base.errors import SkerryError
 from skerry.cli import (
     budget,
+    bundles,
     clients,
     domain,
     edge,
@@ -23,6 +24,7 @@ from skerry.cli import (
     prewarm,
     reports,
     root,
+    telemetry,
     tokens,
     top,
     trust,
@@ -40,7 +42,8 @@ NODE_COMMANDS: Mapping[str, Callable[..., None]] = {
     "status": node.status,
     "top": top.top,
     "reload": node.reload,
-    "events": node.events,
+    "events": telemetry.events,
+    "incidents": telemetry.incidents,
     "horizon": horizon.horizon,
     "version": node.version,
 }
@@ -96,6 +99,8 @@ def make_app() -> typer.Typer:
     for name, command in NODE_COMMANDS.items():
         app.command(name, rich_help_panel=RUN)(command)
     app.add_typer(config, name="config", rich_help_panel=RUN)
+    app.add_typer(telemetry.make_slo(), name="slo", rich_help_panel=RUN)
+    app.add_typer(bundles.make_bundle(), name="bundle", rich_help_panel=RUN)
     app.add_typer(domain.make_domain(), name="domain", rich_help_panel=RUN)
     app.add_typer(names.make_names(), name="names", rich_help_panel=RUN)
     for name, command in IMAGE_COMMANDS.items():

@@ -21,18 +21,18 @@ import msgspec
 import typer
 
 from skerry import __version__
+from skerry.app.drills_file import DrillsFile
 from skerry.app.settings import Settings, split_address
 from skerry.app.settings_checks import warnings
 from skerry.app.settings_errors import SettingsError
 from skerry.app.settings_load import load, settings_file
 from skerry.app.settings_render import to_plain, to_toml
 from skerry.base.errors import Party, SkerryError
-from skerry.base.units import format_bytes, format_seconds, parse_seconds
+from skerry.base.units import format_bytes, format_seconds
 from skerry.cli.horizon import first_line
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, Overrides, connect, overrides_of
 from skerry.cli.screen import Exit, ago, err, out, plain, print_json
 from skerry.registry.operations import SourceStatus, Status
-from skerry.telemetry.events import Event
 from skerry.telemetry.log_lines import log_to_stderr
 from skerry.upstream.misses import Spending
 
@@ -63,12 +63,6 @@ class Reloaded(msgspec.Struct, frozen=True):
     restart: tuple[str, ...] = ()
     root: str = ""
     root_refused: tuple[str, ...] = ()
-
-
-class EventList(msgspec.Struct, frozen=True):
-    """The answer of GET /api/v1/events."""
-
-    events: list[Event]
 
 
 def up(
@@ -340,38 +334,31 @@ def _source(source: SourceStatus, now: float) -> str:
     return ", ".join(parts)
 
 
-def events(
-    since: Annotated[str, typer.Option(metavar="DURATION", help="How far back, e.g. 15m.")] = "1d",
-    node: NodeUrl = None,
-    config: Config = None,
-    data_dir: DataDir = None,
-    as_json: AsJson = False,
-) -> None:
-    """List what happened, with cause and next step."""
-    start = time.time() - parse_seconds(since)
-    found = connect(node, config, data_dir).get(f"/api/v1/events?since={start:.3f}", EventList)
-    if as_json:
-        print_json(found)
-        return
-    for event in found.events:
-        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.at))
-        cause = f": {plain(event.cause)}" if event.cause else ""
-        step = f"; {plain(event.next_step)}" if event.next_step else ""
-        style = {"warning": "yellow", "error": "red"}.get(event.level, "default")
-        out().print(f"{at} [{style}]{plain(event.kind)}[/] {plain(event.subject)}{cause}{step}")
-
-
 def drill(
     data_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where its throw-away nodes live.")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the data for a look.")] = False,
+    config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Cut a throw-away region off and see what goes on working. Needs no network."""
+    """Cut a throw-away region off and see what goes on working. Needs no network.
+
+    What it found out is put beside the data of the node of this machine, for skerry incidents.
+    """
     from skerry.app.drill.run import run
 
-    raise typer.Exit(run(data_dir=data_dir, keep=keep, json_output=as_json))
+    record = drills_of_this_node(config)
+    raise typer.Exit(run(data_dir=data_dir, keep=keep, json_output=as_json, record=record))
+
+
+def drills_of_this_node(config: Path | None) -> DrillsFile | None:
+    """Where the node of this machine looks for what drills found out; None without one."""
+    try:
+        folder = load(config, os.environ, {}, only="node.data_dir").node.data_path
+    except SettingsError:
+        return None  # a drill needs no node, nor that its settings are right
+    return DrillsFile(folder) if folder.is_dir() else None
 
 
 def version(as_json: AsJson = False) -> None:

@@ -207,9 +207,9 @@ class Desk:
             warnings=tuple(warnings),
         )
 
-    def events(self, since: float) -> tuple[Event, ...]:
+    def events(self, since: float, kind: str = "") -> Sequence[Event]:
         """See `Operations`."""
-        return tuple(event for event in self._parts.events.recent() if event.at >= since)
+        return self._parts.events.history(since, kind)
 
 
 def _upstream(remote: Remote) -> UpstreamStatus:

@@ -118,7 +118,9 @@ class Front:
         except SkerryError as error:
             answer, outcome = _refusal(error, kind)
             if outcome is Outcome.FAILED:
-                self._log_once(f"{request.method} {kind} failed: {error}")
+                private = account.data_class == accounts.SENSITIVE
+                what = type(error).__name__ if private else str(error)
+                self._log_once(f"{request.method} {kind} failed: {what}")
         size = 0 if request.method == "HEAD" else announced_bytes(answer)
         account.end(kind, outcome)
         self.meters.answered(

@@ -15,7 +15,7 @@ from skerry.base.errors import SkerryError
 from skerry.registry.companions import Companions
 from skerry.registry.contents import Contents, Held
 from skerry.registry.core.errors import Code, RegistryError
-from skerry.registry.meters import Meters
+from skerry.registry.meters import HERE, Meters
 from skerry.registry.patience import Patience
 from skerry.registry.ports import Repository
 from skerry.registry.replies import Outcome, content_fields
@@ -25,7 +25,6 @@ from skerry.registry.tolls import Tolls
 from skerry.upstream.ports import Absent
 from skerry.wire.message import Answer, Hot, Request
 
-HERE = (Outcome.HIT, Outcome.STALE, Outcome.LOCAL)
 HOT_DIGEST_SECONDS = 3600.0
 """A digest is for ever; the fast way still forgets it now and then, so that `rm` needs no luck."""
 

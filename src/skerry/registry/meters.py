@@ -22,6 +22,10 @@ KINDS = (
     *("token", "other"),
 )
 PULLS = ("manifest", "blob")
+HERE = (Outcome.HIT, Outcome.STALE, Outcome.LOCAL)
+"""What was answered from what is here."""
+LATE_SECONDS = 2.0
+"""Nobody should wait so long for what is here."""
 WARM, COLD = "warm", "cold"
 LABELS: dict[str, Values] = {"class": CLASSES, "kind": KINDS, "outcome": Outcome}
 
@@ -67,6 +71,7 @@ class Meters:
         )
         self._answers.begin((PUBLIC,), PULLS, tuple(Outcome))
         self._starts.begin((WARM, COLD))
+        self._late = 0
         self._exact: Counter[tuple[str, str, str]] = Counter()
         self._exact_bytes: Counter[tuple[str, str, str]] = Counter()
         self.grouped = Grouped(self._show, group_min=registry.group_min)
@@ -84,6 +89,7 @@ class Meters:
         """One answer of the full way; `trace_id` where a trace of a public one is kept."""
         key = (data_class, kind, outcome.value)
         self._count(key, 1, size_bytes)
+        self._late += outcome in HERE and seconds > LATE_SECONDS
         if data_class == SENSITIVE:
             self.grouped.count(key, requests=1, body_bytes=size_bytes, seconds=(seconds,))
             return
@@ -107,9 +113,9 @@ class Meters:
         """So many pulls of one image began, all of whose bytes were here or not."""
         self._starts.add(count, WARM if whole else COLD)
 
-    def late(self, bound_seconds: float) -> int:
-        """Answers that took longer than a bucket's bound, since start."""
-        return self._seconds.over(bound_seconds)
+    def late(self) -> int:
+        """Answers from what is here that took longer than they may, since start."""
+        return self._late
 
     def counted(self, kind: str, outcome: Outcome) -> float:
         """How often a kind was answered so, on either way."""

@@ -12,10 +12,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from skerry.telemetry.labels import Named
 
+if TYPE_CHECKING:
+    from skerry.telemetry.ports import EventBook
+
 EVENTS_MAX = 2000
+HISTORY_MAX = 5000
 KIND_BURST = 100
 """Events of one kind that are written down at once."""
 KIND_SECONDS = 6.0
@@ -80,6 +85,9 @@ class Events:
         self._count = count
         self._allowances: dict[str, _Allowance] = {}
         self._ring: deque[Event] = deque(maxlen=EVENTS_MAX)
+        self._book: EventBook | None = None
+        self.veil: Callable[[Event], Event] = lambda event: event
+        """What may be written down of an event; whoever may ask the node is told all of it."""
         self._counts: dict[str, int] = {}
         self._hearers: list[Callable[[Event], None]] = []
 
@@ -114,17 +122,41 @@ class Events:
             cause += f" (and {unsaid} more of the kind since the last one told)"
         event = Event(now, kind, subject, cause, next_step, level)
         self._ring.append(event)
-        _log.log(_LEVELS[level], "%s", json.dumps(asdict(event)))
+        told = self.veil(event)
+        if self._book is not None:
+            self._book.keep(told)
+        _log.log(_LEVELS[level], "%s", json.dumps(asdict(told)))
         for hear in self._hearers:
-            hear(event)
+            hear(told)
 
     def recent(self, kind: str | None = None) -> tuple[Event, ...]:
         """Oldest first; of one kind if given."""
         return tuple(event for event in self._ring if kind is None or event.kind == kind)
 
+    def keep_in(self, book: EventBook) -> None:
+        """Has events outlive this life: also those that were told before now."""
+        for event in self._ring:
+            book.keep(self.veil(event))
+        self._book = book
+
+    def history(self, since: float, kind: str = "", count_max: int = HISTORY_MAX) -> list[Event]:
+        """The newest since a time, oldest first, with those of the lives before; `kind` is whole
+        or its first words. Raises TelemetryUnusable."""
+        recent = [e for e in self._ring if e.at >= since and _is_of(e, kind)]
+        oldest = self._ring[0].at if self._ring else self._now() + 1
+        if self._book is None or since >= oldest or len(recent) >= count_max:
+            return recent[-count_max:]
+        left = count_max - len(recent)
+        before = self._book.history(since=since, until=oldest, kind=kind, count_max=left)
+        return [*before, *recent]
+
     def counts(self) -> dict[str, int]:
         """How often each kind has happened since start."""
         return dict(self._counts)
+
+
+def _is_of(event: Event, kind: str) -> bool:
+    return not kind or event.kind == kind or event.kind.startswith(f"{kind}.")
 
 
 _LEVELS = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR: logging.ERROR}

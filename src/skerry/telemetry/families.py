@@ -195,11 +195,6 @@ class Histogram(_Family):
         found = self._values.get(labels)
         return found.count if found else 0
 
-    def over(self, bound: float) -> int:
-        """How many values of all series were over a bucket's bound."""
-        first = self.bounds.index(bound) + 1
-        return sum(sum(each.counts[first:]) for each in self._values.values())
-
     def series(self) -> dict[Labels, Distribution]:
         """All series, live."""
         return dict(self._values)

@@ -34,6 +34,7 @@ class SourceStatistics:
         requests_left: of our own budget this minute, None without one.
         remaining: what the source last said is left of its limit, None when it does not say.
         in_flight: requests whose body is not at its end.
+        failing_since: when it failed first without having answered since; None when it has.
         left_alone: whether it failed, or asked not to be asked, and has not answered since.
     """
 
@@ -49,6 +50,7 @@ class SourceStatistics:
     remaining: int | None
     in_flight: int
     left_alone: bool = False
+    failing_since: float | None = None
 
 
 class Gate:
@@ -80,6 +82,7 @@ class Gate:
         self._last_success_at: float | None = None
         self._last_failure_at: float | None = None
         self._last_trouble = ""
+        self._failing_since: float | None = None
         self._remaining: int | None = None
         self.refusals = Refusals(metrics.failures, events, "/".join(self.labels))
         metrics.watch(upstream, source.name, self.statistics)
@@ -214,7 +217,7 @@ class Gate:
 
     def _outcome(self, ticket: int, trouble: Trouble | None, what: str) -> None:
         if trouble is None:
-            self._last_success_at = self._clock.now()
+            self._last_success_at, self._failing_since = self._clock.now(), None
             self._step(machine.Succeeded(ticket))
             return
         self._note_failure(trouble, what)
@@ -227,6 +230,7 @@ class Gate:
         self._troubles[trouble] += 1
         if is_outage(trouble):
             self._last_failure_at = self._clock.now()
+            self._failing_since = self._failing_since or self._last_failure_at
             self._last_trouble = what
 
     def _step(self, event: machine.Event) -> tuple[machine.Command, ...]:
@@ -266,6 +270,7 @@ class Gate:
             remaining=self._remaining,
             in_flight=self._in_flight,
             left_alone=not self.answers(),
+            failing_since=self._failing_since,
         )
 
 

@@ -10,20 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skerry.base.chain import GENESIS, NUMBER_MAX, Anchor, Finding, Flaw, canonical
 from skerry.base.errors import BadInput
 from skerry.cdn.core.purge import Kind, Mode, Target
-from skerry.cdn.core.receipt import (
-    GENESIS,
-    NUMBER_MAX,
-    Anchor,
-    Finding,
-    Flaw,
-    Receipt,
-    canonical,
-    issue,
-    read,
-    verify,
-)
+from skerry.cdn.core.receipt import Receipt, issue, read, verify
 
 KEY = b"the key of node a"
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

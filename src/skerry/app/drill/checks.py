@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 
 from skerry.app.drill.client import Got, RegistryClient
-from skerry.app.drill.images import Image
+from skerry.app.drill.images import Image, Piece
 from skerry.app.drill.report import Measured
 
 RANGE = (1000, 1999)
@@ -42,6 +42,16 @@ def pulls(
     yield _judge("tags/list", listed, _lists(tag))
     found = client.get(f"/v2/{repository}/referrers/{image.digest}")
     yield _judge("referrers", found, _counts(referrers))
+
+
+def by_digest(client: RegistryClient, repository: str, piece: Piece) -> Measured:
+    """A manifest by its digest, byte for byte."""
+    return _judge("digest", client.manifest(repository, piece.digest), _same(piece.data))
+
+
+def blob(client: RegistryClient, repository: str, piece: Piece) -> Measured:
+    """A blob, byte for byte."""
+    return _judge("blob", client.blob(repository, piece.digest), _same(piece.data))
 
 
 def never_seen(client: RegistryClient, repository: str, tag: str, host: str) -> Measured:

@@ -20,9 +20,11 @@ from skerry.app.drill import checks, images, trust
 from skerry.app.drill.client import PushFailed, RegistryClient
 from skerry.app.drill.images import Image
 from skerry.app.drill.processes import NotReady
+from skerry.app.drill.recovery import ROLLED_BACK, Timed, incidents_of
 from skerry.app.drill.report import Measured, Promise, as_json, table
 from skerry.app.drill.stage import HOST, MEMBERS, SIGNED, Stage
 from skerry.app.drill.wan import DRIP, HANG, REFUSE, rate, status_answer
+from skerry.app.drills_file import DrillsFile
 from skerry.base.units import format_seconds
 
 PUSHED = "drill/tide"
@@ -37,6 +39,7 @@ CACHED_SECONDS = 1.0
 ANSWER_SECONDS = 11.0
 BREAKER_SECONDS = 1.0
 RESTART_SECONDS = 5.0
+ROLLBACK_SECONDS = 10.0
 HEAL_SECONDS = 45.0
 """The longest cooldown of a breaker and a whole pull of the moved image."""
 NEVER_SEEN_TRIES = 4
@@ -62,15 +65,19 @@ class Cargo:
     unsigned: Image
 
 
-def run(*, data_dir: Path | None, keep: bool, json_output: bool) -> int:
+def run(
+    *, data_dir: Path | None, keep: bool, json_output: bool, record: DrillsFile | None = None
+) -> int:
     """Runs the whole drill. Returns 0 when every promise was kept, else 1.
+
+    `record` is where a node looks for what its drills found out.
 
     `data_dir` is where both nodes live, None for a new temporary folder; it is emptied of what
     the drill put there unless `keep`. Raises BadInput when something of the sort is there already.
     """
     console = Console(stderr=json_output)
     started = time.perf_counter()
-    promises: list[Promise] = []
+    course: list[Timed] = []
     try:
         with (
             _ended_politely(),
@@ -78,15 +85,27 @@ def run(*, data_dir: Path | None, keep: bool, json_output: bool) -> int:
             console.status("starting a region") as status,
         ):
             for promise in _scenes(stage, _load_cargo()):
-                promises.append(promise)
+                course.append(Timed(time.time(), promise))
                 status.update(f"{promise.scene}: {promise.text}")
             if keep:
                 console.print(f"kept in {stage.folder}", soft_wrap=True, highlight=False)
     except (NotReady, PushFailed) as error:
-        promises.append(Promise("start", str(error), 0, (Measured("start", 0, str(error)),)))
+        failed = Promise("start", str(error), 0, (Measured("start", 0, str(error)),))
+        course.append(Timed(time.time(), failed))
     spent = time.perf_counter() - started
+    promises = [each.promise for each in course]
     _show(console, promises, spent, json_output=json_output)
+    if record is not None:
+        _record(console, record, course)
     return 0 if all(promise.kept for promise in promises) else 1
+
+
+def _record(console: Console, record: DrillsFile, course: list[Timed]) -> None:
+    """For `skerry incidents`; that it cannot be written breaks no promise."""
+    try:
+        record.add(incidents_of(course, [name for name, _ in CUTS]))
+    except OSError as error:
+        console.print(f"not on record for the node: {error}", style="yellow", markup=False)
 
 
 @contextmanager
@@ -168,6 +187,8 @@ def _scenes(stage: Stage, cargo: Cargo) -> Iterator[Promise]:
         yield from _cut_off(stage, cargo, scene, number)
     stage.heal()
     yield _heals(stage, cargo)
+    stage.switch(REFUSE)
+    yield _rolls_back(stage, cargo)
 
 
 def _move_then_cut(stage: Stage, cargo: Cargo) -> Promise:
@@ -257,6 +278,16 @@ def _misses(client: RegistryClient, name: str) -> tuple[Measured, ...]:
         checks.never_seen(client, unknown, f"{name}-{number}", HOST)
         for number in range(NEVER_SEEN_TRIES)
     )
+
+
+def _rolls_back(stage: Stage, cargo: Cargo) -> Promise:
+    """The release is a bad one and the region is gone: the image before is pulled by digest."""
+    client, child = stage.client, cargo.image.children[0]
+    pieces = (cargo.image.manifest, child.manifest)
+    measured = [checks.by_digest(client, REPOSITORY, piece) for piece in pieces]
+    measured += [checks.blob(client, REPOSITORY, piece) for piece in child.blobs]
+    text = "the image before the tag moved, whole, cut off"
+    return Promise(ROLLED_BACK, text, ROLLBACK_SECONDS, tuple(measured))
 
 
 def _heals(stage: Stage, cargo: Cargo) -> Promise:

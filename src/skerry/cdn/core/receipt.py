@@ -1,37 +1,33 @@
 """Purge receipts: what was purged, how many objects, when; chained and signed.
 
-Owns the form of a receipt, its chain and the check that finds an edited, missing, moved or repeated
-one. Never holds a key: signing and the signature's check are callables (Ed25519, RFC 8032, in the
-node). A receipt is one line of canonical JSON (RFC 8785 for the values used here: strings and
-integers), and `previous` is the SHA-256 of the line before, so that a chain can be checked with
-public tools alone.
+Owns the form of a receipt. Never holds a key: signing and the signature's check are callables
+(Ed25519, RFC 8032, in the node). Its chain and the check of it are `base.chain`'s.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
-from collections.abc import Callable, Sequence
+from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
+from skerry.base.chain import (
+    Anchor,
+    CheckSignature,
+    Finding,
+    Sign,
+    canonical,
+    digest_of_line,
+    next_link,
+)
+from skerry.base.chain import verify as verify_chain
 from skerry.base.errors import BadInput, Party
 from skerry.cdn.core.purge import Kind, Mode, Target
 
-Sign = Callable[[bytes], bytes]
-CheckSignature = Callable[[bytes, bytes, bytes], bool]
-"""(public key, signature, message) -> whether the signature is good; must not raise."""
-
 CONTEXT = b"skerry-purge-receipt/1\n"
 """Before the signed bytes, so that the key's signature over anything else is no receipt."""
-GENESIS = "0" * 64
-"""What the first receipt of a chain names as the one before."""
 LINE_BYTES_MAX = 16 * 1024
-NUMBER_MAX = 2**53 - 1
-"""RFC 8785 section 3.2.2.3: beyond it a number is not the same to every reader."""
 
 _HEX = re.compile(r"[0-9a-f]{64}\Z")
 _TEXTS = ("kind", "mode", "node", "previous", "scope", "signature", "value")
@@ -68,7 +64,7 @@ class Receipt:
     @property
     def digest(self) -> str:
         """What the next one names as `previous`: `sha256sum` of the line."""
-        return hashlib.sha256(self.line).hexdigest()
+        return digest_of_line(self.line)
 
     def _fields(self) -> dict[str, str | int]:
         learned: dict[str, str | int] = {"ordered_by": self.ordered_by} if self.ordered_by else {}
@@ -87,51 +83,6 @@ class Receipt:
         }
 
 
-class Flaw(StrEnum):
-    """What is wrong with a chain. Bounded: a metric label."""
-
-    UNREADABLE = "unreadable"
-    EDITED = "edited"
-    GAP = "gap"
-    REORDERED = "reordered"
-    REPLAYED = "replayed"
-    OTHER_NODE = "other_node"
-    BROKEN_CHAIN = "broken_chain"
-    CUT_SHORT = "cut_short"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One flaw, at the n-th line counted from 1 (0: the chain as a whole)."""
-
-    flaw: Flaw
-    line: int
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True)
-class Anchor:
-    """A receipt that somebody noted elsewhere: the chain must hold it."""
-
-    sequence: int
-    digest: str
-
-
-def canonical(fields: dict[str, str | int]) -> bytes:
-    """Canonical JSON (RFC 8785) of strings and integers under ASCII names.
-
-    Raises BadInput for a number or a text that has no canonical form.
-    """
-    for name, value in fields.items():
-        if isinstance(value, int) and not 0 <= value <= NUMBER_MAX:
-            raise BadInput(f"{name} of a receipt is {value}", next_step="numbers end at 2^53-1")
-    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    try:
-        return text.encode()
-    except UnicodeEncodeError as error:
-        raise BadInput("a text of a receipt is no Unicode") from error
-
-
 def issue(
     previous: Receipt | None,
     *,
@@ -144,7 +95,7 @@ def issue(
     sign: Sign,
 ) -> Receipt:
     """The receipt after `previous`, None for the first of a chain."""
-    sequence, before = (previous.sequence + 1, previous.digest) if previous else (1, GENESIS)
+    sequence, before = next_link(previous)
     draft = Receipt(
         node,
         sequence,
@@ -197,65 +148,10 @@ def verify(
     check: CheckSignature,
     anchors: Sequence[Anchor] = (),
 ) -> tuple[Finding, ...]:
-    """What is wrong with a chain; nothing when it is whole and in order.
-
-    The chain may begin later than at 1 (older ones are kept elsewhere), but has no holes. That its
-    end was cut off shows only against an anchor.
-    """
-    findings: list[Finding] = []
-    seen: dict[int, str] = {}
-    last: Receipt | None = None
-    for number, line in enumerate(lines, start=1):
-        try:
-            receipt = read(line)
-        except BadInput as error:
-            findings.append(Finding(Flaw.UNREADABLE, number, error.what))
-            continue
-        if not _signed(receipt, public_key, check):
-            findings.append(Finding(Flaw.EDITED, number, "The signature is not this receipt's."))
-        found = _place(receipt, last, seen)
-        if found is not None:
-            findings.append(Finding(found[0], number, found[1]))
-        seen.setdefault(receipt.sequence, receipt.digest)
-        if last is None or receipt.sequence > last.sequence:
-            last = receipt
-    for anchor in anchors:
-        if seen.get(anchor.sequence) != anchor.digest:
-            sentence = f"Receipt {anchor.sequence}, noted elsewhere, is not in the chain."
-            findings.append(Finding(Flaw.CUT_SHORT, 0, sentence))
-    return tuple(findings)
-
-
-def _place(receipt: Receipt, last: Receipt | None, seen: dict[int, str]) -> tuple[Flaw, str] | None:
-    """How a receipt stands to those before it."""
-    if last is None:
-        first = receipt.sequence == 1
-        broken = first != (receipt.previous == GENESIS) or receipt.sequence < 1
-        return (Flaw.BROKEN_CHAIN, "The first receipt names one before it.") if broken else None
-    if receipt.node != last.node:
-        return Flaw.OTHER_NODE, "The receipt is another node's."
-    if receipt.sequence in seen:
-        return Flaw.REPLAYED, f"Receipt {receipt.sequence} is here twice."
-    if receipt.sequence < last.sequence:
-        return Flaw.REORDERED, f"Receipt {receipt.sequence} follows receipt {last.sequence}."
-    if receipt.sequence > last.sequence + 1:
-        return (
-            Flaw.GAP,
-            f"Between receipts {last.sequence} and {receipt.sequence} some are missing.",
-        )
-    if receipt.previous != last.digest:
-        return Flaw.BROKEN_CHAIN, "The receipt before was another one when this was signed."
-    return None
-
-
-def _signed(receipt: Receipt, public_key: bytes, check: CheckSignature) -> bool:
-    try:
-        signature = b64decode(receipt.signature, validate=True)
-    except Base64Error:
-        return False
-    if b64encode(signature).decode() != receipt.signature:
-        return False  # unused bits of the last digit: two spellings of one signature
-    return check(public_key, signature, receipt.message)
+    """What is wrong with receipts; nothing when they are whole and in order."""
+    return verify_chain(
+        lines, read=read, public_key=public_key, check=check, anchors=anchors, called="receipt"
+    )
 
 
 def _unreadable(why: str) -> BadInput:

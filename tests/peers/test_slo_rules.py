@@ -1,0 +1,176 @@
+"""The rules that `skerry slo rules` prints, judged by Debian's promtool, minute by minute.
+
+What is expected is counted here from the windows and factors that the requirements name, not read
+from the rules.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from skerry.cli.main import make_app
+from tests.rig.processes import need
+
+# Requirements section 9: factor, long and short window in minutes; 99.9 % over 30 days.
+TIERS = {"14.4x": (14.4, 60, 5), "6x": (6, 360, 30), "3x": (3, 1440, 120), "1x": (1, 4320, 360)}
+BUDGET = 0.001
+GOOD_PER_MINUTE = 600
+DAYS_3 = 4320
+INSTANCE = "rock:9090"
+
+
+@dataclass(frozen=True)
+class Course:
+    """Three days without an error, then so many a minute for so long, then none."""
+
+    errors_per_minute: int
+    minutes: int
+
+    def errors(self, minute: int, window: int) -> int:
+        """Within the window that ends so many minutes after the first error."""
+        begun = min(max(0, minute - window), self.minutes)
+        return self.errors_per_minute * (min(minute, self.minutes) - begun)
+
+    def burning(self, minute: int) -> set[str]:
+        """The tiers that have to fire then."""
+
+        def over(window: int, factor: float) -> bool:
+            errors = self.errors(minute, window)
+            return errors > factor * BUDGET * (GOOD_PER_MINUTE * window + errors)
+
+        return {
+            name
+            for name, (factor, long, short) in TIERS.items()
+            if over(long, factor) and over(short, factor)
+        }
+
+    def turns(self, tier: str) -> tuple[int, int]:
+        """The first minute at which a tier fires, and the first at which it does no more."""
+        fires = next(minute for minute in range(self.minutes) if tier in self.burning(minute))
+        later = range(fires, self.minutes + DAYS_3)
+        return fires, next(minute for minute in later if tier not in self.burning(minute))
+
+
+COURSES = {
+    "14.4x": Course(60, 30),  # a tenth fails
+    "6x": Course(6, 300),  # one in a hundred
+    "3x": Course(3, 1000),  # one in two hundred
+    "1x": Course(1, 3000),  # one in six hundred
+}
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("slo") / "skerry.rules.yml"
+    printed = CliRunner().invoke(make_app(), ["slo", "rules"])
+    assert printed.exit_code == 0
+    path.write_text(printed.stdout)
+    return path
+
+
+def promtool(*arguments: str) -> str:
+    run = subprocess.run(
+        [need("promtool"), *arguments], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+def series(outcome: str, values: str) -> dict[str, str]:
+    labels = f'job="skerry",instance="{INSTANCE}",class="public",outcome="{outcome}"'
+    return {"series": f"skerry_edge_requests_total{{{labels}}}", "values": values}
+
+
+def alert(rules: Path, name: str, tier: str = "") -> dict[str, object]:
+    """What an alert says, its annotations as the rule has them."""
+    document = json.loads(CliRunner().invoke(make_app(), ["slo", "rules", "--json"]).stdout)
+    [found] = [
+        rule
+        for group in document["groups"]
+        for rule in group["rules"]
+        if rule.get("alert") == name and rule["labels"].get("tier", "") == tier
+    ]
+    told = {
+        key: text.replace("{{ $labels.instance }}", INSTANCE).replace(
+            "{{ $labels.service }}", "edge"
+        )
+        for key, text in found["annotations"].items()
+    }
+    labels = {**found["labels"], "job": "skerry", "instance": INSTANCE, "service": "edge"}
+    return {"exp_labels": labels, "exp_annotations": told}
+
+
+def expect(rules: Path, minute: int, tiers: Sequence[str]) -> Iterator[dict[str, object]]:
+    """Exactly these burn at a minute, no other does, and nothing trickles unless it is named."""
+    burning = [alert(rules, "SkerryErrorBudgetBurn", t) for t in tiers if t != "trickle"]
+    trickle = [alert(rules, "SkerryTrickleFails", t) for t in tiers if t == "trickle"]
+    for name, found in (("SkerryErrorBudgetBurn", burning), ("SkerryTrickleFails", trickle)):
+        yield {"eval_time": f"{minute}m", "alertname": name, "exp_alerts": found}
+
+
+def play(rules: Path, folder: Path, inputs: list[dict[str, str]], expected: list[object]) -> None:
+    test = {
+        "rule_files": [str(rules)],
+        "evaluation_interval": "1m",
+        "tests": [{"interval": "1m", "input_series": inputs, "alert_rule_test": expected}],
+    }
+    path = folder / "test.yml"
+    path.write_text(json.dumps(test))
+    promtool("test", "rules", str(path))
+
+
+def test_the_rules_are_sound(rules: Path) -> None:
+    assert "SUCCESS" in promtool("check", "rules", str(rules))
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_each_tier_fires_and_resets_at_its_minute(rules: Path, tmp_path: Path, tier: str) -> None:
+    course = COURSES[tier]
+    fires, resets = course.turns(tier)
+    assert 0 < fires < course.minutes < resets
+    length = DAYS_3 + resets + 1
+    errors = (
+        f"0x{DAYS_3} {course.errors_per_minute}+{course.errors_per_minute}x{course.minutes - 1}"
+    )
+    errors += f" {course.errors_per_minute * course.minutes}x{resets}"
+    inputs = [series("hit", f"0+{GOOD_PER_MINUTE}x{length}"), series("failed", errors)]
+    expected: list[object] = []
+    for minute in (fires - 1, fires, resets - 1, resets):
+        burning = sorted(course.burning(minute))
+        assert (tier in burning) == (fires <= minute < resets)
+        expected += expect(rules, DAYS_3 + minute, burning)
+    play(rules, tmp_path, inputs, expected)
+
+
+def test_three_failures_an_hour_wake_nobody(rules: Path, tmp_path: Path) -> None:
+    """All three requests of every hour fail, for four days."""
+    hours = " ".join(f"{3 * hour}x59" for hour in range(97))
+    expected: list[object] = []
+    for hour in range(1, 97, 5):
+        expected += expect(rules, hour * 60 + 1, [])
+    play(rules, tmp_path, [series("failed", hours)], expected)
+
+
+def test_nine_tenths_of_a_request_every_two_seconds_wake_somebody_within_the_hour(
+    rules: Path, tmp_path: Path
+) -> None:
+    """A node that has just begun: 30 requests a minute, 27 of them fail."""
+    inputs = [series("hit", "0+3x120"), series("failed", "0+27x120")]
+    play(rules, tmp_path, inputs, [*expect(rules, 60, ["14.4x"])])
+
+
+def test_a_trickle_that_fails_wakes_somebody_and_lets_him_sleep_again(
+    rules: Path, tmp_path: Path
+) -> None:
+    """Three requests a minute, too few to speak of a rate; nearly all fail for half an hour."""
+    inputs = [series("hit", "0+3x60 180x30 180+3x120"), series("failed", "0x60 3+3x29 90x120")]
+    expected = [*expect(rules, 62, []), *expect(rules, 80, []), *expect(rules, 90, ["trickle"]),
+                *expect(rules, 96, [])]  # fmt: skip
+    play(rules, tmp_path, inputs, expected)
