@@ -15,7 +15,7 @@ from skerry.trust.tokens.core.claims import Claims
 from skerry.trust.tokens.core.refresh import Family, Outcome
 from skerry.trust.tokens.core.rules import Grant
 from skerry.trust.tokens.core.scopes import known_actions
-from skerry.trust.tokens.ports import ROBOTS_MAX, Robot, TokensUnusable, Use
+from skerry.trust.tokens.ports import ROBOTS_MAX, TOKEN_SECONDS_MAX, Robot, TokensUnusable, Use
 
 FAMILIES_MAX = 100_000
 """The oldest go first: whoever held one logs in anew."""
@@ -155,16 +155,21 @@ class SqliteTokens:
 
     async def sweep(self, now: float) -> None:
         rows = self._file.read("SELECT id FROM revoked_token WHERE until < ?", (now,))
+        oldest = now - TOKEN_SECONDS_MAX
+        holders = [key for key, at in self._holders.items() if at < oldest]
         ended = "SELECT 1 FROM family WHERE expires_at < ? LIMIT 1"
-        if not rows and not self._file.read(ended, (now,)):
+        if not rows and not holders and not self._file.read(ended, (now,)):
             return
 
         def change(db: sqlite3.Connection) -> None:
             db.execute("DELETE FROM revoked_token WHERE until < ?", (now,))
+            db.execute("DELETE FROM revoked_holder WHERE at < ?", (oldest,))
             db.execute("DELETE FROM family WHERE expires_at < ?", (now,))
 
         await self._file.write(change)
         self._tokens -= {row[0] for row in rows}
+        for key in holders:
+            self._holders.pop(key, None)
 
     async def close(self) -> None:
         """Writes what is queued."""

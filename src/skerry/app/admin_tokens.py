@@ -21,7 +21,7 @@ from skerry.telemetry.events import Events
 from skerry.trust.tokens.core.rules import Grant, Identity, Kind, Role
 from skerry.trust.tokens.core.scopes import known_actions
 from skerry.trust.tokens.identities import ROBOT, secret_hash
-from skerry.trust.tokens.ports import ROBOTS_MAX, Robot
+from skerry.trust.tokens.ports import ROBOTS_MAX, TOKEN_SECONDS_MAX, Robot
 from skerry.wire.message import Answer, Request
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ class TokenDesk:
         tokens = self._known.tokens
         now = tokens.now()
         if kind == "token":
-            await tokens.book.revoke_token(name, until=now + LIFETIME_SECONDS_MAX)
+            await tokens.book.revoke_token(name, until=now + TOKEN_SECONDS_MAX)
         elif kind == "identity":
             await self._revoke_identity(name, now)
         else:

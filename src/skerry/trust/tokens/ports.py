@@ -17,6 +17,8 @@ from skerry.trust.tokens.core.ring import Ring
 from skerry.trust.tokens.core.rules import Grant
 
 ROBOTS_MAX = 10_000
+TOKEN_SECONDS_MAX = 86400.0 + 3600.0
+"""Longer than any access token is believed, leeway included: what was revoked before has ended."""
 
 
 class TokensUnusable(SkerryError):
