@@ -15,7 +15,7 @@ from skerry.cdn.core.route import Route
 from skerry.cdn.ports import DataClass, RoutePolicy
 from skerry.upstream.misses import MissRules
 from skerry.wire.message import Answer
-from tests.cdn.world import PUBLIC, World, body_of
+from tests.cdn.world import PUBLIC, World, body_of, status_of
 
 PER_MINUTE = 600
 FLOOD = 1500
@@ -79,19 +79,31 @@ async def test_what_is_refused_says_until_when_and_is_stored_by_nobody(world: Wo
     assert (await visit(world, "/x-again")).status == 404
 
 
-async def test_a_stale_page_is_served_where_its_origin_may_not_be_asked(world: World) -> None:
-    world.page("/old", b"old", "Cache-Control: max-age=1, stale-if-error=3600")
+async def test_what_is_stored_is_served_stale_where_its_origin_may_not_be_asked(
+    world: World,
+) -> None:
+    known = 500
+    for n in range(known):
+        world.page(f"/known-{n}", b"known", "Cache-Control: max-age=1, stale-if-error=86400")
+        assert (await visit(world, f"/known-{n}", client=f"10.0.{n % 250}.1", port=n)).status == 200
+        world.clock.advance(1.0)
     world.page("/strict", b"strict", "Cache-Control: max-age=1, must-revalidate")
-    assert (await visit(world, "/old")).status == (await visit(world, "/strict")).status == 200
-    await flood(world, "/x-{n}", connections=FLOOD)
-    # Known pages have the reserve; here it is used up as well.
-    for n in range(PER_MINUTE):
-        world.page(f"/known-{n}", b"k", "Cache-Control: max-age=1")
-    asked = world.origin.count()
-    world.clock.advance(2.0)
-    old = await visit(world, "/old")
-    assert old.status == 200
-    assert world.origin.count() == asked + 1, "what was stored before is asked for from the reserve"
+    assert (await visit(world, "/strict", client=ELSEWHERE)).status == 200
+    world.clock.advance(600.0)  # all that was used is forgotten, and no page is fresh
+    asked, said = world.origin.count(), []
+    for n in range(known):
+        answer = await visit(world, f"/known-{n}", port=n)
+        assert answer.status == 200
+        said.append(status_of(answer))
+    await world.settle()
+    confirmed = world.origin.count() - asked
+    assert PER_MINUTE / 4 < confirmed < known, "the reserve, and no more"
+    assert "stored" in said[0]
+    assert "detail=disconnected" in said[-1], "and it says that it is stale"
+    strict = await visit(world, "/strict", port=1)
+    assert strict.status == 429, "what may not be served without its origin's word is not"
+    elsewhere = await visit(world, "/strict", client="192.0.2.9", port=1)
+    assert elsewhere.status == 200, "another network has its part of the reserve"
 
 
 async def test_a_range_flood_of_a_cold_file_fetches_each_slice_once() -> None:
