@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hmac
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -27,6 +26,7 @@ from skerry.app.admin_replies import (
     headers_of,
     json_answer,
     read_body,
+    since_of,
     stream_answer,
 )
 from skerry.app.admin_roles import OPEN, may
@@ -316,13 +316,7 @@ class AdminDoor:
         )
 
     async def _events(self, request: Request) -> Answer:
-        text = request.query_value("since") or "0"
-        try:
-            since = float(text)
-        except ValueError:
-            since = -1.0
-        if not 0 <= since < math.inf:
-            raise BadInput("since is not a time", next_step="send seconds since 1970")
+        since = since_of(request)
         return json_answer(
             {"events": self._operations.events(since, request.query_value("kind") or "")}
         )

@@ -5,6 +5,7 @@ Owns the JSON of answers and errors, streams of events, and bodies within bounds
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TypeVar
 
@@ -102,3 +103,14 @@ async def read_body(request: Request, kind: type[T]) -> T:
             f"the body is not what is expected: {error}",
             next_step="see docs/reference/admin-api.md",
         ) from error
+
+
+def since_of(request: Request) -> float:
+    """The time of `?since=`, in seconds since the epoch; 0 without one. Raises BadInput."""
+    try:
+        since = float(request.query_value("since") or "0")
+    except ValueError:
+        since = -1.0
+    if not 0 <= since < math.inf:
+        raise BadInput("since is not a time", next_step="send seconds since 1970")
+    return since

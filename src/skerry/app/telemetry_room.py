@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 from skerry.adapters.sqlite_telemetry import SqliteTelemetry
 from skerry.aio.tasks import Nursery
-from skerry.app.admin_replies import Routes, json_answer
+from skerry.app.admin_replies import Routes, json_answer, since_of
 from skerry.app.drills_file import DrillsFile
 from skerry.app.settings_telemetry import TelemetrySettings
 from skerry.app.veil import Veil
 from skerry.base.clock import Clock
 from skerry.base.digest import Digest
-from skerry.base.errors import BadInput, SkerryError
+from skerry.base.errors import SkerryError
 from skerry.telemetry.core.incidents import Incident, Indicator, Lost, Measure, Objective
 from skerry.telemetry.events import Events, Level
 from skerry.telemetry.incident_watch import IncidentWatch, Seen
@@ -186,11 +186,7 @@ class TelemetryRoom:
     # what is told
 
     async def _list(self, request: Request) -> Answer:
-        text = request.query_value("since") or "0"
-        try:
-            since = float(text)
-        except ValueError as error:
-            raise BadInput("since is not a time", next_step="send seconds since 1970") from error
+        since = since_of(request)
         await self.take_drills()
         found = tuple(self.watch.incidents(since=since))
         return json_answer(IncidentList(found, self.watch.indicators()))
