@@ -119,7 +119,7 @@ def test_a_wrong_token_is_turned_away_and_logging_out_closes_the_door(
     assert [each["id"] for each in found if each["impact"] in GRAVE] == []
     page.get_by_label("Password or admin token").fill("not it")
     page.get_by_role("button", name="Log in").click()
-    expect(page.get_by_role("alert")).to_contain_text("not right")
+    expect(page.get_by_role("alert")).to_contain_text("is wrong")
     page.context.close()
 
 
