@@ -21,6 +21,7 @@ from skerry.adapters.sqlite_telemetry import SqliteTelemetry
 from skerry.adapters.sqlite_verdicts import SqliteVerdicts
 from skerry.aio.tasks import Nursery
 from skerry.app.budget_stewards import RegistrySteward
+from skerry.app.following import Following
 from skerry.app.hot_tables import HotTables
 from skerry.app.misses import miss_rules
 from skerry.app.names import open_names
@@ -61,6 +62,7 @@ class Site(Protocol):
     events: Events
     nursery: Nursery
     hot: HotTables
+    following: Following
     chance: random.Random
     loop_id: str
     ends: AsyncExitStack
@@ -145,9 +147,9 @@ def _store(node: Site) -> DiskStore:
 
 
 def _outside(node: Site, names: NameResolver) -> Outside:
-    transport = HttpTransport(resolver=names, nursery=node.nursery)
+    dialled = HttpTransport(resolver=names, nursery=node.nursery)
     outside = Outside(
-        transport,
+        node.following.outside(dialled),
         UpstreamMetrics(node.metrics, node.failures),
         MissMeters(node.metrics),
         names,

@@ -36,6 +36,7 @@ from skerry.app.clock_upkeep import ClockUpkeep
 from skerry.app.descriptors import admin_limits, door_limits, raise_limit
 from skerry.app.domain_desk import DomainDesk
 from skerry.app.edge_if_any import edge_of
+from skerry.app.following import Following, export
 from skerry.app.ground import Ground, open_ground
 from skerry.app.horizon_desk import HorizonDesk
 from skerry.app.hot_tables import HotTables
@@ -96,6 +97,7 @@ class Node:
         self.hot = HotTables()
         self.alarms: Alarms = Silence()
         self.chance: random.Random = random.SystemRandom()
+        self.following = Following(settings, clock=self.clock, chance=self.chance)
         # Host names repeat (a default Debian is "debian"): two nodes of one name are no loop.
         self.loop_id = f"{settings.node.name}-{secrets.token_hex(4)}"
         self.public: PublicDoors | None = None
@@ -181,6 +183,7 @@ class Node:
         not_ready = partial(self._not_ready, catalog)
         self.record = open_record(self, ground, rooms, edge, not_ready)
         self.bundles = bundles_of(self, ground, outside.transport)
+        export(self, outside.transport)
         self._own_routes = (names.routes, self.record.routes, bundle_routes(self.bundles))
         await self._open_doors(rooms, parts, desk, edge, trust, not_ready)
         await self.record.began()
@@ -215,8 +218,9 @@ class Node:
         self, public: PublicDoors, rooms: RegistryRooms, edge: OpenEdge | None
     ) -> None:
         front = registry_handler(rooms, self.known, self.clock)
+        front = self.following.told(front if edge is None else edge.beside(front), "registry")
         self.registry_door = public.make(
-            front if edge is None else edge.beside(front),
+            front,
             name="registry",
             address=self.settings.doors.registry,
             tls=registry_tls(self.settings),
@@ -228,6 +232,7 @@ class Node:
         from skerry.app.edge import hot_fields
 
         doors, tls = self.settings.doors, edge_tls(self.settings)
+        front = self.following.told(front, "edge")
         make = partial(public.make, front, hot_fields=hot_fields(), plain_refusals=True)
         if doors.edge:
             self.edge_door = make(name="edge", address=doors.edge)

@@ -17,7 +17,7 @@ from skerry.app.settings_alarms import AlarmSettings
 from skerry.app.settings_budget import BudgetSettings
 from skerry.app.settings_dns import DnsSettings
 from skerry.app.settings_horizon import HorizonSettings
-from skerry.app.settings_telemetry import TelemetrySettings
+from skerry.app.settings_telemetry import LogSettings, TelemetrySettings
 from skerry.app.settings_trust import TrustSettings
 from skerry.app.settings_units import (
     Address,
@@ -286,6 +286,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     alarms: AlarmSettings = AlarmSettings()
     access: AccessSettings = AccessSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    log: LogSettings = LogSettings()
 
 
 def split_address(text: str) -> tuple[str, int]:

@@ -44,6 +44,30 @@ class BundleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         return self.enabled or bool(self.folder or self.url)
 
 
+class OtlpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """[telemetry.otlp]: a collector that metrics and traces are sent to; none without `url`."""
+
+    url: str = ""
+    every_seconds: Seconds = msgspec.field(default=30.0, name="every")
+    metrics: bool = True
+    traces: bool = True
+    traces_share: Share = 0.01
+    token_file: FilePath = ""
+    ca_file: FilePath = ""
+    plain_http: bool = False
+    connect_seconds: Seconds = msgspec.field(default=2.0, name="connect")
+    first_byte_seconds: Seconds = msgspec.field(default=5.0, name="first_byte")
+
+
+class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """[log]: what is written to standard error, and how."""
+
+    format: str = "json"
+    level: str = "info"
+    requests: bool = True
+    fast_share: Share = 0.0
+
+
 class TelemetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """[telemetry]: `sensitive_group_min` is how many requests stand together at the least."""
 
@@ -52,3 +76,4 @@ class TelemetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     events_bytes_max: Bytes = 64 * MIB
     objectives: ObjectiveSettings = ObjectiveSettings()
     bundles: BundleSettings = BundleSettings()
+    otlp: OtlpSettings = OtlpSettings()

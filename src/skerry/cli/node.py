@@ -33,7 +33,7 @@ from skerry.cli.horizon import first_line
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, Overrides, connect, overrides_of
 from skerry.cli.screen import Exit, ago, err, out, plain, print_json
 from skerry.registry.operations import SourceStatus, Status
-from skerry.telemetry.log_lines import log_to_stderr
+from skerry.telemetry.log_lines import LogFormat, log_to_stderr
 from skerry.upstream.misses import Spending
 
 _log = logging.getLogger("skerry.node")
@@ -88,7 +88,8 @@ def up(
         err().print(f"[yellow]note:[/] {plain(warning)}")
     import uvloop
 
-    log_to_stderr()
+    log = settings.log
+    lines = log_to_stderr(LogFormat(log.format), log.level, requests=log.requests)
     try:
         check_doors_free(settings)
         uvloop.run(_serve(settings, reread))
@@ -96,6 +97,9 @@ def up(
         raise
     except SkerryError as error:
         raise CannotStart(error.what, next_step=error.next_step) from error
+    finally:
+        if lines is not None:
+            lines.stop()
 
 
 async def _serve(settings: Settings, reread: Callable[[], Settings]) -> None:

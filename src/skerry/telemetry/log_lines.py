@@ -1,15 +1,33 @@
-"""The node's log: one JSON line each on standard error.
+"""The node's log: one line each on standard error, as JSON or for a person's eyes.
 
-Owns the form. What is said, and that no secret is in it, is the business of who says it.
+Owns the form, and that lines about requests never keep the node waiting for whoever reads them.
+What is said, and that no secret is in it, is the business of who says it.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import queue
 import sys
+import time
+from contextlib import suppress
+from enum import StrEnum
+from logging.handlers import QueueHandler, QueueListener
 
 EVENTS_LOGGER = "skerry.events"
+REQUESTS_LOGGER = "skerry.requests"
+END_SECONDS = 1.0
+QUEUED_MAX = 10_000
+"""Lines about requests that wait for a slow reader; any more are left out."""
+
+
+Lines = queue.Queue[logging.LogRecord | None]
+
+
+class LogFormat(StrEnum):
+    JSON = "json"
+    CONSOLE = "console"
 
 
 class JsonLines(logging.Formatter):
@@ -23,18 +41,83 @@ class JsonLines(logging.Formatter):
             "at": round(record.created, 3),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
         }
+        if record.name == REQUESTS_LOGGER:
+            return json.dumps(line, ensure_ascii=False)[:-1] + ", " + record.getMessage()[1:]
+        line["message"] = record.getMessage()
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
 
 
-def log_to_stderr() -> None:
-    """Sends our own log from INFO on, and others' from WARNING on, to standard error."""
+class ConsoleLines(logging.Formatter):
+    """The same for people: time, level, and what a line says, without control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line; a traceback has more."""
+        text = record.getMessage()
+        if record.name in (EVENTS_LOGGER, REQUESTS_LOGGER):
+            text = " ".join(
+                str(value) if name in ("kind", "subject") else f"{name}={value}"
+                for name, value in json.loads(text).items()
+                if name not in ("at", "level") and value not in ("", None)
+            )
+        text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+        at = time.strftime("%H:%M:%S", time.localtime(record.created))
+        line = f"{at} {record.levelname.lower():<7} {record.name.removeprefix('skerry.')}: {text}"
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+class _Patient(QueueHandler):
+    """Hands lines to a thread; one that has no room is left out."""
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        try:
+            self.queue.put_nowait(record)
+        except queue.Full:
+            return
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        return record  # it stays in this process
+
+
+class RequestLines(QueueListener):
+    """The thread that writes lines about requests; it does not keep the node from ending."""
+
+    def __init__(self, lines: Lines, handler: logging.Handler) -> None:
+        super().__init__(lines, handler)
+        self._lines = lines
+
+    def stop(self) -> None:
+        """Writes what is left, for as long as a reader who has stopped is waited for."""
+        thread, self._thread = self._thread, None
+        with suppress(queue.Full):
+            self._lines.put(None, timeout=END_SECONDS)  # the sentinel of a listener
+            if thread is not None:
+                thread.join(END_SECONDS)
+
+
+def log_to_stderr(
+    form: LogFormat = LogFormat.JSON, level: str = "info", *, requests: bool = False
+) -> RequestLines | None:
+    """Sends our own log from a level on, and others' from WARNING on, to standard error.
+
+    With `requests` their lines too, through a thread that is returned: stop it to write the rest.
+    """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(JsonLines() if form is LogFormat.JSON else ConsoleLines())
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
-    logging.getLogger("skerry").setLevel(logging.INFO)
+    logging.getLogger("skerry").setLevel(level.upper())
+    own = logging.getLogger(REQUESTS_LOGGER)
+    own.propagate = not requests
+    if not requests:
+        return None
+    lines: Lines = queue.Queue(QUEUED_MAX)
+    own.addHandler(_Patient(lines))
+    listener = RequestLines(lines, handler)
+    listener.start()
+    return listener
