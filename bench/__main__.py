@@ -26,6 +26,7 @@ from bench import (
     floods,
     ledger,
     still,
+    telemetry,
     verdicts,
     workers,
 )
@@ -52,6 +53,7 @@ MEASURES: dict[str, Measure] = {
     "start": still.start,
     "idle": still.idle,
     "ledger": ledger.month,
+    "telemetry": telemetry.watched,
 }
 
 

@@ -173,6 +173,27 @@ def packages_re_export_nothing(source: Source) -> Iterator[str]:
         yield f"{source.path}: an __init__ is one docstring; import from where a thing lives"
 
 
+KEPT = {"OrderedDict", "SingleFlight", "HotTable"}
+"""What an object has that remembers, or lets others share its work."""
+
+
+def long_lived_things_have_statistics(source: Source) -> Iterator[str]:
+    """A cache or a shared flight that nobody can look into is found out when it is too large."""
+    if not source.in_package or source.in_core or source.for_tests:
+        return
+    for node in source.tree.body:
+        if not isinstance(node, ast.ClassDef) or source.module.startswith("skerry.aio"):
+            continue
+        methods = {each.name: each for each in node.body if isinstance(each, FUNCTIONS)}
+        made = {
+            called_name(call)
+            for call in ast.walk(methods.get("__init__", ast.Pass()))
+            if isinstance(call, ast.Call)
+        }
+        if made & KEPT and "statistics" not in methods:
+            yield f"{at(source, node)}: {node.name} remembers; give it a statistics()"
+
+
 def a_test_file_can_fail(source: Source) -> Iterator[str]:
     if not source.is_test:
         return
@@ -217,6 +238,7 @@ RULES: tuple[Rule, ...] = (
     nobody_prints,
     nobody_rebinds_a_global,
     packages_re_export_nothing,
+    long_lived_things_have_statistics,
     a_test_file_can_fail,
     test_names_are_sentences,
     tests_do_not_sleep,

@@ -34,6 +34,11 @@ BREAKERS = [
     (rules.nobody_prints, SHELL, "print('hello')"),
     (rules.nobody_rebinds_a_global, SHELL, "def f():\n    global seen"),
     (rules.packages_re_export_nothing, "src/skerry/store/__init__.py", DOC + "import os"),
+    (
+        rules.long_lived_things_have_statistics,
+        SHELL,
+        "class A:\n    def __init__(self):\n        self._seen = OrderedDict()",
+    ),
     (rules.a_test_file_can_fail, TEST, "def test_it_is_all_right(): pass"),
     (rules.test_names_are_sentences, TEST, "def test_disk(): ..."),
     (rules.tests_do_not_sleep, TEST, "time.sleep(1)"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
@@ -33,6 +34,14 @@ VERIFIES_MAX = 2
 of them must not take the processor from everybody; the scrub comes by anyway."""
 VERIFY_INLINE_BYTES_MAX = 2 * 2**30
 """Larger ones (over about two seconds of hashing) are re-hashed behind the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlobsStatistics:
+    """A snapshot: what was asked for or checked lately, and blobs that are re-hashed now."""
+
+    remembered_count: int
+    verifying_count: int
 
 
 class Blobs:
@@ -173,6 +182,10 @@ class Blobs:
             return  # gone meanwhile, or unreadable: opening it tells
         finally:
             self._verifying -= 1
+
+    def statistics(self) -> BlobsStatistics:
+        """A snapshot."""
+        return BlobsStatistics(len(self._asked) + len(self._verified), self._verifying)
 
 
 def _wanted(request: Request, digest: Digest, size: int) -> ByteRange | Unsatisfiable | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from skerry.aio.single import SingleFlight
 from skerry.aio.tasks import Nursery
@@ -34,6 +35,14 @@ Missed = list[tuple[str, SkerryError]]
 AGAIN_SECONDS = 900.0
 """Companions that came are not asked about again for so long; those that did not, at once."""
 ASKED_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class CompanionsStatistics:
+    """A snapshot: images whose companions came lately, and those that are on their way."""
+
+    remembered_count: int
+    flying_count: int
 
 
 class Companions:
@@ -140,3 +149,7 @@ class Companions:
             level=Level.WARNING,
         )
         return cause
+
+    def statistics(self) -> CompanionsStatistics:
+        """A snapshot."""
+        return CompanionsStatistics(len(self._came), len(self._flights))

@@ -47,6 +47,13 @@ class Held:
     source: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ContentsStatistics:
+    """A snapshot: contents that somebody waits for."""
+
+    flying_count: int
+
+
 class Contents:
     """What repositories hold, by digest."""
 
@@ -304,6 +311,10 @@ class Contents:
         if remote is None:
             raise Absent(f"{repository} holds no {digest}", next_step="push it first")
         return remote
+
+    def statistics(self) -> ContentsStatistics:
+        """A snapshot."""
+        return ContentsStatistics(len(self._manifests) + len(self._blobs))
 
 
 async def _whole(fill: Fill) -> bytes:

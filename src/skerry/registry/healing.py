@@ -6,6 +6,7 @@ has it. Never on a client's time.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from skerry.aio.single import SingleFlight
@@ -25,6 +26,13 @@ class Elsewhere(Protocol):
 
     async def heal(self, digest: Digest) -> bool:
         """Fetches a content again, if it can; whether it is here and proven."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealingStatistics:
+    """A snapshot: blobs that are fetched anew."""
+
+    flying_count: int
 
 
 class Healing:
@@ -79,3 +87,7 @@ class Healing:
             level=Level.ERROR,
         )
         return False
+
+    def statistics(self) -> HealingStatistics:
+        """A snapshot."""
+        return HealingStatistics(len(self._flights))

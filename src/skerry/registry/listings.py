@@ -70,6 +70,14 @@ class _TagNames:
     whole: bool
 
 
+@dataclass(frozen=True, slots=True)
+class ListingsStatistics:
+    """A snapshot: lists in memory, and those that are asked for now."""
+
+    remembered_count: int
+    flying_count: int
+
+
 class Listings:
     """What upstreams list, and what was pushed here."""
 
@@ -272,6 +280,10 @@ class Listings:
         except Absent:
             return ()
         return await off_loop(len(reply.body), partial(parse_referrers, reply.body))
+
+    def statistics(self) -> ListingsStatistics:
+        """A snapshot."""
+        return ListingsStatistics(len(self._noted), len(self._flights))
 
 
 def _key(listing: Listing) -> Key:

@@ -60,6 +60,14 @@ class Meaning:
     otherwise: Digest | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class TagsStatistics:
+    """A snapshot: tags that are asked about now, and those whose last check failed."""
+
+    flying_count: int
+    failed_count: int
+
+
 class Tags:
     """The tags of every repository."""
 
@@ -330,6 +338,10 @@ class Tags:
         if remote is None:
             raise ValueError(f"{repository} is local and has no upstream")
         return remote
+
+    def statistics(self) -> TagsStatistics:
+        """A snapshot."""
+        return TagsStatistics(len(self._fetches) + len(self._checks), len(self._failed))
 
 
 def _tells_the_truth(reply: Reply) -> str:

@@ -8,6 +8,7 @@ after its list was fetched would be missing here. Every list vouches for the nam
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 
 from skerry.base.clock import Clock
 from skerry.registry.listings import Listings
@@ -20,6 +21,13 @@ OPEN_MAX = 16
 """Lists at hand; one has 20,000 names at most."""
 LONG_MAX, LONG_SECONDS = 1024, 600.0
 """So many repositories are known to have no list, or one of many pages, for so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class TagsListedStatistics:
+    """A snapshot: repositories whose lists are in memory."""
+
+    remembered_count: int
 
 
 class TagsListed:
@@ -90,3 +98,7 @@ class TagsListed:
         self._open.move_to_end(listing.repository)
         if len(self._open) > OPEN_MAX:
             self._open.popitem(last=False)
+
+    def statistics(self) -> TagsListedStatistics:
+        """A snapshot."""
+        return TagsListedStatistics(len(self._open) + len(self._long))

@@ -62,6 +62,13 @@ class Found:
     claims: tuple[Claim, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class VerdictsStatistics:
+    """A snapshot: refusals that are remembered for a while."""
+
+    refused_count: int
+
+
 class Verdicts:
     """The gate between what is stored and who asks for it."""
 
@@ -364,6 +371,10 @@ class Verdicts:
             next_step="try again when the upstream answers",
             party=Party.UPSTREAM,
         )
+
+    def statistics(self) -> VerdictsStatistics:
+        """A snapshot."""
+        return VerdictsStatistics(len(self._refused))
 
 
 def _cause(verdict: Verdict, found: Found) -> Cause:

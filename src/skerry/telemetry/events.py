@@ -77,6 +77,14 @@ class _Allowance:
         return unsaid
 
 
+@dataclass(frozen=True, slots=True)
+class EventsStatistics:
+    """A snapshot: events in memory, and all since the start."""
+
+    kept_count: int
+    emitted_count: int
+
+
 class Events:
     """The node's recent events; `count` is told the kind of each."""
 
@@ -153,6 +161,10 @@ class Events:
     def counts(self) -> dict[str, int]:
         """How often each kind has happened since start."""
         return dict(self._counts)
+
+    def statistics(self) -> EventsStatistics:
+        """A snapshot."""
+        return EventsStatistics(len(self._ring), sum(self._counts.values()))
 
 
 def _is_of(event: Event, kind: str) -> bool:

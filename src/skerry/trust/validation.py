@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
+from dataclasses import dataclass
 from typing import TypeVar
 
 import dns.name
@@ -42,6 +43,13 @@ PROBE_SECONDS = 600.0
 """Between two looks whether servers that did not pass signatures on do now."""
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationStatistics:
+    """A snapshot: chains of names that are asked for now."""
+
+    flying_count: int
 
 
 class Validation:
@@ -165,6 +173,10 @@ class Validation:
                 return None
 
         return supported
+
+    def statistics(self) -> ValidationStatistics:
+        """A snapshot."""
+        return ValidationStatistics(len(self._support))
 
 
 def _advance(judging: Generator[Ask, Message | None, T], sent: Message | None) -> Ask | T:

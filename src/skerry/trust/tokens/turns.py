@@ -12,6 +12,7 @@ import asyncio
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from skerry.base.errors import Party, SkerryError
 
@@ -23,6 +24,14 @@ class Busy(SkerryError):
     """Too many wait already."""
 
     party = Party.CLIENT
+
+
+@dataclass(frozen=True, slots=True)
+class TurnsStatistics:
+    """A snapshot: tries that wait or are looked at, and places they come from."""
+
+    waiting_count: int
+    place_count: int
 
 
 class Turns:
@@ -75,3 +84,7 @@ class Turns:
                 first.set_result(None)
                 return
         self._taken = False
+
+    def statistics(self) -> TurnsStatistics:
+        """A snapshot."""
+        return TurnsStatistics(self._waiting.total(), len(self._queues))
