@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import jwt
 import pytest
 
 from skerry.app.admin_roles import NEEDED, OPEN, Roles
-from skerry.app.drill.client import Got
+from skerry.app.drill.client import Got, RegistryClient
 from skerry.trust.tokens.core.rules import Role
 from skerry.trust.tokens.core.throttle import HERE
 from tests.rig.crew import PEOPLE, Crew
@@ -199,6 +201,28 @@ async def test_a_robot_that_is_revoked_is_gone_at_once(crew: Crew) -> None:
 
 
 # browsers
+
+
+async def form(crew: Crew, path: str, *fields: tuple[str, str], **values: str) -> Got:
+    client = RegistryClient(f"127.0.0.1:{crew.node.admin_port}")
+    kind = ("Content-Type", "application/x-www-form-urlencoded")
+    body = urlencode(values).encode()
+    return await asyncio.to_thread(client.send, "POST", path, fields=(kind, *fields), body=body)
+
+
+async def test_people_log_in_to_the_pages_and_act_by_their_role(crew: Crew) -> None:
+    got = await form(crew, "/login", name="cat", secret="wrong", next="/images")
+    assert (got.status, b"is wrong" in got.body) == (403, True)
+    for who, may_act in (("cat", False), ("bob", True)):
+        got = await form(crew, "/login", name=who, secret=PEOPLE[who], next="/images")
+        assert (got.status, got.headers.get("Location")) == (303, "/images")
+        cookie = ("Cookie", (got.headers.get("Set-Cookie") or "").partition(";")[0])
+        assert (await crew.admin("GET", "/images", cookie)).status == 200
+        said = json.loads((await crew.admin("GET", "/api/v1/session", cookie)).body)
+        fields = {"csrf": said["csrf"], "reference": "local/a:1"}
+        assert (await form(crew, "/actions/pin", cookie, **{**fields, "csrf": "x"})).status == 403
+        done = await form(crew, "/actions/pin", cookie, **fields)
+        assert done.status == (303 if may_act else 403)
 
 
 async def test_a_cookie_alone_changes_nothing(crew: Crew) -> None:

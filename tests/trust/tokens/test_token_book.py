@@ -15,7 +15,14 @@ from skerry.trust.tokens.core.refresh import Family, Outcome, used
 from skerry.trust.tokens.core.ring import Phase, RingKey
 from skerry.trust.tokens.core.rules import Grant
 from skerry.trust.tokens.core.scopes import EVERY
-from skerry.trust.tokens.ports import KeyFile, KeyStore, KeysUnusable, Robot, TokenBook
+from skerry.trust.tokens.ports import (
+    TOKEN_SECONDS_MAX,
+    KeyFile,
+    KeyStore,
+    KeysUnusable,
+    Robot,
+    TokenBook,
+)
 from skerry.trust.tokens.testing import MemoryKeys
 
 CLAIMS = Claims("i", "ann", "a", 100.0, 100.0, 400.0, "t1", "k", ("crew", "all"))
@@ -123,6 +130,18 @@ async def test_what_has_ended_by_itself_is_forgotten(reopened: Open) -> None:
     await book.sweep(1001.0)
     assert not book.is_revoked(CLAIMS)
     assert await use(book, 0) is Outcome.UNKNOWN
+
+
+async def test_a_revoked_identity_is_forgotten_once_all_its_tokens_have_ended(
+    reopened: Open,
+) -> None:
+    book = reopened()
+    await book.revoke_subject("ann", at=100.0)
+    await book.sweep(100.0 + TOKEN_SECONDS_MAX)
+    assert reopened().is_revoked(CLAIMS)
+    await book.sweep(101.0 + TOKEN_SECONDS_MAX)
+    assert not book.is_revoked(CLAIMS)
+    assert not reopened().is_revoked(CLAIMS)
 
 
 def test_the_number_of_families_is_bounded() -> None:
