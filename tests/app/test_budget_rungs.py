@@ -229,7 +229,7 @@ async def test_each_rung_pages_once_over_an_outage_and_a_restart(scene: Scene) -
 
     async def look() -> None:
         await scene.node.budget.look()
-        await scene.node.alarm_desk.look()
+        await scene.node.budget.alarm_desk.look()
 
     await scene.spend(500)
     await look()
@@ -246,7 +246,7 @@ async def test_each_rung_pages_once_over_an_outage_and_a_restart(scene: Scene) -
     assert scene.rung == Rung.NO_WARMING
     assert paged() == ["0.50 of 1.00"], "it waits a while before it tries again"
     scene.node.clock = Later(20.0)  # type: ignore[assignment]
-    scene.node.alarm_desk._outbox._clock = scene.node.clock  # type: ignore[union-attr]
+    scene.node.budget.alarm_desk._outbox._clock = scene.node.clock  # type: ignore[union-attr]
     await look()
     await look()
     assert paged() == ["0.50 of 1.00", "0.80 of 1.00"]
@@ -283,7 +283,7 @@ async def test_the_command_line_tells_where_the_money_went(scene: Scene) -> None
     assert state.ladders[0].name == "notice"
     assert state.forecast.middle_micro >= state.spent_micro
     assert "alarm.test" in await run("alarms", "test")
-    await scene.node.alarm_desk.look()
+    await scene.node.budget.alarm_desk.look()
     assert "http://127.0.0.1" in await run("alarms", "ls")
     await scene.node.budget.look()
     metrics = scene.node.metrics.expose()

@@ -73,6 +73,8 @@ async def test_an_outage_delays_its_own_channel_alone(scene: Scene) -> None:
     scene.two.broken = True
     await scene.outbox.sound(alarm("a"))
     await scene.outbox.sound(alarm("b"))
+    await scene.outbox.look()
+    assert scene.two.tried == 1, "the others of a channel in trouble wait with it"
     for _ in range(2000):
         await scene.outbox.look()
         scene.clock.advance(60)

@@ -9,11 +9,13 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
+from random import Random
 from typing import TYPE_CHECKING, Protocol
 
 from skerry.adapters.proc_cpu import ProcessorTime
 from skerry.adapters.sqlite_ledger import SqliteLedger
 from skerry.aio.tasks import Nursery
+from skerry.app.alarms import NodeAlarms
 from skerry.app.budget_ladders import ladders_of
 from skerry.app.budget_plan import plan_of
 from skerry.app.budget_stewards import RegistrySteward
@@ -40,7 +42,7 @@ from skerry.telemetry.events import Events, Level
 from skerry.telemetry.families import Counter as CounterFamily
 from skerry.telemetry.metrics import Registry
 from skerry.upstream.measures import UpstreamMetrics
-from skerry.upstream.ports import Trouble
+from skerry.upstream.ports import Transport, Trouble
 
 if TYPE_CHECKING:
     from skerry.app.budget_edge import EdgeSteward
@@ -64,6 +66,7 @@ class Site(Protocol):
     hot: HotTables
     nursery: Nursery
     ends: AsyncExitStack
+    chance: Random
 
 
 class NodeBudget:
@@ -78,6 +81,7 @@ class NodeBudget:
         self._ladders: Ladders | None = None
         self.ledger: SqliteLedger
         self.books: Bookkeeping
+        self.alarm_desk: NodeAlarms
         self.desk: BudgetDesk
         self._held: dict[Dimension, int] = {}
         self._metering: Metering | None = None
@@ -124,9 +128,12 @@ class NodeBudget:
         if self._ladders is not None:
             await self._ladders.look()
 
-    def open(self) -> None:
-        """Opens the ledger, below a data directory that is there. Raises BadPrices, OSError."""
+    def open(self, transport: Transport) -> None:
+        """Opens the ledger and the outbox of alarms, below a data directory that is there. Raises
+        BadPrices, OSError."""
         node = self._node
+        self.alarm_desk = NodeAlarms(node)
+        node.alarms = self.alarm_desk.open(transport)
         self.ledger = _ledger(node)
         node.ends.push_async_callback(self.ledger.close)
         self.books = Bookkeeping(self.ledger, sheet_of(node.settings.budget), now=self.trusted_now)

@@ -87,6 +87,7 @@ def budget_routes(budget: NodeBudget) -> Routes:
         "/api/v1/ledger": {"GET": ledger},
         "/api/v1/ledger/focus": {"GET": focus},
         "/api/v1/ledger/verify": {"GET": verify},
+        **budget.alarm_desk.routes,
     }
 
 

@@ -27,7 +27,6 @@ from skerry.app.admin_look import pages_of
 from skerry.app.admin_replies import Routes
 from skerry.app.admin_tokens import TokenDesk
 from skerry.app.admin_trust import trust_routes
-from skerry.app.alarms import NodeAlarms
 from skerry.app.budget import NodeBudget
 from skerry.app.budget_held import survey_of
 from skerry.app.budget_routes import budget_routes
@@ -156,9 +155,7 @@ class Node:
         budget = self.budget = NodeBudget(self)
         steward = budget.registry_steward
         ground = open_ground(self, housekeeper=lambda: self._housekeeper, steward=steward)
-        self.alarm_desk = NodeAlarms(self)
-        self.alarms = self.alarm_desk.open(ground.outside.transport)
-        budget.open()
+        budget.open(ground.outside.transport)
         await self._keep_time()
         self._domain_desk = DomainDesk(ground.watch, self.clock.now)
         store, catalog, parts, outside = ground.store, ground.catalog, ground.parts, ground.outside
@@ -307,13 +304,7 @@ class Node:
             edge=edge.desk if edge else None,
             processes=public.processes,
             ends_first=self.horizon.first,
-            more=(
-                *routes,
-                budget_routes(self.budget),
-                self.alarm_desk.routes,
-                trust_routes(rooms, parts),
-                people,
-            ),
+            more=(*routes, budget_routes(self.budget), trust_routes(rooms, parts), people),
         )
         admin.show(pages_of(self, admin, desk, parts, edge, settings=lambda: reloading.settings))
         self.admin = admin
