@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 
 from skerry.adapters.http_server import Door
 from skerry.adapters.http_server_connection import DoorConnection
-from skerry.app.edge import hot_fields
+from skerry.app.edge.room import hot_fields
 from skerry.base.clock import Clock
 from skerry.wire.message import Handler, Headers
 

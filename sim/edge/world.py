@@ -25,7 +25,7 @@ from skerry.adapters.sqlite_file import Row
 from skerry.adapters.sqlite_purge_book import SqlitePurgeBook
 from skerry.adapters.sqlite_variants import SqliteVariants
 from skerry.aio.tasks import Nursery
-from skerry.app.hot_tables import HotTables
+from skerry.app.doors.hot_tables import HotTables
 from skerry.cdn.assembly import EdgeParts, EdgeRooms, assemble_edge
 from skerry.cdn.core.key import CacheKey
 from skerry.cdn.core.purge import Mode, Target, by_host, by_prefix, by_surrogate_key, by_url

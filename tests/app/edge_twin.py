@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from skerry.app.edge_desk import EdgeDesk
-from skerry.app.node_key import NodeKey
+from skerry.app.edge.desk import EdgeDesk
 from skerry.app.prewarm_desk import PrewarmDesk
+from skerry.app.trust.node_key import NodeKey
 from skerry.cdn.core.prewarm import Caps, Found, PrewarmEvent, Step, Verdict, Wish, plan
 from skerry.cdn.core.purge import Mode, Target
 from skerry.cdn.core.purge_log import Record

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from skerry.app.admin import AdminDoor
-from skerry.app.admin_access import Access, TokenError, ensure_token, read_token
+from skerry.app.admin.access import Access, TokenError, ensure_token, read_token
+from skerry.app.admin.door import AdminDoor
 from skerry.telemetry.exposition import OPENMETRICS, PLAIN
 from skerry.telemetry.metrics import Registry
 from skerry.wire.message import Answer, Headers, Request

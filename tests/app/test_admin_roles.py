@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import jwt
 import pytest
 
-from skerry.app.admin_roles import NEEDED, OPEN, Roles
+from skerry.app.admin.roles import NEEDED, OPEN, Roles
 from skerry.app.drill.client import Got, RegistryClient
 from skerry.trust.tokens.core.rules import Role
 from skerry.trust.tokens.core.throttle import HERE

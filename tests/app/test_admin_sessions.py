@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 import pytest
 
 from skerry.aio.tasks import Nursery
-from skerry.app.admin import AdminDoor
-from skerry.app.admin_access import Access
-from skerry.app.admin_pages import AdminPages
-from skerry.app.admin_sessions import IDLE_SECONDS, LIFE_SECONDS, SESSIONS_MAX, Asker, Sessions
-from skerry.app.page_facts import NodeFacts
+from skerry.app.admin.access import Access
+from skerry.app.admin.door import AdminDoor
+from skerry.app.admin.page_facts import NodeFacts
+from skerry.app.admin.pages import AdminPages
+from skerry.app.admin.sessions import IDLE_SECONDS, LIFE_SECONDS, SESSIONS_MAX, Asker, Sessions
 from skerry.base.clock import ManualClock
 from skerry.telemetry.metrics import Registry
 from skerry.trust.tokens.core.rules import Role

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from skerry.app.drill.processes import Setting, toml_text
 from skerry.app.node import Node
-from skerry.app.settings_load import load
+from skerry.app.settings.load import load
 from skerry.budget.core.money import MICRO
 from skerry.budget.core.usage import Amounts, Meter, total, totals
 from skerry.cli.main import make_app

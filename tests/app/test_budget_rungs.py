@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from skerry.app.drill.processes import Setting, toml_text
 from skerry.app.node import Node
-from skerry.app.settings_load import load
+from skerry.app.settings.load import load
 from skerry.base.clock import SystemClock
 from skerry.budget.core.ladder import Rung
 from skerry.budget.core.usage import NODE, Amounts, Meter

@@ -20,8 +20,8 @@ from skerry.adapters.resolver import NameResolver
 from skerry.adapters.sqlite_bundles import SqliteBundles
 from skerry.adapters.sqlite_telemetry import SqliteTelemetry
 from skerry.aio.tasks import Nursery
-from skerry.app.bundle_delivery import Delivery, Destination, Server, ToFolder, ToServer
-from skerry.app.node_key import check_signature, ensure_key, read_public
+from skerry.app.telemetry.bundle_delivery import Delivery, Destination, Server, ToFolder, ToServer
+from skerry.app.trust.node_key import check_signature, ensure_key, read_public
 from skerry.base.clock import ManualClock, SystemClock
 from skerry.telemetry.bundling import BEAT_SECONDS, Bundling
 from skerry.telemetry.core.bundles import file_name, read, verify

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from skerry.app.clients import (
+from skerry.app.clients.configuration import (
     Client,
     ClientConfig,
     ClientFile,
@@ -17,9 +17,9 @@ from skerry.app.clients import (
     configure,
     endpoint,
 )
-from skerry.app.clients_install import install, uninstall
-from skerry.app.clients_merge import Untouchable
-from skerry.app.settings import (
+from skerry.app.clients.install import install, uninstall
+from skerry.app.clients.merge import Untouchable
+from skerry.app.settings.schema import (
     DoorSettings,
     Settings,
     SourceSettings,

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from skerry.app.admin import AdminDoor
-from skerry.app.admin_access import Access
-from skerry.app.edge_desk import PurgeRequest, target_of
-from skerry.app.node_key import check_signature, read_public
+from skerry.app.admin.access import Access
+from skerry.app.admin.door import AdminDoor
+from skerry.app.edge.desk import PurgeRequest, target_of
+from skerry.app.trust.node_key import check_signature, read_public
 from skerry.base.errors import BadInput
 from skerry.cdn.core.purge import Kind, Mode, Target
 from skerry.cdn.core.receipt import read, verify

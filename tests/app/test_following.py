@@ -12,7 +12,7 @@ import pytest
 
 from skerry.app.drill.processes import Setting, toml_text
 from skerry.app.node import Node
-from skerry.app.settings_load import load
+from skerry.app.settings.load import load
 from tests.app.workers_scene import Got, Visitor, until
 from tests.rig.http import Asked, Reply, TinyServer
 

@@ -12,10 +12,10 @@ import pytest
 from skerry.adapters.sqlite_telemetry import SqliteTelemetry
 from skerry.app.drill.client import RegistryClient
 from skerry.app.drill.processes import toml_text
-from skerry.app.drills_file import DrillsFile
 from skerry.app.node import Node
-from skerry.app.settings_load import load
-from skerry.app.telemetry_room import FILE
+from skerry.app.settings.load import load
+from skerry.app.telemetry.drills_file import DrillsFile
+from skerry.app.telemetry.room import FILE
 from skerry.telemetry.core.incidents import Incident, Lost, Origin
 from skerry.telemetry.events import Event
 from skerry.telemetry.ports import Beat

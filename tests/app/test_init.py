@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from skerry.app.init import Found, InitFailed, look, text_of, write
-from skerry.app.settings_load import load
+from skerry.app.settings.load import load
 
 FOUND = Found(
     name="rock.example",

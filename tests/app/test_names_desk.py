@@ -10,9 +10,9 @@ import pytest
 
 from skerry.adapters.resolver import LastGood, NameResolver
 from skerry.aio.tasks import Nursery
-from skerry.app.names import needed_hosts, plan_of
-from skerry.app.names_desk import NamesDesk
-from skerry.app.settings_load import load
+from skerry.app.names.desk import NamesDesk
+from skerry.app.names.room import needed_hosts, plan_of
+from skerry.app.settings.load import load
 from skerry.base.clock import ManualClock
 from skerry.base.errors import BadInput
 from skerry.telemetry.events import Events

@@ -14,7 +14,7 @@ from skerry.app.drill.client import Got, RegistryClient
 from skerry.app.drill.images import Image, push
 from skerry.app.drill.processes import toml_text
 from skerry.app.node import Node
-from skerry.app.settings_load import load
+from skerry.app.settings.load import load
 from tests.rig import images, nodes
 from tests.rig.guarded import GuardedRegistry, ObjectStore
 from tests.rig.nodes import HOST, PASSWORD, USER

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from skerry.app.node_key import NodeKeyError, check_signature, ensure_key, read_public
+from skerry.app.trust.node_key import NodeKeyError, check_signature, ensure_key, read_public
 from skerry.base.errors import BadInput
 
 

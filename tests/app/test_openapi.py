@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from skerry.app.admin.openapi import OPERATIONS, document
 from skerry.app.node import Node
-from skerry.app.openapi import OPERATIONS, document
-from skerry.app.settings import DoorSettings, NodeSettings, Settings
+from skerry.app.settings.schema import DoorSettings, NodeSettings, Settings
 
 
 async def test_every_route_is_described_and_nothing_else(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from skerry.app.drill.client import RegistryClient
 from skerry.app.drill.processes import toml_text
 from skerry.app.node import Node
-from skerry.app.settings_load import load
+from skerry.app.settings.load import load
 from tests.rig import images, nodes
 from tests.rig.guarded import GuardedRegistry
 from tests.rig.nodes import HOST, PASSWORD, USER

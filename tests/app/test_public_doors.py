@@ -16,7 +16,7 @@ from skerry.adapters.http_server import DoorError
 from skerry.adapters.http_server_metrics import DoorMetrics
 from skerry.adapters.http_server_state import DoorLimits
 from skerry.adapters.http_server_tls import Pair, TlsNames
-from skerry.app.public_doors import PublicDoors
+from skerry.app.doors.public import PublicDoors
 from skerry.base.clock import SystemClock
 from skerry.store.growth import FileSegment
 from skerry.telemetry.events import Events

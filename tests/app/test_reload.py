@@ -14,9 +14,9 @@ from skerry.adapters.http_server_tls import CertificateError
 from skerry.app.drill.processes import toml_text
 from skerry.app.node import Node
 from skerry.app.reload import Reloaded, Reloading, waits_for_restart
-from skerry.app.settings import DoorSettings, NodeSettings, Settings
-from skerry.app.settings_errors import SettingsError
-from skerry.app.settings_load import load
+from skerry.app.settings.errors import SettingsError
+from skerry.app.settings.load import load
+from skerry.app.settings.schema import DoorSettings, NodeSettings, Settings
 from skerry.base.errors import SkerryError
 from tests.adapters.http_door import Client, guarded, until
 from tests.rig.pairs import make_pair

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from skerry.app.telemetry_room import seen
+from skerry.app.telemetry.room import seen
 from skerry.telemetry.core.incidents import Lost
 from skerry.upstream.gate import SourceStatistics
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from skerry.app.settings import DEFAULT_UPSTREAMS, Settings, SourceSettings, split_address
-from skerry.app.settings_checks import read_password, warnings
-from skerry.app.settings_errors import SettingsError
-from skerry.app.settings_load import Machine, load
-from skerry.app.settings_render import to_plain, to_toml, unit_of, write_duration, write_size
+from skerry.app.settings.checks.between import read_password, warnings
+from skerry.app.settings.errors import SettingsError
+from skerry.app.settings.load import Machine, load
+from skerry.app.settings.render import to_plain, to_toml, unit_of, write_duration, write_size
+from skerry.app.settings.schema import DEFAULT_UPSTREAMS, Settings, SourceSettings, split_address
 
 MACHINE = Machine(host_name="edge-1", user_id=1000, home=Path("/home/op"))
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from skerry.app.settings import RouteSettings, Settings
-from skerry.app.settings_checks import warnings
-from skerry.app.settings_errors import SettingsError
-from skerry.app.settings_load import load
-from skerry.app.settings_render import to_toml
+from skerry.app.settings.checks.between import warnings
+from skerry.app.settings.errors import SettingsError
+from skerry.app.settings.load import load
+from skerry.app.settings.render import to_toml
+from skerry.app.settings.schema import RouteSettings, Settings
 
 SITE = '[[site]]\nhosts = ["www.example.org"]\norigins = ["https://10.0.0.9"]\n'
 PUBLIC = f'{SITE}[[site.route]]\ndata_class = "public"\n'

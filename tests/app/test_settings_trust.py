@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from skerry.app.settings import Settings
-from skerry.app.settings_checks_trust import policies_of
-from skerry.app.settings_errors import SettingsError
-from skerry.app.settings_load import load
-from skerry.app.settings_render import to_toml
+from skerry.app.settings.checks.trust import policies_of
+from skerry.app.settings.errors import SettingsError
+from skerry.app.settings.load import load
+from skerry.app.settings.render import to_toml
+from skerry.app.settings.schema import Settings
 from tests.trust.core.signed import certificate, ec_key, public
 
 POLICY = '[[trust.policy]]\nname = "prod"\nrepositories = ["local/*"]\n'

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from skerry.app.settings import Settings
-from skerry.app.settings_checks import warnings
-from skerry.app.settings_errors import SettingsError
-from skerry.app.settings_load import load
-from skerry.app.vault_files import (
+from skerry.app.settings.checks.between import warnings
+from skerry.app.settings.errors import SettingsError
+from skerry.app.settings.load import load
+from skerry.app.settings.schema import Settings
+from skerry.app.vault.files import (
     CredentialsError,
     VaultKeyError,
     ensure_vault_key,
@@ -139,7 +139,7 @@ def test_what_is_allowed_but_should_be_known_is_said(tmp_path: Path) -> None:
 
 def test_a_node_without_a_vault_loads_nothing_of_it() -> None:
     code = (
-        "import sys, skerry.app.node, skerry.app.edge, skerry.cli.main\n"
+        "import sys, skerry.app.node, skerry.app.edge.room, skerry.cli.main\n"
         "print([m for m in sys.modules if 'obstore' in m or m.startswith('skerry.cdn.vault')"
         "])"
     )

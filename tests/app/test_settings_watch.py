@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from skerry.app.drill.processes import Setting, toml_text
-from skerry.app.settings_checks_watch import policy_of
-from skerry.app.settings_errors import SettingsError
-from skerry.app.settings_load import load
-from skerry.app.signing_keys import Kind, make
+from skerry.app.settings.checks.watch import policy_of
+from skerry.app.settings.errors import SettingsError
+from skerry.app.settings.load import load
+from skerry.app.trust.signing_keys import Kind, make
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from skerry.app.signing_formats import Signer
-from skerry.app.signing_keys import NOTATION_CURVES, Kind, certify, load, make
+from skerry.app.trust.signing_formats import Signer
+from skerry.app.trust.signing_keys import NOTATION_CURVES, Kind, certify, load, make
 from skerry.base.digest import Digest, digest_of
 from skerry.base.errors import BadInput
 from skerry.registry.operations import Verified

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from skerry.app.signing_keys import KeyFileError, Kind, load, make
+from skerry.app.trust.signing_keys import KeyFileError, Kind, load, make
 from skerry.base.errors import BadInput
 from skerry.trust.core.keys import parse_public_key, verifies
 

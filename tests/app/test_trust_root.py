@@ -14,8 +14,8 @@ from skerry.app.drill.client import RegistryClient
 from skerry.app.drill.images import push
 from skerry.app.drill.processes import toml_text
 from skerry.app.node import Node
-from skerry.app.settings_load import load
-from skerry.app.signing_keys import Kind, make
+from skerry.app.settings.load import load
+from skerry.app.trust.signing_keys import Kind, make
 from skerry.base.clock import SystemClock
 from skerry.cli.main import make_app
 from skerry.telemetry.horizon import Expires

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from skerry.app.admin import AdminDoor
-from skerry.app.admin_access import Access
-from skerry.app.vault_desk import VaultDesk, vault_routes
+from skerry.app.admin.access import Access
+from skerry.app.admin.door import AdminDoor
+from skerry.app.vault.desk import VaultDesk, vault_routes
 from skerry.telemetry.metrics import Registry
 from skerry.wire.message import Answer, Headers, Request
 from tests.app.operations_twin import RememberingOperations

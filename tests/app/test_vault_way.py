@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from skerry.adapters.obstore_vault import ObstoreVault, Place, open_vault
-from skerry.app import vault
 from skerry.app.drill.processes import toml_text
 from skerry.app.node import Node
-from skerry.app.settings_load import load
+from skerry.app.settings.load import load
+from skerry.app.vault import room
 from skerry.cdn.vault.ports import VaultUnavailable
 from skerry.telemetry.validation import Cause
 from tests.rig.hostile import Trap
@@ -30,7 +30,7 @@ async def test_t05_what_a_vaults_store_redirects_to_is_refused_and_counted(
     async def astray(asked: Asked, _: asyncio.StreamWriter) -> Reply:
         return Reply(307, (("Location", f"http://127.0.0.1:{trap.port}/latest"),))
 
-    monkeypatch.setattr(vault, "open_vault", opening)
+    monkeypatch.setattr(room, "open_vault", opening)
     trap, store = Trap(), TinyServer(astray)
     await trap.start()
     await store.start()

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from skerry.adapters.sqlite_telemetry import SqliteTelemetry
-from skerry.app.veil import HIDDEN, Veil
+from skerry.app.telemetry.veil import HIDDEN, Veil
 from skerry.telemetry.events import Event, Events
 
 SECRET, PUBLIC = f"sha256:{'5' * 64}", f"sha256:{'7' * 64}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skerry.app.settings import RouteSettings, Settings, SiteSettings
+from skerry.app.settings.schema import RouteSettings, Settings, SiteSettings
 from skerry.app.wiring import servers_of, sites_of
 from skerry.cdn.core.route import Matched, Unrouted, build
 from skerry.cdn.ports import DataClass

@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from skerry.app.doors.workers import WorkersStatistics
 from skerry.app.drill.processes import toml_text
 from skerry.app.node import Node
-from skerry.app.settings_load import load
-from skerry.app.workers import WorkersStatistics
+from skerry.app.settings.load import load
 from tests.rig.http import Asked, Reply, TinyServer
 
 HOST = "www.example.org"

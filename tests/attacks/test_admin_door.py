@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from skerry.app.admin import AdminDoor
-from skerry.app.admin_access import Access
+from skerry.app.admin.access import Access
+from skerry.app.admin.door import AdminDoor
 from skerry.telemetry.metrics import Registry
 from skerry.wire.message import Answer, Headers, Request
 from tests.app.operations_twin import RememberingOperations

@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 from skerry.adapters.disk_store import DiskStore
-from skerry.app.admin_access import ensure_token
+from skerry.app.admin.access import ensure_token
 from skerry.base.clock import SystemClock
 
 

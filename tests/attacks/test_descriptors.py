@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from skerry.app.descriptors import OWN, PER_CONNECTION, door_limits
+from skerry.app.doors.descriptors import OWN, PER_CONNECTION, door_limits
 
 ASK = """
 import resource
-from skerry.app.descriptors import raise_limit
+from skerry.app.doors.descriptors import raise_limit
 print(raise_limit(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 """
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from skerry.adapters.http_hot_way import HotFields
 from skerry.adapters.http_server import Door
-from skerry.app.edge import hot_fields
+from skerry.app.edge.room import hot_fields
 from skerry.wire.message import Answer, Request
 from tests.adapters.http_door import Client, Got, connect, guarded
 from tests.cdn.world import World

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from skerry.adapters.sqlite_edge_file import EdgeFile
-from skerry.app.node_key import NodeKey, check_signature, read_public
+from skerry.app.trust.node_key import NodeKey, check_signature, read_public
 from skerry.base.clock import ManualClock
 from skerry.cdn.sibling_assembly import SiblingParts
 from skerry.cdn.sibling_door import SiblingDoor

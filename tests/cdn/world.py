@@ -16,7 +16,7 @@ from skerry.adapters.sqlite_edge_file import EdgeFile
 from skerry.adapters.sqlite_purge_book import SqlitePurgeBook
 from skerry.adapters.sqlite_variants import SqliteVariants
 from skerry.aio.tasks import Nursery
-from skerry.app.hot_tables import HotTables
+from skerry.app.doors.hot_tables import HotTables
 from skerry.base.clock import ManualClock
 from skerry.base.ranges import parse_range
 from skerry.cdn.assembly import EdgeParts, assemble_edge

@@ -15,8 +15,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from skerry import __version__
-from skerry.app.admin import AdminDoor
-from skerry.app.admin_access import Access
+from skerry.app.admin.access import Access
+from skerry.app.admin.door import AdminDoor
 from skerry.cli.main import make_app
 from skerry.telemetry.metrics import Registry
 from skerry.wire.message import Answer, Headers, Request

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from skerry.app.settings_errors import SettingsError
+from skerry.app.settings.errors import SettingsError
 from skerry.cli.admin_client import find_node
 
 BROKEN_PAIR = """

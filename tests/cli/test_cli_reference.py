@@ -11,12 +11,12 @@ from pathlib import Path
 import msgspec
 import typer
 
-from skerry.app.alarms import AlarmRow
-from skerry.app.horizon_desk import Listed
-from skerry.app.openapi import OPERATIONS
-from skerry.app.settings_load import load
-from skerry.app.trust_shapes import GlassBroken, GlassTerms, RootReport
-from skerry.app.vault_desk import VaultStatus
+from skerry.app.admin.openapi import OPERATIONS
+from skerry.app.settings.load import load
+from skerry.app.telemetry.alarms import AlarmRow
+from skerry.app.telemetry.horizon_desk import Listed
+from skerry.app.trust.shapes import GlassBroken, GlassTerms, RootReport
+from skerry.app.vault.desk import VaultStatus
 from skerry.budget.core.forecast import Forecast
 from skerry.budget.core.report import Figures
 from skerry.budget.core.summary import CostLine, Costs

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from skerry.app.settings import Settings
-from skerry.app.settings_errors import SettingsError
-from skerry.app.settings_load import load
+from skerry.app.settings.errors import SettingsError
+from skerry.app.settings.load import load
+from skerry.app.settings.schema import Settings
 from tests.docs.pages import ROOT, Page, pages
 
 SECTIONS = set(Settings.__struct_encode_fields__)

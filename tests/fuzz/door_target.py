@@ -17,7 +17,7 @@ from skerry.adapters.http_client_head import Framing, request_head
 from skerry.adapters.http_server import Door
 from skerry.adapters.http_server_connection import DoorConnection
 from skerry.adapters.http_server_state import Stage
-from skerry.app.edge import hot_fields
+from skerry.app.edge.room import hot_fields
 from skerry.upstream.ports import Exchange
 from skerry.wire.message import Answer, Headers, Interim, Request
 from tests.cdn.world import FakeExchange, FakeOrigin, World

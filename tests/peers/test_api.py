@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, settings
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import CHECKS
 
-from skerry.app.openapi import document
+from skerry.app.admin.openapi import document
 from tests.rig.pages import Pages, build
 from tests.rig.processes import Rig
 

@@ -14,10 +14,10 @@ import pytest
 from skerry.adapters.delegation_dns import AuthorityDns
 from skerry.adapters.dns_lookup import LateResolution, Plan
 from skerry.aio.tasks import Nursery
-from skerry.app.domain_watch import OwnResolver
 from skerry.app.drill.client import RegistryClient
 from skerry.app.drill.images import image, noise, push
 from skerry.app.drill.names import NameServer
+from skerry.app.names.domain_watch import OwnResolver
 from skerry.base.clock import SystemClock
 from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry

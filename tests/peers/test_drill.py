@@ -13,7 +13,7 @@ import pytest
 from skerry.app.drill import run as drill
 from skerry.app.drill.processes import SKERRY, Child
 from skerry.app.drill.report import Measured, Promise
-from skerry.app.drills_file import DrillsFile
+from skerry.app.telemetry.drills_file import DrillsFile
 from skerry.base.errors import BadInput
 from skerry.telemetry.core.incidents import Lost, Measure, Origin
 

@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from skerry.app.drill.processes import toml_text
 from skerry.app.node import Node
-from skerry.app.settings_load import load
+from skerry.app.settings.load import load
 from skerry.base.clock import ManualClock
 from tests.rig.processes import need
 

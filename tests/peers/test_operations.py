@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from skerry.app.admin_access import read_token
+from skerry.app.admin.access import read_token
 from skerry.app.drill import wan as link
 from skerry.app.drill.client import RegistryClient
 from skerry.app.drill.processes import SKERRY, free_port

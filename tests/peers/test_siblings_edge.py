@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from skerry.app.drill.processes import Child, NodeProcess
-from skerry.app.node_key import ensure_key
+from skerry.app.trust.node_key import ensure_key
 from tests.rig.netns import FAR_ADDRESS, NEAR_ADDRESS, Cable
 from tests.rig.processes import Rig
 

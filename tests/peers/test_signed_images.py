@@ -10,7 +10,7 @@ import pytest
 from skerry.app.drill.client import RegistryClient
 from skerry.app.drill.images import push
 from skerry.app.drill.processes import NodeProcess, Setting
-from skerry.app.signing_keys import Kind, load, make
+from skerry.app.trust.signing_keys import Kind, load, make
 from tests.registry.test_signed_images import signature, tag_of
 from tests.rig import images, nodes
 from tests.rig.desk import NAME, TEAM, Desk

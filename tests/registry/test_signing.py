@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from skerry.app.drill.images import image, noise
-from skerry.app.signing_formats import Signer
-from skerry.app.signing_keys import Kind, certify, load, make
+from skerry.app.trust.signing_formats import Signer
+from skerry.app.trust.signing_keys import Kind, certify, load, make
 from skerry.base.digest import Digest
 from skerry.base.errors import BadInput, SkerryError
 from skerry.registry.core.manifests import parse_manifest

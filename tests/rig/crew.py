@@ -19,7 +19,7 @@ from skerry.app.drill.client import Got, RegistryClient
 from skerry.app.drill.images import push
 from skerry.app.drill.processes import Setting, toml_text
 from skerry.app.node import Node
-from skerry.app.settings_load import load
+from skerry.app.settings.load import load
 from skerry.base.clock import SystemClock
 from skerry.telemetry.validation import Cause
 from skerry.trust.tokens.core.ring import signing

@@ -21,7 +21,7 @@ from skerry.app.drill.loop import LoopThread
 from skerry.app.drill.names import NameServer
 from skerry.app.drill.processes import Setting, toml_text
 from skerry.app.node import Node
-from skerry.app.settings_load import load
+from skerry.app.settings.load import load
 from skerry.base.digest import digest_of
 from skerry.upstream.testing_hostile import (
     TAG,

@@ -11,7 +11,7 @@ import pytest
 from sim.edge.checkers import complaints
 from sim.edge.scenario import draw
 from sim.edge.world import run
-from skerry.app.hot_tables import HotTables
+from skerry.app.doors.hot_tables import HotTables
 from skerry.cdn import fetches, resumption, slicing
 from skerry.cdn.core import freshness, parts, reuse, storing
 from skerry.cdn.core.parts import Validator

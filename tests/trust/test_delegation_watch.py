@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from skerry.aio.tasks import Nursery
-from skerry.app.signing_keys import SigningKey
+from skerry.app.trust.signing_keys import SigningKey
 from skerry.base.clock import ManualClock
 from skerry.telemetry.events import Events
 from skerry.telemetry.horizon import Expires, Expiry

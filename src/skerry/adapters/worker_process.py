@@ -1,7 +1,7 @@
 """One worker process, from its birth to its death, as the main process sees it.
 
 Owns the child, the line it is led by, what it still has to forget, and what it has told. Decides
-neither when there is one nor what happens after it: `app.workers` does.
+neither when there is one nor what happens after it: `app.doors.workers` does.
 """
 
 from __future__ import annotations

@@ -20,14 +20,14 @@ from skerry.adapters.sqlite_catalog import SqliteCatalog
 from skerry.adapters.sqlite_telemetry import SqliteTelemetry
 from skerry.adapters.sqlite_verdicts import SqliteVerdicts
 from skerry.aio.tasks import Nursery
-from skerry.app.budget_stewards import RegistrySteward
-from skerry.app.following import Following
-from skerry.app.hot_tables import HotTables
+from skerry.app.budget.stewards import RegistrySteward
+from skerry.app.doors.hot_tables import HotTables
 from skerry.app.misses import miss_rules
-from skerry.app.names import open_names
+from skerry.app.names.room import open_names
 from skerry.app.outside import Outside
-from skerry.app.settings import Settings
-from skerry.app.telemetry_room import open_book
+from skerry.app.settings.schema import Settings
+from skerry.app.telemetry.following import Following
+from skerry.app.telemetry.room import open_book
 from skerry.app.wiring import siblings_of, upstream_of
 from skerry.base.clock import Clock
 from skerry.base.high_water import HighWater
@@ -126,7 +126,7 @@ def open_ground(
     watch: DelegationWatch | None = None
     if node.settings.dns.watch:
         # Late: it takes cryptography, and most nodes watch no domain.
-        from skerry.app.domain_watch import open_watch
+        from skerry.app.names.domain_watch import open_watch
 
         watch = open_watch(node, pins, names.lookup, outside.transport)
     return Ground(store, catalog, parts, outside, pins, names, verdicts, book, watch)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from skerry.adapters.sqlite_catalog import SqliteCatalog
-from skerry.app.gauges import show_rooms
 from skerry.app.ground import Ground, Site
+from skerry.app.telemetry.gauges import show_rooms
 from skerry.app.upkeep import Upkeep
 from skerry.registry.assembly import RegistryRooms
 from skerry.store.core.admission import AdmissionPolicy

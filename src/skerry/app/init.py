@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from skerry.app.clients import CERTS_DIR, DOCKER_FILE
-from skerry.app.settings_load import Machine, default_data_dir
-from skerry.app.settings_render import write_size
+from skerry.app.clients.configuration import CERTS_DIR, DOCKER_FILE
+from skerry.app.settings.load import Machine, default_data_dir
+from skerry.app.settings.render import write_size
 from skerry.base.errors import Party, SkerryError
 from skerry.base.units import format_bytes
 

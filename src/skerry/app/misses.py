@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from skerry.app.settings import Settings, SiteSettings, UpstreamSettings
-from skerry.app.settings_errors import Problem
-from skerry.app.settings_rules import refused
+from skerry.app.settings.errors import Problem
+from skerry.app.settings.rules import refused
+from skerry.app.settings.schema import Settings, SiteSettings, UpstreamSettings
 from skerry.upstream.misses import MissRules
 
 

@@ -21,33 +21,33 @@ from skerry.adapters.http_server_metrics import DoorMetrics
 from skerry.adapters.http_server_tls import CertificateNews
 from skerry.adapters.sqlite_catalog import SqliteCatalog
 from skerry.aio.tasks import Nursery
-from skerry.app.access import admin_access, open_access, registry_handler
-from skerry.app.admin import AdminDoor
-from skerry.app.admin_look import pages_of
-from skerry.app.admin_replies import Routes
-from skerry.app.admin_tokens import TokenDesk
-from skerry.app.admin_trust import trust_routes
-from skerry.app.budget import NodeBudget
-from skerry.app.budget_held import survey_of
-from skerry.app.budget_routes import budget_routes
-from skerry.app.bundle_routes import bundle_routes, bundles_of
+from skerry.app.admin.door import AdminDoor
+from skerry.app.admin.look import pages_of
+from skerry.app.admin.replies import Routes
+from skerry.app.admin.tokens import TokenDesk
+from skerry.app.admin.trust import trust_routes
+from skerry.app.budget.held import survey_of
+from skerry.app.budget.room import NodeBudget
+from skerry.app.budget.routes import budget_routes
 from skerry.app.clock_upkeep import ClockUpkeep
-from skerry.app.descriptors import admin_limits, door_limits, raise_limit
-from skerry.app.domain_desk import DomainDesk
-from skerry.app.edge_if_any import edge_of
-from skerry.app.following import Following, export
+from skerry.app.doors.descriptors import admin_limits, door_limits, raise_limit
+from skerry.app.doors.hot_tables import HotTables
+from skerry.app.doors.public import PublicDoors
+from skerry.app.edge.if_any import edge_of
 from skerry.app.ground import Ground, open_ground
-from skerry.app.horizon_desk import HorizonDesk
-from skerry.app.hot_tables import HotTables
 from skerry.app.housekeeping import keep_house, keep_up
-from skerry.app.names import listen
-from skerry.app.public_doors import PublicDoors
+from skerry.app.names.domain_desk import DomainDesk
+from skerry.app.names.room import listen
 from skerry.app.registry_rules import rules_of
 from skerry.app.reload import Reloading, Reread
-from skerry.app.settings import Settings, split_address
-from skerry.app.telemetry_room import TelemetryRoom, open_record
-from skerry.app.trust_root import OpenTrust, open_trust
-from skerry.app.vault_desk import vault_routes
+from skerry.app.settings.schema import Settings, split_address
+from skerry.app.telemetry.bundle_routes import bundle_routes, bundles_of
+from skerry.app.telemetry.following import Following, export
+from skerry.app.telemetry.horizon_desk import HorizonDesk
+from skerry.app.telemetry.room import TelemetryRoom, open_record
+from skerry.app.trust.access import admin_access, open_access, registry_handler
+from skerry.app.trust.root import OpenTrust, open_trust
+from skerry.app.vault.desk import vault_routes
 from skerry.app.wiring import edge_tls, registry_tls
 from skerry.base.clock import Clock, SystemClock
 from skerry.base.errors import SkerryError
@@ -64,8 +64,8 @@ from skerry.telemetry.validation import ValidationFailures
 from skerry.wire.message import Handler
 
 if TYPE_CHECKING:
-    from skerry.app.bundle_room import BundleRoom
-    from skerry.app.edge import OpenEdge
+    from skerry.app.edge.room import OpenEdge
+    from skerry.app.telemetry.bundle_room import BundleRoom
     from skerry.registry.access import Access as Known
 
 DRAIN_SECONDS = 5.0
@@ -226,7 +226,7 @@ class Node:
             self._make_edge_doors(public, edge.rooms.front)
 
     def _make_edge_doors(self, public: PublicDoors, front: Handler) -> None:
-        from skerry.app.edge import hot_fields
+        from skerry.app.edge.room import hot_fields
 
         doors, tls = self.settings.doors, edge_tls(self.settings)
         front = self.following.told(front, "edge")

@@ -5,8 +5,8 @@ Owns that part of the composition, for `node`. Reads the files of keys; holds no
 
 from __future__ import annotations
 
-from skerry.app.settings import Settings
-from skerry.app.settings_trust import TrustSettings
+from skerry.app.settings.schema import Settings
+from skerry.app.settings.trust import TrustSettings
 from skerry.app.wiring import name_table, own_platform, tag_windows
 from skerry.registry.access import Access
 from skerry.registry.assembly import Rules
@@ -36,6 +36,6 @@ def _policies(trust: TrustSettings) -> Policies:
     if not trust.policies:
         return Policies()
     # Late: keys take cryptography, and most of its time and memory.
-    from skerry.app.settings_checks_trust import policies_of
+    from skerry.app.settings.checks.trust import policies_of
 
     return policies_of(trust)

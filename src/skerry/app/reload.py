@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from skerry.app.admin_replies import Routes, json_answer
-from skerry.app.settings import Settings
+from skerry.app.admin.replies import Routes, json_answer
+from skerry.app.settings.schema import Settings
 from skerry.app.wiring import edge_tls, registry_tls
 from skerry.base.errors import Party, SkerryError
 from skerry.telemetry.events import Events, Level
 from skerry.wire.message import Answer, Request
 
 if TYPE_CHECKING:  # a node without sites does not load the edge
-    from skerry.app.edge_sites import EdgeReload
+    from skerry.app.edge.sites import EdgeReload
 
 Reread = Callable[[], Settings]
 """The settings as they are written now. Raises SettingsError."""

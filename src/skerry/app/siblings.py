@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from skerry.app.node_key import NodeKey, check_signature, read_public
-from skerry.app.settings import SiblingSettings
-from skerry.app.settings_checks_siblings import read_sibling_key
+from skerry.app.settings.checks.siblings import read_sibling_key
+from skerry.app.settings.schema import SiblingSettings
+from skerry.app.trust.node_key import NodeKey, check_signature, read_public
 from skerry.base.errors import BadInput
 from skerry.cdn.sibling_assembly import SiblingParts
 from skerry.cdn.sibling_keys import SiblingKeys

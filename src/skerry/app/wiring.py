@@ -11,7 +11,8 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from skerry.adapters.http_server_tls import Pair, TlsNames
-from skerry.app.settings import (
+from skerry.app.settings.checks.between import read_password
+from skerry.app.settings.schema import (
     RouteSettings,
     Settings,
     SiblingSettings,
@@ -19,7 +20,6 @@ from skerry.app.settings import (
     SourceSettings,
     UpstreamSettings,
 )
-from skerry.app.settings_checks import read_password
 from skerry.cdn.core.route import Route, Site
 from skerry.cdn.ports import DataClass, RoutePolicy
 from skerry.registry.core.freshness import TagWindow

@@ -130,7 +130,7 @@ def bundle_verify(
 ) -> None:
     """Check bundles with the public key alone; needs no node. Order counts."""
     # Cryptography takes longer to load than all the rest: other commands need not wait.
-    from skerry.app.node_key import check_signature, read_public
+    from skerry.app.trust.node_key import check_signature, read_public
     from skerry.telemetry.core.bundles import verify
 
     lines = [line for path in files for line in _lines(path)]

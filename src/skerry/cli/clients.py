@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from skerry.app.clients import Client, ClientConfig, configure, endpoint
-from skerry.app.clients_install import Change, install, uninstall
-from skerry.app.settings_load import load
+from skerry.app.clients.configuration import Client, ClientConfig, configure, endpoint
+from skerry.app.clients.install import Change, install, uninstall
+from skerry.app.settings.load import load
 from skerry.base.errors import BadInput
 from skerry.cli.options import AsJson, Config, Overrides, overrides_of
 from skerry.cli.screen import err, out, plain, print_json

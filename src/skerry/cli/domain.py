@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from skerry.app.domain_desk import DomainList, DomainRow, Snapshot
+from skerry.app.names.domain_desk import DomainList, DomainRow, Snapshot
 from skerry.base.errors import BadInput
 from skerry.cli.horizon import when
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, connect
@@ -101,7 +101,7 @@ def sign(
 ) -> None:
     """Sign a state of a domain; a second key adds its signature to the first's. Asks no node."""
     # Cryptography takes longer to load than all the rest: other commands need not wait.
-    from skerry.app.signing_keys import load
+    from skerry.app.trust.signing_keys import load
     from skerry.trust.core.domain_state import read_envelope, read_state, signed, write_envelope
 
     signer = load(key, passphrase(passphrase_file))

@@ -143,7 +143,7 @@ def receipt_verify(
 ) -> None:
     """Check receipts with the public key alone; needs no node."""
     # Cryptography takes longer to load than all the rest: other commands need not wait.
-    from skerry.app.node_key import check_signature, read_public
+    from skerry.app.trust.node_key import check_signature, read_public
     from skerry.cdn.core.receipt import verify
 
     lines = _lines(_read(file))

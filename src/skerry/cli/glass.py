@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from skerry.app.trust_shapes import AuditPage, GlassBroken, GlassTerms
+from skerry.app.trust.shapes import AuditPage, GlassBroken, GlassTerms
 from skerry.base.digest import Digest
 from skerry.base.errors import BadInput
 from skerry.base.units import format_seconds, parse_seconds
@@ -127,7 +127,7 @@ def _new(terms: GlassTerms, for_: str, reason: str) -> tuple[Statement, Glass]:
 
 def _read(path: Path, terms: GlassTerms) -> tuple[Statement, Glass]:
     """What another owner signed, shown before it is signed again. Raises BadInput."""
-    from skerry.app.root_files import read_file
+    from skerry.app.trust.root_files import read_file
     from skerry.trust.core.statements import read_glass, read_statement
 
     made = read_statement(read_file(path))
@@ -143,7 +143,7 @@ def _read(path: Path, terms: GlassTerms) -> tuple[Statement, Glass]:
 
 
 def _signed(made: Statement, keys: Sequence[Path], passphrases: Sequence[Path]) -> Statement:
-    from skerry.app.signing_keys import load
+    from skerry.app.trust.signing_keys import load
 
     for number, path in enumerate(keys):
         key = load(path, passphrase(passphrases[number] if number < len(passphrases) else None))
@@ -157,7 +157,7 @@ def _leave(made: Statement, path: Path | None, image: str) -> None:
             "one owner is not enough",
             next_step="give --key of a second one, or --statement FILE to pass on",
         )
-    from skerry.app.root_files import write_file
+    from skerry.app.trust.root_files import write_file
 
     write_file(path, made.encoded())
     out().print(f"{path} is signed by one: nothing is open yet; a second owner does")

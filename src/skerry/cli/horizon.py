@@ -6,7 +6,7 @@ import time
 
 from rich.table import Table
 
-from skerry.app.horizon_desk import HorizonList
+from skerry.app.telemetry.horizon_desk import HorizonList
 from skerry.base.units import format_seconds
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, connect
 from skerry.cli.screen import out, plain, print_json

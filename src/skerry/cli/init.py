@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from skerry.app.init import look, text_of, write
-from skerry.app.settings_load import SYSTEM_FILE, load
+from skerry.app.settings.load import SYSTEM_FILE, load
 from skerry.cli.screen import out, plain
 
 

@@ -34,7 +34,7 @@ def new(
     as_json: AsJson = False,
 ) -> None:
     """Make a key to sign with: FILE for you alone, FILE.pub for policies and roots."""
-    from skerry.app.signing_keys import Kind, make
+    from skerry.app.trust.signing_keys import Kind, make
 
     if algorithm not in set(Kind):
         raise BadInput(f"{algorithm!r} is no algorithm", next_step=f"choose {', '.join(Kind)}")
@@ -55,7 +55,7 @@ def certificate(
     passphrase_file: Passphrase = None,
 ) -> None:
     """Make a certificate of a key for itself, to sign with in Notation's format: KEY.crt."""
-    from skerry.app.signing_keys import NOTATION_CURVES, certify, load
+    from skerry.app.trust.signing_keys import NOTATION_CURVES, certify, load
 
     signer = load(key, passphrase(passphrase_file), curves=NOTATION_CURVES)
     file = key.with_suffix(".crt")
@@ -90,7 +90,7 @@ def add(
     ] = "",
 ) -> None:
     """Add an owner's key to a draft."""
-    from skerry.app.root_files import read_file
+    from skerry.app.trust.root_files import read_file
     from skerry.trust.core.root_making import section_of, with_key
 
     data = read_file(file)
@@ -108,7 +108,7 @@ def rotate(
     ] = "90d",
 ) -> None:
     """Give an owner another key in a draft; the old ones count until they end."""
-    from skerry.app.root_files import read_file
+    from skerry.app.trust.root_files import read_file
     from skerry.trust.core.root_making import section_of, with_ends, with_key
 
     data = read_file(file)
@@ -128,7 +128,7 @@ def revoke(
     ] = None,
 ) -> None:
     """Revoke an owner's keys in a draft: they count for nothing, whenever they signed."""
-    from skerry.app.root_files import public_of, read_file
+    from skerry.app.trust.root_files import public_of, read_file
     from skerry.trust.core.root_making import section_of, with_revoked
 
     data = read_file(file)
@@ -151,7 +151,7 @@ def make_keys() -> typer.Typer:
 
 
 def _write(file: Path, data: bytes, section: dict[str, dict[str, object]]) -> None:
-    from skerry.app.root_files import write_file
+    from skerry.app.trust.root_files import write_file
     from skerry.trust.core.root_making import with_section
 
     write_file(file, with_section(data, section))

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import typer
 from rich.table import Table
 
-from skerry.app.names_desk import NameBelief, NamesReport
+from skerry.app.names.desk import NameBelief, NamesReport
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, connect
 from skerry.cli.screen import Exit, ago, err, out, plain, print_json
 

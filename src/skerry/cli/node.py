@@ -21,12 +21,12 @@ import msgspec
 import typer
 
 from skerry import __version__
-from skerry.app.drills_file import DrillsFile
-from skerry.app.settings import Settings, split_address
-from skerry.app.settings_checks import warnings
-from skerry.app.settings_errors import SettingsError
-from skerry.app.settings_load import load, settings_file
-from skerry.app.settings_render import to_plain, to_toml
+from skerry.app.settings.checks.between import warnings
+from skerry.app.settings.errors import SettingsError
+from skerry.app.settings.load import load, settings_file
+from skerry.app.settings.render import to_plain, to_toml
+from skerry.app.settings.schema import Settings, split_address
+from skerry.app.telemetry.drills_file import DrillsFile
 from skerry.base.errors import Party, SkerryError
 from skerry.base.units import format_bytes, format_seconds
 from skerry.cli.horizon import first_line

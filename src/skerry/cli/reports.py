@@ -10,7 +10,7 @@ from urllib.parse import quote
 import typer
 from rich.table import Table
 
-from skerry.app.alarms import AlarmList
+from skerry.app.telemetry.alarms import AlarmList
 from skerry.base.errors import BadInput
 from skerry.base.units import format_bytes
 from skerry.budget.core.money import format_money

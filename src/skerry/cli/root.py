@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from skerry.app.trust_shapes import RootReport
+from skerry.app.trust.shapes import RootReport
 from skerry.base.errors import BadInput
 from skerry.base.units import format_seconds, parse_seconds
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, connect
@@ -45,7 +45,7 @@ def new(
     expires: Expires = "365d",
 ) -> None:
     """Begin a root: who holds its keys, and how many of them must sign. Nobody has yet."""
-    from skerry.app.root_files import write_file
+    from skerry.app.trust.root_files import write_file
     from skerry.trust.core.root_making import draft
 
     people = _people(holder)
@@ -75,7 +75,7 @@ def following(
     expires: Expires = "365d",
 ) -> None:
     """Begin the root after the newest in a folder; with --holder the people are others."""
-    from skerry.app.root_files import write_file
+    from skerry.app.trust.root_files import write_file
     from skerry.trust.core.root_making import next_draft
 
     root = _newest(folder)
@@ -97,8 +97,8 @@ def sign(
     passphrase_file: Passphrase = None,
 ) -> None:
     """Sign a draft or a grace. Change it afterwards, and the signatures are gone."""
-    from skerry.app.root_files import sign_file
-    from skerry.app.signing_keys import load
+    from skerry.app.trust.root_files import sign_file
+    from skerry.app.trust.signing_keys import load
 
     added = sign_file(file, load(key, passphrase(passphrase_file)), folder)
     out().print(f"signed {added.what}" + (f" as {plain(added.who)}" if added.who else ""))
@@ -120,7 +120,7 @@ def policy(
     ] = None,
 ) -> None:
     """Say in a draft what a policy of this name asks at least, at every node."""
-    from skerry.app.root_files import read_file, write_file
+    from skerry.app.trust.root_files import read_file, write_file
     from skerry.trust.core.root_making import section_of, with_floor, with_section
 
     data = read_file(file)
@@ -133,7 +133,7 @@ def policy(
 
 def publish(file: Draft, folder: Folder) -> None:
     """Put what is signed enough into the folder that nodes read; a draft that lacks is refused."""
-    from skerry.app.root_files import publish as put
+    from skerry.app.trust.root_files import publish as put
 
     name = put(file, folder, time.time())
     out().print(f"{folder / name} is published")
@@ -147,7 +147,7 @@ def grace(
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why.", show_default=False)] = "",
 ) -> None:
     """Begin a grace: so many holders as a root takes say that it may be used a while longer."""
-    from skerry.app.root_files import new_grace
+    from skerry.app.trust.root_files import new_grace
 
     root = _newest(folder)
     new_grace(root, file, now=time.time(), seconds=parse_seconds(for_), reason=reason)
@@ -157,7 +157,7 @@ def grace(
 
 def show(file: Draft, folder: Beside = None, as_json: AsJson = False) -> None:
     """Show what a root or a draft says, who signed it, and what it lacks."""
-    from skerry.app.root_files import shown
+    from skerry.app.trust.root_files import shown
 
     root, signed, before = shown(file, folder)
     report = {
@@ -234,7 +234,7 @@ def _show_status(found: RootReport) -> None:
 
 def show_owners(path: Path) -> Table:
     """The keys of the owners of a root, as a table."""
-    from skerry.app.root_files import newest, read_file
+    from skerry.app.trust.root_files import newest, read_file
     from skerry.trust.core.root import read_root
 
     root = newest(path) if path.is_dir() else read_root(read_file(path))
@@ -251,7 +251,7 @@ def show_owners(path: Path) -> Table:
 
 
 def _newest(folder: Path) -> TrustRoot:
-    from skerry.app.root_files import newest
+    from skerry.app.trust.root_files import newest
 
     root = newest(folder)
     if root is None:
@@ -260,7 +260,7 @@ def _newest(folder: Path) -> TrustRoot:
 
 
 def _people(pairs: list[str] | None) -> dict[str, PublicKey]:
-    from skerry.app.root_files import public_of
+    from skerry.app.trust.root_files import public_of
 
     people: dict[str, PublicKey] = {}
     for pair in pairs or ():

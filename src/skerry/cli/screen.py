@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from skerry.app.settings_errors import SettingsError
+from skerry.app.settings.errors import SettingsError
 from skerry.base.errors import BadInput, Party, SkerryError
 from skerry.base.units import format_seconds
 from skerry.cli.admin_client import NodeRefused, NodeUnreachable

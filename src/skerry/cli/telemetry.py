@@ -10,7 +10,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from skerry.app.telemetry_room import IncidentList
+from skerry.app.telemetry.room import IncidentList
 from skerry.base.errors import BadInput
 from skerry.base.units import format_seconds, parse_seconds
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, connect

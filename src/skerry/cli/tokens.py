@@ -9,7 +9,7 @@ from urllib.parse import quote
 import typer
 from rich.table import Table
 
-from skerry.app.admin_tokens import Keys, Revoked, RobotGone, RobotList, RobotMade, RobotRow
+from skerry.app.admin.tokens import Keys, Revoked, RobotGone, RobotList, RobotMade, RobotRow
 from skerry.base.errors import BadInput
 from skerry.base.units import format_seconds, parse_seconds
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, connect

@@ -58,7 +58,7 @@ def sign(
 ) -> None:  # fmt: skip
     """Sign an image that was pushed to this node, in one of three formats; the key stays here."""
     # Cryptography takes longer to load than all the rest: other commands need not wait.
-    from skerry.app.signing_formats import Signer
+    from skerry.app.trust.signing_formats import Signer
     from skerry.trust.core.threshold import Format
 
     if format_ not in set(Format):

@@ -12,9 +12,9 @@ import msgspec
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from skerry.app.settings_load import load
-from skerry.app.vault_desk import VaultStatus
-from skerry.app.vault_files import key_path, read_vault_key
+from skerry.app.settings.load import load
+from skerry.app.vault.desk import VaultStatus
+from skerry.app.vault.files import key_path, read_vault_key
 from skerry.base.errors import BadInput
 from skerry.base.units import format_bytes
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, connect, size_of

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skerry.app.node_key import check_signature
+from skerry.app.trust.node_key import check_signature
 from skerry.base.chain import Anchor, Flaw, digest_of_line
 from skerry.base.errors import BadInput
 from skerry.telemetry.core.bundles import Contents, file_name, issue, read, verify

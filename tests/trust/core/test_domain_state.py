@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from securesystemslib.dsse import Envelope as Dsse
 from securesystemslib.signer import SSlibKey
 
-from skerry.app.signing_keys import SigningKey
+from skerry.app.trust.signing_keys import SigningKey
 from skerry.base.errors import BadInput
 from skerry.trust.core.delegation import Caa, Expected
 from skerry.trust.core.domain_state import (

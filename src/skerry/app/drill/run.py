@@ -24,7 +24,7 @@ from skerry.app.drill.recovery import ROLLED_BACK, Timed, incidents_of
 from skerry.app.drill.report import Measured, Promise, as_json, table
 from skerry.app.drill.stage import HOST, MEMBERS, SIGNED, Stage
 from skerry.app.drill.wan import DRIP, HANG, REFUSE, rate, status_answer
-from skerry.app.drills_file import DrillsFile
+from skerry.app.telemetry.drills_file import DrillsFile
 from skerry.base.units import format_seconds
 
 PUSHED = "drill/tide"

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from skerry.app.drill.images import CONFIG_TYPE, MANIFEST_TYPE, Image, Piece, document
 from skerry.app.drill.processes import Setting
-from skerry.app.root_files import write_file
+from skerry.app.trust.root_files import write_file
 from skerry.base.digest import Digest
 from skerry.trust.core import cosign
 from skerry.trust.core.artifacts import SignatureBlob, layers_of

@@ -1,0 +1,235 @@
+"""What the pages show, read from the rooms of a running node.
+
+Owns the reading. Every number is one that a command or a metric gives as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from skerry.app.budget.room import NodeBudget
+from skerry.app.settings.render import to_toml
+from skerry.app.settings.schema import Settings
+from skerry.base.clock import Clock
+from skerry.budget.ladders import WHOLE
+from skerry.cdn.core.freshness import judge
+from skerry.cdn.core.route import Matched, RouteTable
+from skerry.cdn.measures import Served
+from skerry.cdn.ports import Entry, RoutePolicy, Variants
+from skerry.dashboard.facts import FillRow, HitRatio, IncidentRow, Money, ObjectRow
+from skerry.registry.operations import ImageRow, Operations, Status, UpstreamStatus, Verified
+from skerry.registry.replies import Outcome
+from skerry.telemetry.core.incidents import Incident, Origin
+from skerry.telemetry.events import Event
+from skerry.telemetry.horizon import Expiry, Horizon
+from skerry.telemetry.metrics import Registry
+from skerry.upstream.fills import FillProgress, Fills
+
+DEAREST_MAX = 20
+SCANNED_MAX = 20_000
+"""So many of the objects used last are looked at for a search."""
+SCAN_STEP = 200
+"""After so many the others have their turn."""
+
+_PULLED = frozenset({"manifest", "blob"})
+_PULL_HITS = frozenset({Outcome.HIT, Outcome.LOCAL})
+_PULLS = _PULL_HITS | {Outcome.STALE, Outcome.MISS, Outcome.SIBLING, Outcome.JOINED}
+_EDGE_HITS = frozenset({Served.HIT, Served.REVALIDATED})
+_EDGE = _EDGE_HITS | {Served.STALE, Served.MISS, Served.NEARER, Served.COLLAPSED, Served.PASS}
+"""What counts as asked for and answered: refusals and failures are other numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeSide:
+    """What the edge has for its pages; a node without sites has none."""
+
+    variants: Variants
+    table: Callable[[], RouteTable]
+    sites: Callable[[], tuple[UpstreamStatus, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Where the numbers of a node are."""
+
+    metrics: Registry
+    horizon: Horizon
+    fills: Fills
+    clock: Clock
+
+
+class NodeFacts:
+    """`dashboard.facts.Facts` of one node."""
+
+    def __init__(
+        self,
+        operations: Operations,
+        counted: Counted,
+        *,
+        settings: Callable[[], Settings],
+        not_ready: Callable[[], str],
+        verify: Callable[[str], Awaitable[Verified]],
+        budget: NodeBudget,
+        edge: EdgeSide | None = None,
+        incidents: Callable[[], Sequence[Incident]] = lambda: (),
+    ) -> None:
+        self._operations = operations
+        self._counted = counted
+        self._settings = settings
+        self._verify = verify
+        self._budget = budget
+        self._edge = edge
+        self._incidents = incidents
+        self.not_ready = not_ready
+
+    def now(self) -> float:
+        return self._counted.clock.now()
+
+    async def status(self) -> Status:
+        status = await self._operations.status()
+        return replace(status, sites=self._edge.sites()) if self._edge else status
+
+    async def images(self) -> Sequence[ImageRow]:
+        return await self._operations.list_images()
+
+    async def verified(self, reference: str) -> Verified:
+        return await self._verify(reference)
+
+    async def objects(self, wanted: str, rows_max: int) -> Sequence[ObjectRow]:
+        if self._edge is None:
+            return ()
+        table, now, rows = self._edge.table(), self.now(), list[ObjectRow]()
+        for number, entry in enumerate(self._edge.variants.newest(SCANNED_MAX)):
+            if number % SCAN_STEP == 0:
+                await asyncio.sleep(0)
+            if wanted in _url(entry):
+                rows.append(self._object(self._edge.variants, entry, table, now))
+                if len(rows) == rows_max:
+                    break
+        return rows
+
+    def _object(self, variants: Variants, entry: Entry, table: RouteTable, now: float) -> ObjectRow:
+        found = table.match(host=entry.key.host, path=entry.key.path, method="GET")
+        policy = found.route.policy if isinstance(found, Matched) else RoutePolicy()
+        size, slices = entry.stored.size_bytes, None
+        if entry.slice_bytes and size is not None:
+            slices = (len(variants.slices(entry)), -(-size // entry.slice_bytes))
+        judged = judge(entry.stored, now, policy)
+        return ObjectRow(
+            url=_url(entry),
+            status=entry.stored.status,
+            size_bytes=size,
+            stored_at=entry.stored.received_at,
+            fresh_until=now if judged.must_validate else now + judged.ttl_seconds,
+            last_used=entry.last_used,
+            slices=slices,
+        )
+
+    def ratios(self) -> Sequence[HitRatio]:
+        metrics = self._counted.metrics
+        pulls: dict[str, float] = defaultdict(float)
+        for (_, kind, outcome), count in metrics.counted("skerry_registry_answers").items():
+            if kind in _PULLED:
+                pulls[outcome] += count
+        found = [_ratio("images", pulls)] if any(pulls[each] for each in _PULLS) else []
+        requests = _by_class(metrics.counted("skerry_edge_requests"))
+        body_bytes = _by_class(metrics.counted("skerry_edge_answer_bytes"))
+        for data_class in sorted(requests):
+            found.append(_edge_ratio(data_class, requests[data_class], body_bytes[data_class]))
+        return found
+
+    def fills(self) -> Sequence[FillRow]:
+        return [_fill(each) for each in self._counted.fills.statistics().flying]
+
+    async def events(self) -> Sequence[Event]:
+        return self._operations.events(0.0)[::-1]
+
+    def expiries(self) -> Sequence[Expiry]:
+        return self._counted.horizon.expiries()
+
+    async def money(self) -> Money | None:
+        if not self._settings().budget.prices_file:
+            return None
+        return await asyncio.to_thread(self._money)
+
+    def _money(self) -> Money:
+        """Off the loop: the ledger is read."""
+        state, costs = self._budget.desk.state(), self._budget.books.costs(None)
+        whole = next((each for each in state.ladders if each.scope == WHOLE), None)
+        return Money(
+            currency=state.currency,
+            spent_micro=state.spent_micro,
+            forecast=(
+                state.forecast.low_micro,
+                state.forecast.middle_micro,
+                state.forecast.high_micro,
+            ),
+            budget_micro=whole.amount_micro if whole else None,
+            rung=whole.means if whole and whole.rung else "",
+            by_tenant=_dearest(costs.tenants),
+            by_kind=_dearest(costs.prices),
+        )
+
+    async def incidents(self) -> Sequence[IncidentRow]:
+        return [_incident(each) for each in reversed(self._incidents())]
+
+    def settings(self) -> str:
+        return to_toml(self._settings())
+
+
+def _dearest(money: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(money.items(), key=lambda each: -each[1])[:DEAREST_MAX])
+
+
+def _incident(found: Incident) -> IncidentRow:
+    drill = " (drill)" if found.origin is Origin.DRILL else ""
+    what = f"{found.lost.value} {found.what}{drill}"
+    return IncidentRow(what, found.began_at, found.noticed_at, found.good_at, found.back_at)
+
+
+def _url(entry: Entry) -> str:
+    query = f"?{entry.key.query}" if entry.key.query else ""
+    return f"{entry.key.origin}{entry.key.path}{query}"
+
+
+def _fill(flying: FillProgress) -> FillRow:
+    """Without what it is called: a URL may be secret, a digest is none of a sensitive object."""
+    what = f"{flying.key.authority} {flying.key.digest or 'a page'}"
+    return FillRow(what, flying.started_at, flying.received_bytes, flying.size_bytes)
+
+
+def _by_class(series: dict[tuple[str, ...], float]) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for (data_class, outcome), count in series.items():
+        if count:
+            found[data_class][outcome] += count
+    return found
+
+
+def _ratio(what: str, counts: dict[str, float]) -> HitRatio:
+    return HitRatio(
+        what,
+        requests=_sum(counts, _PULLS),
+        hits=_sum(counts, _PULL_HITS),
+        stale=int(counts[Outcome.STALE]),
+        collapsed=int(counts[Outcome.JOINED]),
+    )
+
+
+def _edge_ratio(what: str, counts: dict[str, float], body_bytes: dict[str, float]) -> HitRatio:
+    return HitRatio(
+        what,
+        requests=_sum(counts, _EDGE),
+        hits=_sum(counts, _EDGE_HITS),
+        stale=int(counts[Served.STALE]),
+        collapsed=int(counts[Served.COLLAPSED]),
+        body_bytes=_sum(body_bytes, _EDGE),
+        hit_bytes=_sum(body_bytes, _EDGE_HITS | {Served.STALE}),
+    )
+
+
+def _sum(counts: dict[str, float], outcomes: frozenset[Outcome] | frozenset[Served]) -> int:
+    return int(sum(counts.get(each, 0) for each in outcomes))

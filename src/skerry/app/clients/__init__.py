@@ -1,0 +1,1 @@
+"""What container clients are told, so that they pull through this node."""

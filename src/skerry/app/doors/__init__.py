@@ -1,0 +1,1 @@
+"""The doors that clients come to, in one process or in several."""

@@ -1,0 +1,1 @@
+"""The cache of sites, on one node: made from the settings, joined, and ordered about."""

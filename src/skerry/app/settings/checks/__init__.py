@@ -1,0 +1,1 @@
+"""What must be true of settings before a node starts, one module for each table."""

@@ -1,0 +1,1 @@
+"""What one node tells of itself: events, incidents, alarms, bundles, logs, traces, gauges."""

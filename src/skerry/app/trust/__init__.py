@@ -1,0 +1,1 @@
+"""Whose word counts on one node: its users, its keys, its root of trust."""

@@ -1,0 +1,1 @@
+"""The vault, on one node: made from the settings, joined, and ordered about."""
