@@ -9,6 +9,11 @@ from urllib.parse import urlencode
 
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import ManualClock
+from skerry.budget.core.month import MonthBook, month_book
+from skerry.budget.core.periods import DAY_SECONDS, Period
+from skerry.budget.core.prices import read_sheet
+from skerry.budget.core.rating import rate
+from skerry.budget.core.usage import Amounts, Dimension, Hour, Meter
 from skerry.dashboard.actions import Call
 from skerry.dashboard.facts import FillRow, HitRatio, IncidentRow, Money, ObjectRow, Visitor
 from skerry.dashboard.jobs import Jobs
@@ -26,6 +31,32 @@ CSRF = "c" * 43
 OPERATOR = Visitor("ann", CSRF, may_act=True)
 VIEWER = Visitor("eve", CSRF, may_act=False)
 NOW = 1_700_001_000.0
+
+HEAD = '[[price]]\ncurrency = "EUR"\nvalid_from = 2023-01-01\nperiod = "use"\n'
+SHEET = read_sheet(
+    f'{HEAD}meter = "pulls"\nprice = "1.00"\nunit = "1000 pulls"\n'
+    f'{HEAD}meter = "ingress"\nprice = "0.5"\nunit = "GB"\n',
+    "prices.toml",
+)
+NOVEMBER = Period("2023-11", 1_698_796_800, 1_701_388_800)
+
+
+def _book() -> MonthBook:
+    """A shop with a sale on the second, a workflow, and somebody whose name breaks HTML."""
+    shop = Dimension("shop", "shop", "/sale", data_class="public", workflow="checkout")
+    nasty = Dimension(NASTY, upstream="docker.io")
+    day = NOVEMBER.start + DAY_SECONDS
+    sold = {Meter.REQUESTS: 4000, Meter.HITS: 3000, Meter.MISSES: 1000, Meter.PULLS: 1000,
+            Meter.INGRESS_BYTES: 10**9, Meter.SAVED_BYTES: 2 * 10**9}  # fmt: skip
+    hours = [
+        Hour(day, shop, Amounts.of(sold)),
+        Hour(day + 3 * DAY_SECONDS, nasty, Amounts.of({Meter.PULLS: 230})),
+    ]
+    sheet = SHEET
+    return month_book(NOVEMBER, hours, rate(hours, sheet), currency="EUR", now=int(NOW))
+
+
+BOOK = _book()
 
 
 def full_facts(clock: ManualClock) -> SetFacts:
@@ -52,7 +83,8 @@ def full_facts(clock: ManualClock) -> SetFacts:
         ending=(Expiry(Expires.TLS_CERTIFICATE, "www.example.org", NOW + 7200),),
         lost=(IncidentRow("docker.io", NOW - 600, NOW - 598, NOW - 597, None),),
         costs=Money("EUR", 1_230_000, (2_000_000, 2_500_000, 3_000_000), 2_000_000, "stop prefetch",
-                    by_tenant=(("shop", 1_000_000), (NASTY, 230_000)), days=(("11-14", 5),)),
+                    "2023-11"),
+        book=BOOK,
         signed={WHOLE.reference: Verified(
             WHOLE.reference, WHOLE.digest, "production", True, 2, signers=(Signer("ann", "ab12"),),
             passed_over=(PassedOver("cd", "cosign", "expired"),))},

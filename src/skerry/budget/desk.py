@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from skerry.base.errors import BadInput
 from skerry.budget.bookkeeping import Bookkeeping
 from skerry.budget.core.forecast import Forecast, burn, forecast
+from skerry.budget.core.month import MonthBook, month_book
 from skerry.budget.core.periods import DAY_SECONDS, Every, Period, day_of, month_before, period_of
 from skerry.budget.core.rating import Charge, rate
 from skerry.budget.core.report import (
@@ -135,6 +136,14 @@ class BudgetDesk:
         now, then = (self._used(each.start, each.end) for each in (month, before))
         return compare(
             self._node, self._books.sheet.currency, (month.name, *now), (before.name, *then)
+        )
+
+    def month(self, period: Period) -> MonthBook:
+        """A month cut every way, with its days. Raises LedgerUnusable."""
+        hours = self._books.ledger.hours(period.start, period.end)
+        sheet = self._books.sheet
+        return month_book(
+            period, hours, rate(hours, sheet), currency=sheet.currency, now=int(self._now())
         )
 
     def baseline(self, workflow: str, days: int) -> Baseline:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from skerry.budget.core.month import MonthBook
 from skerry.registry.operations import ImageRow, Status, Verified
 from skerry.telemetry.events import Event
 from skerry.telemetry.horizon import Expiry
@@ -90,6 +91,7 @@ class Money:
         forecast: at the end of the period: low, likely, high.
         budget_micro: None where none is set.
         rung: what the budget has the node do now; "" for nothing.
+        period: what it is for: a month as 2026-06, or a day as 2026-06-07.
     """
 
     currency: str
@@ -97,9 +99,7 @@ class Money:
     forecast: tuple[int, int, int]
     budget_micro: int | None
     rung: str
-    by_tenant: tuple[tuple[str, int], ...] = ()
-    by_kind: tuple[tuple[str, int], ...] = ()
-    days: tuple[tuple[str, int], ...] = ()
+    period: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +149,10 @@ class Facts(Protocol):
 
     async def money(self) -> Money | None:
         """None where no prices are set."""
+
+    async def month(self, name: str) -> MonthBook | None:
+        """The ledger of a month, "" for the one that runs; None where no prices are set. Raises
+        BadInput."""
 
     async def incidents(self) -> Sequence[IncidentRow]:
         """The newest first."""

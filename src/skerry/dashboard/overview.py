@@ -128,7 +128,9 @@ def _money_tile(money: Money | None) -> Tile:
         step = "Say what things cost: budget.prices_file in the settings."
         return Tile(question, "No prices set", "none", (step,), "/costs")
     low, likely, high = (words.money(each, money.currency) for each in money.forecast)
-    details = [f"At the month's end {likely} ({low} to {high})"]
+    details = [
+        f"At the {'day' if len(money.period) > 7 else 'month'}'s end {likely} ({low} to {high})"
+    ]
     state = "good"
     if money.budget_micro is not None:
         details.append(f"Budget {words.money(money.budget_micro, money.currency)}")

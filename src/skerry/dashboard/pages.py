@@ -6,26 +6,17 @@ escaped by the template engine, since names of images and URLs are written by st
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from skerry.dashboard import words
+from skerry.dashboard.costs import costs_of
 from skerry.dashboard.facts import Facts, Visitor
 from skerry.dashboard.overview import look
 
 HERE = Path(__file__).parent
 ROWS_MAX = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """One bar of a plot; `share` is of the highest, 0 to 100."""
-
-    label: str
-    value: str
-    share: float
 
 
 class Pages:
@@ -40,7 +31,17 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        for name in ("amount", "span", "moment", "machine_time", "share", "money", "ago"):
+        for name in (
+            "amount",
+            "span",
+            "moment",
+            "machine_time",
+            "share",
+            "money",
+            "ago",
+            "per_cent",
+            "fine_money",
+        ):
             self._templates.filters[name] = getattr(words, name)
 
     def render(self, page: str, visitor: Visitor | None, **values: object) -> str:
@@ -105,27 +106,14 @@ class Pages:
         """What ends one day."""
         return self.render("horizon", visitor, rows=self._facts.expiries()[:ROWS_MAX])
 
-    async def costs(self, visitor: Visitor) -> str:
-        """The ledger with plots."""
+    async def costs(self, visitor: Visitor, month: str) -> str:
+        """The ledger with plots, of a month or "" for the one that runs. Raises BadInput."""
+        book = await self._facts.month(month)
+        if book is None:
+            return self.render("costs", visitor, book=None)
         money = await self._facts.money()
-        plots: dict[str, list[Bar]] = {}
-        if money is not None:
-            plots = {
-                "By day": bars(money.days, money.currency),
-                "By tenant": bars(money.by_tenant, money.currency),
-                "By kind": bars(money.by_kind, money.currency),
-            }
-        return self.render("costs", visitor, money=money, plots=plots)
+        return self.render("costs", visitor, **costs_of(book, money, self._facts.now()))
 
     async def settings(self, visitor: Visitor) -> str:
         """The configuration as running."""
         return self.render("settings", visitor, text=self._facts.settings())
-
-
-def bars(values: tuple[tuple[str, int], ...], currency: str) -> list[Bar]:
-    """A plot of amounts in micro-units."""
-    highest = max((abs(value) for _, value in values), default=0) or 1
-    return [
-        Bar(label, words.money(value, currency), 100 * abs(value) / highest)
-        for label, value in values
-    ]

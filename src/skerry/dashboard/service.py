@@ -88,6 +88,8 @@ class Dashboard:
             return self._sorry(visitor, 405, "A page is read, not written", "")
         try:
             return _html(200, await page(request, visitor))
+        except BadInput as error:
+            return self._sorry(visitor, 400, error.what, error.next_step)
         except SkerryError as error:
             return self._sorry(visitor, 500, error.what, error.next_step)
 
@@ -103,7 +105,7 @@ class Dashboard:
             "/events": lambda r, v: pages.events(v, r.query_value("kind") or ""),
             "/incidents": lambda r, v: pages.incidents(v),
             "/horizon": lambda r, v: pages.horizon(v),
-            "/costs": lambda r, v: pages.costs(v),
+            "/costs": lambda r, v: pages.costs(v, r.query_value("month") or ""),
             "/settings": lambda r, v: pages.settings(v),
             "/jobs": lambda r, v: self._jobs_page(v),
         }

@@ -6,9 +6,11 @@ Promises no more than the Protocol: what was set is told, at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from skerry.base.clock import Clock
+from skerry.base.errors import BadInput
+from skerry.budget.core.month import MonthBook
 from skerry.dashboard.facts import FillRow, HitRatio, IncidentRow, Money, ObjectRow
 from skerry.registry.operations import ImageRow, Status, Verified
 from skerry.telemetry.events import Event
@@ -29,6 +31,7 @@ class SetFacts:
     ending: Sequence[Expiry] = ()
     lost: Sequence[IncidentRow] = ()
     costs: Money | None = None
+    book: MonthBook | None = None
     signed: dict[str, Verified] = field(default_factory=dict)
     unready: str = ""
     toml: str = ""
@@ -65,6 +68,11 @@ class SetFacts:
 
     async def money(self) -> Money | None:
         return self.costs
+
+    async def month(self, name: str) -> MonthBook | None:
+        if name and not name[:1].isdigit():
+            raise BadInput(f"{name!r} is no month", next_step="write it as 2026-01")
+        return replace(self.book, period=name or self.book.period) if self.book else None
 
     async def incidents(self) -> Sequence[IncidentRow]:
         return self.lost

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from skerry.base.units import format_bytes, format_seconds
+from skerry.budget.core.money import format_money
 
 MICRO = 1_000_000
 
@@ -53,3 +54,13 @@ def money(micro: int, currency: str) -> str:
     cents, rest = divmod(abs(micro), MICRO // 100)
     cents += rest * 2 >= MICRO // 100
     return f"{'-' if micro < 0 else ''}{cents // 100:,}.{cents % 100:02d} {currency}"
+
+
+def fine_money(micro: int, currency: str) -> str:
+    """Micro-units of a currency with four places, for what one thing costs; a dash below 0."""
+    return "–" if micro < 0 else format_money(micro, currency, places=4)
+
+
+def per_cent(millionths: int) -> str:
+    """A share in millionths, in percent; a dash below 0."""
+    return "–" if millionths < 0 else share(millionths, MICRO)

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from skerry.app.budget.room import NodeBudget
+from skerry.app.budget.routes import month_named
 from skerry.app.settings.render import to_toml
 from skerry.app.settings.schema import Settings
 from skerry.base.clock import Clock
+from skerry.budget.core.month import MonthBook
 from skerry.budget.ladders import WHOLE
 from skerry.cdn.core.freshness import judge
 from skerry.cdn.core.route import Matched, RouteTable
@@ -28,7 +30,6 @@ from skerry.telemetry.horizon import Expiry, Horizon
 from skerry.telemetry.metrics import Registry
 from skerry.upstream.fills import FillProgress, Fills
 
-DEAREST_MAX = 20
 SCANNED_MAX = 20_000
 """So many of the objects used last are looked at for a search."""
 SCAN_STEP = 200
@@ -156,8 +157,8 @@ class NodeFacts:
         return await asyncio.to_thread(self._money)
 
     def _money(self) -> Money:
-        """Off the loop: the ledger is read."""
-        state, costs = self._budget.desk.state(), self._budget.books.costs(None)
+        """Off the loop: the ledger is read, but of days that are over only once."""
+        state = self._budget.desk.state()
         whole = next((each for each in state.ladders if each.scope == WHOLE), None)
         return Money(
             currency=state.currency,
@@ -169,19 +170,20 @@ class NodeFacts:
             ),
             budget_micro=whole.amount_micro if whole else None,
             rung=whole.means if whole and whole.rung else "",
-            by_tenant=_dearest(costs.tenants),
-            by_kind=_dearest(costs.prices),
+            period=state.period,
         )
+
+    async def month(self, name: str) -> MonthBook | None:
+        if not self._settings().budget.prices_file:
+            return None
+        period = month_named(name, self._budget) if name else self._budget.books.month()
+        return await asyncio.to_thread(self._budget.desk.month, period)
 
     async def incidents(self) -> Sequence[IncidentRow]:
         return [_incident(each) for each in reversed(self._incidents())]
 
     def settings(self) -> str:
         return to_toml(self._settings())
-
-
-def _dearest(money: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
-    return tuple(sorted(money.items(), key=lambda each: -each[1])[:DEAREST_MAX])
 
 
 def _incident(found: Incident) -> IncidentRow:

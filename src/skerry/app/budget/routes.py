@@ -129,8 +129,11 @@ def _days(request: Request, *, most: int) -> int:
 def _month(request: Request, budget: NodeBudget) -> Period | None:
     """The month that is asked for; None for the one that runs."""
     text = request.query_value("month")
-    if text is None:
-        return None
+    return None if text is None else month_named(text, budget)
+
+
+def month_named(text: str, budget: NodeBudget) -> Period:
+    """The month that somebody wrote. Raises BadInput."""
     if text == "last":
         return month_before(budget.books.month())
     match = _MONTH.match(text)
