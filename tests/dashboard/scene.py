@@ -15,7 +15,7 @@ from skerry.budget.core.prices import read_sheet
 from skerry.budget.core.rating import rate
 from skerry.budget.core.usage import Amounts, Dimension, Hour, Meter
 from skerry.dashboard.actions import Call
-from skerry.dashboard.facts import FillRow, HitRatio, IncidentRow, Money, ObjectRow, Visitor
+from skerry.dashboard.facts import FillRow, IncidentRow, Money, ObjectRow, Visitor
 from skerry.dashboard.jobs import Jobs
 from skerry.dashboard.pages import Pages
 from skerry.dashboard.service import Dashboard
@@ -23,6 +23,7 @@ from skerry.dashboard.testing import SetFacts
 from skerry.registry.operations import PassedOver, Signer, Verified
 from skerry.telemetry.events import Event, Level
 from skerry.telemetry.horizon import Expires, Expiry
+from skerry.telemetry.ratios import HitRatio
 from skerry.wire.message import Answer, Headers, Request
 from tests.app.operations_twin import HALF, STATUS, WHOLE
 

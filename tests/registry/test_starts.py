@@ -92,3 +92,14 @@ async def test_what_a_sibling_gave_is_told_from_what_came_from_far(near: bool) -
     assert meters.counted("blob", came) == len(image.blobs)
     assert meters.counted("manifest", other) == meters.counted("blob", other) == 0
     await world.close()
+
+
+async def test_a_list_that_was_asked_for_upstream_is_a_miss_and_the_next_one_a_hit() -> None:
+    world = World()
+    world.hub.push("team/tide", images.small(1), "1")
+    for _ in range(3):
+        assert (await world.get(f"/v2/{NAME}/tags/list")).status == 200
+    meters = world.rooms.front.meters
+    assert meters.counted("tags", Outcome.MISS) == 1
+    assert meters.counted("tags", Outcome.HIT) == 2
+    await world.close()

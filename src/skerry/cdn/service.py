@@ -116,10 +116,11 @@ class Edge:
             answer, outcome = await self._answer(admitted)
             answer = telling_key(answer, admitted)
         account.end("page", outcome)
-        size, seconds = announced_bytes(answer), self._clock.monotonic() - began
+        size = 0 if request.method == "HEAD" else announced_bytes(answer)
+        seconds = self._clock.monotonic() - began
         self.meters.answered(data_class, outcome, size, seconds, trace_id=account.trace_id)
-        if isinstance(admitted, Admitted):
-            self._steward.tally(admitted.route, outcome, 1, size)
+        route = admitted.route if isinstance(admitted, Admitted) else None
+        self._steward.tally(route, outcome, 1, size)
         return answer
 
     async def _answer(self, admitted: Admitted) -> _Outcome:

@@ -20,8 +20,8 @@ from skerry.wire.message import Headers, Interim
 class Steward(Protocol):
     """Asked on the full way, for each request; never waits."""
 
-    def tally(self, route: Route, served: Served, uses: int, body_bytes: int) -> None:
-        """So many answers of a route, and their body bytes together."""
+    def tally(self, route: Route | None, served: Served, uses: int, body_bytes: int) -> None:
+        """So many answers of a route, None for nobody's, and their body bytes together."""
 
     def origin(self, route: Route, origin: Origin) -> Origin:
         """Where a request of this route may go: its origin, or one that refuses."""
@@ -36,7 +36,7 @@ class Steward(Protocol):
 class FreeHand:
     """Counts nothing and holds nothing back."""
 
-    def tally(self, route: Route, served: Served, uses: int, body_bytes: int) -> None:
+    def tally(self, route: Route | None, served: Served, uses: int, body_bytes: int) -> None:
         """See `Steward`."""
 
     def origin(self, route: Route, origin: Origin) -> Origin:

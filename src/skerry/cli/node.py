@@ -301,6 +301,8 @@ def status(
     for upstream in (*found.upstreams, *found.sites):
         for source in upstream.sources:
             say(f"  {plain(upstream.name)} via {plain(source.name)}: {_source(source, now)}")
+    for row in found.ratios:
+        say(f"  {plain(row.what)}: {row.hits} hits, {row.stale} stale of {row.requests} requests")
     for line in spending_lines(found.spending):
         say(f"  {plain(line)}")
     for warning in found.warnings:

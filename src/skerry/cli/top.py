@@ -19,8 +19,8 @@ from skerry.cli.admin_client import AdminClient
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, connect
 from skerry.cli.screen import ago, out, print_json
 from skerry.dashboard import words
-from skerry.dashboard.facts import HitRatio
 from skerry.dashboard.overview import Overview, Tile
+from skerry.telemetry.ratios import HitRatio
 
 _STYLES = {"good": "green", "warn": "yellow", "bad": "red", "none": "dim"}
 _WORDS = {"good": "good", "warn": "look", "bad": "act", "none": ""}

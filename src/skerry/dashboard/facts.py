@@ -14,6 +14,7 @@ from skerry.budget.core.month import MonthBook
 from skerry.registry.operations import ImageRow, Status, Verified
 from skerry.telemetry.events import Event
 from skerry.telemetry.horizon import Expiry
+from skerry.telemetry.ratios import HitRatio
 from skerry.trust.tokens.core.rules import Role
 
 
@@ -32,26 +33,6 @@ class Visitor:
     csrf: str
     may_act: bool
     role: Role = Role.VIEWER
-
-
-@dataclass(frozen=True, slots=True)
-class HitRatio:
-    """How much of what was asked for was answered without the outside.
-
-    Attributes:
-        what: a data class of the edge, or `images`.
-        requests, hits: answered at all, and from what was here, stale ones and joiners not counted.
-        stale, collapsed: answered stale, and by joining somebody else's fetch.
-        body_bytes, hit_bytes: None where bytes are not counted by outcome.
-    """
-
-    what: str
-    requests: int
-    hits: int
-    stale: int
-    collapsed: int
-    body_bytes: int | None = None
-    hit_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from skerry.dashboard import words
-from skerry.dashboard.facts import Facts, FillRow, HitRatio, Money
+from skerry.dashboard.facts import Facts, FillRow, Money
 from skerry.registry.operations import Status, UpstreamStatus
 from skerry.telemetry.events import Event, Level
 from skerry.telemetry.horizon import Expiry
+from skerry.telemetry.ratios import HitRatio
 
 NEEDS_SECONDS = 86_400.0
 NEEDS_MAX = 12

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from skerry.base.clock import Clock
 from skerry.base.errors import BadInput
 from skerry.budget.core.month import MonthBook
-from skerry.dashboard.facts import FillRow, HitRatio, IncidentRow, Money, ObjectRow
+from skerry.dashboard.facts import FillRow, IncidentRow, Money, ObjectRow
 from skerry.registry.operations import ImageRow, Status, Verified
 from skerry.telemetry.events import Event
 from skerry.telemetry.horizon import Expiry
+from skerry.telemetry.ratios import HitRatio
 
 
 @dataclass

@@ -98,7 +98,7 @@ class Front:
         self._clock = clock
         self._patience = patience
         self._tolls = tolls
-        self._steward = steward
+        self.steward = steward
         self._logged: dict[str, float] = {}
 
     async def __call__(self, request: Request) -> Answer:
@@ -131,7 +131,7 @@ class Front:
             seconds=self._clock.monotonic() - began,
             trace_id=account.trace_id,
         )
-        self._steward.tally(repository, outcome, 1, announced_bytes(answer))
+        self.steward.tally(repository, outcome, 1, size)
         return answer
 
     def _named(
@@ -177,7 +177,7 @@ class Front:
             source = request.query_value("from") if isinstance(target, UploadsTarget) else None
             if source and not await self._gate.may_mount(request, source):
                 request = without_mount(request)
-            return await self._rooms.pushes.answer(request, repository, target), Outcome.LOCAL
+            return await self._rooms.pushes.answer(request, repository, target), Outcome.WRITTEN
         if isinstance(target, ManifestTarget):
             answer, outcome = await self._rooms.manifests.answer(
                 request, repository, target.reference
@@ -224,7 +224,7 @@ class Front:
 
         def hit(uses: int, body_bytes: int) -> None:
             answered(uses, body_bytes)
-            self._steward.tally(None, Outcome.HIT, uses, body_bytes)
+            self.steward.tally(None, Outcome.HIT, uses, body_bytes)
 
         hot = None if self._gate.asks else Hot(self._clock.monotonic() + 60, hit)
         return Answer(200, Headers((*_JSON, VERSION)), b"{}", hot), Outcome.HIT
@@ -245,29 +245,28 @@ class Front:
         self, request: Request, repository: Repository, target: TagsTarget
     ) -> tuple[Answer, Outcome]:
         toll = self._tolls.listing(request, repository, None)
-        names, stale = await self._rooms.listings.tags(repository, toll=toll)
+        names, outcome = await self._rooms.listings.tags(repository, toll=toll)
         found = page(names, request.query_value("n"), request.query_value("last"))
         body = json.dumps({"name": target.name, "tags": found.names}).encode()
         ns = namespace_of(request.query)
         link = found.link(request.path, **({"ns": ns} if ns else {}))
-        fields = [*_JSON, *link, *([STALE_LIST] if stale else [])]
-        return Answer(200, Headers(fields), body), Outcome.STALE if stale else Outcome.HIT
+        fields = [*_JSON, *link, *([STALE_LIST] if outcome is Outcome.STALE else [])]
+        return Answer(200, Headers(fields), body), outcome
 
     async def _referrers(
         self, request: Request, repository: Repository, target: ReferrersTarget
     ) -> tuple[Answer, Outcome]:
         toll = self._tolls.listing(request, repository, target.digest)
-        found, stale = await self._rooms.listings.referrers(repository, target.digest, toll=toll)
+        found, outcome = await self._rooms.listings.referrers(repository, target.digest, toll=toll)
         shown = filtered(found, request.query_value("artifactType"))
         fields = [("Content-Type", OCI_INDEX)]
         if shown.applied:
             fields.append(FILTERS_APPLIED)
-        if stale:
+        if outcome is Outcome.STALE:
             fields.append(STALE_LIST)
         size = sum(len(item.annotations) for item in shown.descriptors) * ANNOTATION_BYTES
         body = await off_loop(size, lambda: index_of(shown.descriptors))
-        answer = Answer(200, Headers(fields), body)
-        return answer, Outcome.STALE if stale else Outcome.HIT
+        return Answer(200, Headers(fields), body), outcome
 
     def _conditional(self, request: Request, answer: Answer) -> Answer:
         """304 for a client that has it (RFC 9110 section 13.1.2)."""

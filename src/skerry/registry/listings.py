@@ -32,6 +32,7 @@ from skerry.registry.core.referrers import (
 )
 from skerry.registry.ports import Catalog, CatalogReadOnly, Listing, Repository
 from skerry.registry.remote import Remote, manifest_fetch, referrers_fetch, tags_fetch
+from skerry.registry.replies import Outcome
 from skerry.registry.tolls import FREE, Toll
 from skerry.upstream.misses import Spent
 from skerry.upstream.ports import Absent, Unavailable
@@ -100,8 +101,8 @@ class Listings:
 
     async def tags(
         self, repository: Repository, *, now: bool = False, toll: Toll = FREE
-    ) -> tuple[list[str], bool]:
-        """Every tag name in ASCII order, and whether the list may be out of date.
+    ) -> tuple[list[str], Outcome]:
+        """Every tag name in ASCII order, and how the list was had; STALE may be out of date.
 
         `now`: a list whose window is over is asked for before it is given, not behind that.
 
@@ -113,20 +114,20 @@ class Listings:
             # What was pushed by digest alone, or lost its last tag, is still a repository.
             if not held and not any(True for _ in self._catalog.members(repository)):
                 raise RegistryError(Code.NAME_UNKNOWN, f"nothing was pushed to {repository}")
-            return held, False
+            return held, Outcome.LOCAL
         try:
-            listing, stale = await self._listing(repository, TAGS, "", at_once=now, toll=toll)
+            listing, outcome = await self._listing(repository, TAGS, "", at_once=now, toll=toll)
         except Unavailable:
             if not held:
                 raise
-            return held, True
+            return held, Outcome.STALE
         names: list[str] = json.loads(listing.body)
-        return sorted({*names, *held}) if stale else names, stale
+        return sorted({*names, *held}) if outcome is Outcome.STALE else names, outcome
 
     async def referrers(
         self, repository: Repository, subject: Digest, *, now: bool = False, toll: Toll = FREE
-    ) -> tuple[tuple[Descriptor, ...], bool]:
-        """Descriptors of what refers to a manifest, and whether they may be out of date.
+    ) -> tuple[tuple[Descriptor, ...], Outcome]:
+        """Descriptors of what refers to a manifest, and how they were had.
 
         `now` as for `tags`.
 
@@ -134,17 +135,17 @@ class Listings:
         """
         here = tuple(descriptor_of(m) for m in self._catalog.referrers(repository, subject))
         if repository.local:
-            return here, False
+            return here, Outcome.LOCAL
         try:
-            listing, stale = await self._listing(
+            listing, outcome = await self._listing(
                 repository, REFERRERS, str(subject), at_once=now, toll=toll
             )
         except Unavailable:
             if not here:
                 raise
-            return here, True
+            return here, Outcome.STALE
         listed = await off_loop(len(listing.body), partial(parse_body, listing.body))
-        return merge(listed, here), stale
+        return merge(listed, here), outcome
 
     def known_referrers(self, repository: Repository, subject: Digest) -> tuple[Descriptor, ...]:
         """What is known here about referrers, without asking anyone."""
@@ -167,24 +168,27 @@ class Listings:
 
     async def _listing(
         self, repository: Repository, kind: str, subject: str, *, at_once: bool, toll: Toll
-    ) -> tuple[Listing, bool]:
+    ) -> tuple[Listing, Outcome]:
         """The kept document at once, with a check behind it when due; else the upstream's."""
         key = (repository, kind, subject)
         kept = self._catalog.listing(*key) or self._noted.get(key)
         now = self._clock.now()
         due = kept is None or not 0 <= now - kept.checked_at < self._window_seconds
         if kept is None or (due and at_once):
-            if key not in self._flights:
+            joins = key in self._flights
+            if not joins:
                 toll.pay()
             fetch = partial(self._fetch, repository, kind, subject, toll)
             try:
-                return await self._flights.run(key, fetch), False
+                listing = await self._flights.run(key, fetch)
             except Absent as error:
                 toll.found_nothing(error.what)
                 raise
+            return listing, Outcome.JOINED if joins else Outcome.MISS
         if due:
             self._flights.start(key, lambda: self._refresh(kept))
-        return kept, not 0 <= now - kept.confirmed_at < 2 * self._window_seconds
+        current = 0 <= now - kept.confirmed_at < 2 * self._window_seconds
+        return kept, Outcome.HIT if current else Outcome.STALE
 
     async def _refresh(self, kept: Listing) -> Listing:
         try:

@@ -15,6 +15,7 @@ from skerry.base.errors import Party, SkerryError
 from skerry.store.ports import StoreStatistics
 from skerry.telemetry.events import Event
 from skerry.telemetry.horizon import Expiry
+from skerry.telemetry.ratios import HitRatio
 from skerry.upstream.misses import Spending
 
 
@@ -230,6 +231,7 @@ class Status:
         processes, serving: how many serve the public doors, and do now; told by those.
         ends_first: the first thing that needs the outside to expire; None when nothing does. Told
             by the horizon.
+        ratios: how much was answered without the outside, by class; told by the metrics.
     """
 
     node: str
@@ -246,6 +248,7 @@ class Status:
     processes: int = 1
     serving: int = 1
     ends_first: Expiry | None = None
+    ratios: tuple[HitRatio, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

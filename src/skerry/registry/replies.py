@@ -25,6 +25,7 @@ class Outcome(StrEnum):
     SIBLING = "sibling"
     JOINED = "joined"
     LOCAL = "local"
+    WRITTEN = "written"
     UNAVAILABLE = "unavailable"
     ABSENT = "absent"
     REFUSED = "refused"

@@ -21,6 +21,7 @@ from skerry.registry.core.users import parse_basic
 from skerry.registry.gate import BASIC, TOKEN_PATH, certified, login_error
 from skerry.registry.meters import PUBLIC, Meters
 from skerry.registry.replies import Outcome
+from skerry.registry.steward import Steward
 from skerry.trust.tokens.core.claims import TokenRefused
 from skerry.trust.tokens.core.rules import Identity, Kind
 from skerry.trust.tokens.core.scopes import Scope, parse_scopes
@@ -70,10 +71,13 @@ class _Form:
 class TokenDoor:
     """Handler of what is below `/auth/` at the registry's door."""
 
-    def __init__(self, access: Access, rights: Rights, *, meters: Meters, clock: Clock) -> None:
+    def __init__(
+        self, access: Access, rights: Rights, *, meters: Meters, steward: Steward, clock: Clock
+    ) -> None:
         self._access = access
         self._rights = rights
         self._meters = meters
+        self._steward = steward
         self._clock = clock
 
     async def __call__(self, request: Request) -> Answer:
@@ -96,8 +100,9 @@ class TokenDoor:
             outcome = Outcome.REFUSED
             answer = error_answer(RegistryError(Code.UNSUPPORTED, str(error), status=400))
         seconds = self._clock.monotonic() - began
-        size = announced_bytes(answer)
+        size = 0 if request.method == "HEAD" else announced_bytes(answer)
         self._meters.answered(PUBLIC, "token", outcome, size_bytes=size, seconds=seconds)
+        self._steward.tally(None, outcome, 1, size)
         return answer
 
     async def _route(self, request: Request) -> Answer:

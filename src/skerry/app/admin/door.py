@@ -33,6 +33,7 @@ from skerry.app.admin.roles import OPEN, may
 from skerry.app.admin.sessions import Prove, Sessions, from_here
 from skerry.app.edge.desk import EdgeDesk, PurgeRequest
 from skerry.app.prewarm_desk import PrewarmRequest
+from skerry.app.telemetry.ratios import hit_ratios
 from skerry.base.errors import BadInput, Party, SkerryError
 from skerry.base.reference import Reference
 from skerry.dashboard.paths import is_page
@@ -255,7 +256,8 @@ class AdminDoor:
         status = await self._operations.status()
         spending = (*status.spending, *(self._edge.spending() if self._edge else ()))
         told = replace(status, sites=sites, spending=spending, processes=processes, serving=serving)
-        return json_answer(replace(told, ends_first=self._ends_first()))
+        ratios = hit_ratios(self._metrics)
+        return json_answer(replace(told, ends_first=self._ends_first(), ratios=ratios))
 
     async def _images(self, request: Request) -> Answer:
         rows = await self._operations.list_images()

@@ -6,7 +6,6 @@ Owns the reading. Every number is one that a command or a metric gives as well.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,33 +13,26 @@ from skerry.app.budget.room import NodeBudget
 from skerry.app.budget.routes import month_named
 from skerry.app.settings.render import to_toml
 from skerry.app.settings.schema import Settings
+from skerry.app.telemetry.ratios import hit_ratios
 from skerry.base.clock import Clock
 from skerry.budget.core.month import MonthBook
 from skerry.budget.ladders import WHOLE
 from skerry.cdn.core.freshness import judge
 from skerry.cdn.core.route import Matched, RouteTable
-from skerry.cdn.measures import Served
 from skerry.cdn.ports import Entry, RoutePolicy, Variants
-from skerry.dashboard.facts import FillRow, HitRatio, IncidentRow, Money, ObjectRow
+from skerry.dashboard.facts import FillRow, IncidentRow, Money, ObjectRow
 from skerry.registry.operations import ImageRow, Operations, Status, UpstreamStatus, Verified
-from skerry.registry.replies import Outcome
 from skerry.telemetry.core.incidents import Incident, Origin
 from skerry.telemetry.events import Event
 from skerry.telemetry.horizon import Expiry, Horizon
 from skerry.telemetry.metrics import Registry
+from skerry.telemetry.ratios import HitRatio
 from skerry.upstream.fills import FillProgress, Fills
 
 SCANNED_MAX = 20_000
 """So many of the objects used last are looked at for a search."""
 SCAN_STEP = 200
 """After so many the others have their turn."""
-
-_PULLED = frozenset({"manifest", "blob"})
-_PULL_HITS = frozenset({Outcome.HIT, Outcome.LOCAL})
-_PULLS = _PULL_HITS | {Outcome.STALE, Outcome.MISS, Outcome.SIBLING, Outcome.JOINED}
-_EDGE_HITS = frozenset({Served.HIT, Served.REVALIDATED})
-_EDGE = _EDGE_HITS | {Served.STALE, Served.MISS, Served.NEARER, Served.COLLAPSED, Served.PASS}
-"""What counts as asked for and answered: refusals and failures are other numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +122,7 @@ class NodeFacts:
         )
 
     def ratios(self) -> Sequence[HitRatio]:
-        metrics = self._counted.metrics
-        pulls: dict[str, float] = defaultdict(float)
-        for (_, kind, outcome), count in metrics.counted("skerry_registry_answers").items():
-            if kind in _PULLED:
-                pulls[outcome] += count
-        found = [_ratio("images", pulls)] if any(pulls[each] for each in _PULLS) else []
-        requests = _by_class(metrics.counted("skerry_edge_requests"))
-        body_bytes = _by_class(metrics.counted("skerry_edge_answer_bytes"))
-        for data_class in sorted(requests):
-            found.append(_edge_ratio(data_class, requests[data_class], body_bytes[data_class]))
-        return found
+        return hit_ratios(self._counted.metrics)
 
     def fills(self) -> Sequence[FillRow]:
         return [_fill(each) for each in self._counted.fills.statistics().flying]
@@ -201,37 +183,3 @@ def _fill(flying: FillProgress) -> FillRow:
     """Without what it is called: a URL may be secret, a digest is none of a sensitive object."""
     what = f"{flying.key.authority} {flying.key.digest or 'a page'}"
     return FillRow(what, flying.started_at, flying.received_bytes, flying.size_bytes)
-
-
-def _by_class(series: dict[tuple[str, ...], float]) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    for (data_class, outcome), count in series.items():
-        if count:
-            found[data_class][outcome] += count
-    return found
-
-
-def _ratio(what: str, counts: dict[str, float]) -> HitRatio:
-    return HitRatio(
-        what,
-        requests=_sum(counts, _PULLS),
-        hits=_sum(counts, _PULL_HITS),
-        stale=int(counts[Outcome.STALE]),
-        collapsed=int(counts[Outcome.JOINED]),
-    )
-
-
-def _edge_ratio(what: str, counts: dict[str, float], body_bytes: dict[str, float]) -> HitRatio:
-    return HitRatio(
-        what,
-        requests=_sum(counts, _EDGE),
-        hits=_sum(counts, _EDGE_HITS),
-        stale=int(counts[Served.STALE]),
-        collapsed=int(counts[Served.COLLAPSED]),
-        body_bytes=_sum(body_bytes, _EDGE),
-        hit_bytes=_sum(body_bytes, _EDGE_HITS | {Served.STALE}),
-    )
-
-
-def _sum(counts: dict[str, float], outcomes: frozenset[Outcome] | frozenset[Served]) -> int:
-    return int(sum(counts.get(each, 0) for each in outcomes))

@@ -36,9 +36,12 @@ class EdgeSteward:
         self._restraint = restraint
         self._factor = freshness_factor
 
-    def tally(self, route: Route, served: Served, uses: int, body_bytes: int) -> None:
+    def tally(self, route: Route | None, served: Served, uses: int, body_bytes: int) -> None:
         """See `Steward`."""
-        account = self._accounts.route(route.origin, route.prefix, route.policy.data_class)
+        if route is None:
+            account = self._accounts.node()
+        else:
+            account = self._accounts.route(route.origin, route.prefix, route.policy.data_class)
         account(_HOW.get(served, How.OTHER), uses, body_bytes)
 
     def origin(self, route: Route, origin: Origin) -> Origin:

@@ -18,7 +18,9 @@ _HOW = {
     Outcome.LOCAL: How.HIT,
     Outcome.STALE: How.STALE,
     Outcome.MISS: How.MISS,
+    Outcome.SIBLING: How.SHARED,
     Outcome.JOINED: How.SHARED,
+    Outcome.WRITTEN: How.PASS,
 }
 
 

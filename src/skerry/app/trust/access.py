@@ -46,7 +46,8 @@ def registry_handler(rooms: RegistryRooms, access: Access | None, clock: Clock) 
         return rooms.front
     from skerry.registry.token_door import BELOW, TokenDoor
 
-    door = TokenDoor(access, rooms.rights, meters=rooms.front.meters, clock=clock)
+    front = rooms.front
+    door = TokenDoor(access, rooms.rights, meters=front.meters, steward=front.steward, clock=clock)
     return Mounted(rooms.front, prefix=BELOW, below=door)
 
 
