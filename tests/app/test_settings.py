@@ -9,11 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from skerry.app.settings.addresses import split_address
 from skerry.app.settings.checks.between import read_password, warnings
 from skerry.app.settings.errors import SettingsError
 from skerry.app.settings.load import Machine, load
 from skerry.app.settings.render import to_plain, to_toml, unit_of, write_duration, write_size
-from skerry.app.settings.schema import DEFAULT_UPSTREAMS, Settings, SourceSettings, split_address
+from skerry.app.settings.schema import DEFAULT_UPSTREAMS, Settings, SourceSettings
 
 MACHINE = Machine(host_name="edge-1", user_id=1000, home=Path("/home/op"))
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"

@@ -40,7 +40,8 @@ from skerry.app.names.domain_desk import DomainDesk
 from skerry.app.names.room import listen
 from skerry.app.registry_rules import rules_of
 from skerry.app.reload import Reloading, Reread
-from skerry.app.settings.schema import Settings, split_address
+from skerry.app.settings.addresses import split_address
+from skerry.app.settings.schema import Settings
 from skerry.app.telemetry.bundle_routes import bundle_routes, bundles_of
 from skerry.app.telemetry.following import Following, export
 from skerry.app.telemetry.horizon_desk import HorizonDesk

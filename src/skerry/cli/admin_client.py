@@ -19,8 +19,8 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from skerry.app.admin.access import read_token
+from skerry.app.settings.addresses import split_address
 from skerry.app.settings.load import load
-from skerry.app.settings.schema import split_address
 from skerry.base.errors import BadInput, Party, SkerryError
 
 CONNECT_SECONDS = 5.0

@@ -21,11 +21,12 @@ import msgspec
 import typer
 
 from skerry import __version__
+from skerry.app.settings.addresses import split_address
 from skerry.app.settings.checks.between import warnings
 from skerry.app.settings.errors import SettingsError
 from skerry.app.settings.load import load, settings_file
 from skerry.app.settings.render import to_plain, to_toml
-from skerry.app.settings.schema import Settings, split_address
+from skerry.app.settings.schema import Settings
 from skerry.app.telemetry.drills_file import DrillsFile
 from skerry.base.errors import Party, SkerryError
 from skerry.base.units import format_bytes, format_seconds

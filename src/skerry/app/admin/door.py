@@ -16,6 +16,13 @@ from pathlib import PurePosixPath
 import msgspec
 
 from skerry.app.admin.access import Access
+from skerry.app.admin.asked import (
+    EvictRequest,
+    ExportRequest,
+    ImportRequest,
+    ReferenceRequest,
+    WarmRequest,
+)
 from skerry.app.admin.login import AdminLogin
 from skerry.app.admin.pages import AdminPages
 from skerry.app.admin.replies import (
@@ -47,42 +54,6 @@ from skerry.wire.message import Answer, BodyAborted, Request
 IMAGES_MAX = 1000
 
 _log = logging.getLogger("skerry.admin")
-
-
-class WarmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of POST /api/v1/warm."""
-
-    images: tuple[str, ...]
-    platforms: tuple[str, ...] = ()
-    all_platforms: bool = False
-    bytes_max: int | None = None
-
-
-class ReferenceRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of POST /api/v1/pins."""
-
-    reference: str
-
-
-class EvictRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of POST /api/v1/evict: one of them, or none for the low watermark."""
-
-    bytes: int | None = None
-    reference: str | None = None
-
-
-class ExportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of POST /api/v1/export; the path is on the node's machine."""
-
-    reference: str
-    path: str
-
-
-class ImportRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Body of POST /api/v1/import; the path is on the node's machine."""
-
-    path: str
-    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

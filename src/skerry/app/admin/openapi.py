@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import msgspec
 
 from skerry import __version__
-from skerry.app.admin.door import (
+from skerry.app.admin.asked import (
     EvictRequest,
     ExportRequest,
     ImportRequest,

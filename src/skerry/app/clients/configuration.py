@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-from skerry.app.settings.schema import Settings, SourceSettings, UpstreamSettings, split_address
+from skerry.app.settings.addresses import split_address
+from skerry.app.settings.schema import Settings, SourceSettings, UpstreamSettings
 from skerry.base.errors import BadInput, Party, SkerryError
 
 BEGIN = "# skerry: begin, written by `skerry clients`"

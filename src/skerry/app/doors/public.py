@@ -18,7 +18,7 @@ from skerry.adapters.http_server_state import DoorLimits
 from skerry.adapters.http_server_tls import CertificateNews, TlsNames
 from skerry.aio.each import each
 from skerry.aio.tasks import Crash
-from skerry.app.settings.schema import split_address
+from skerry.app.settings.addresses import split_address
 from skerry.base.clock import Clock
 from skerry.telemetry.events import Events
 from skerry.telemetry.horizon import Expires, Expiry

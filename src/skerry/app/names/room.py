@@ -13,8 +13,9 @@ from skerry.adapters.dns_lookup import LateResolution, Plan
 from skerry.adapters.resolv_conf import ResolvConfFile
 from skerry.adapters.resolver import LastGood, NameResolver
 from skerry.app.names.desk import NamesDesk
+from skerry.app.settings.addresses import split_address
 from skerry.app.settings.checks.dns import anchors_text
-from skerry.app.settings.schema import Settings, split_address
+from skerry.app.settings.schema import Settings
 from skerry.telemetry.horizon import Expires, Expiry
 from skerry.trust.core.names.servers import Server, read_server
 from skerry.trust.ports import NamePins

@@ -15,7 +15,7 @@ import dns.rrset
 
 from skerry.adapters.dns_door import DnsDoor
 from skerry.adapters.resolver import NameResolver
-from skerry.app.settings.schema import split_address
+from skerry.app.settings.addresses import split_address
 from skerry.trust.core.names.asking import DEFAULT_CLIENTS
 from skerry.trust.core.names.local import LocalNames
 from skerry.trust.core.names.values import Answer, Ede, Kind, Name, Why

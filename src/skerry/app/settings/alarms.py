@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from skerry.app.settings.addresses import split_address
 from skerry.app.settings.errors import Problem
 from skerry.app.settings.units import FilePath
 
@@ -84,7 +85,6 @@ def check_alarms(alarms: AlarmSettings) -> Iterator[Problem]:
 
 def _mail(mail: MailSettings) -> Iterator[Problem]:
     from skerry.app.settings.rules import bundle_trouble, file_trouble, refused
-    from skerry.app.settings.schema import split_address
 
     if not mail.server:
         if mail.sender or mail.to or mail.username:

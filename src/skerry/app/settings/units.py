@@ -1,6 +1,6 @@
 """How a setting's unit is written down beside its type.
 
-Owns the annotations that `settings_build` reads.
+Owns the annotations that `settings.build` reads.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from skerry.aio.tasks import Nursery
 from skerry.app.admin.replies import Routes, json_answer
-from skerry.app.settings.schema import Settings, split_address
+from skerry.app.settings.addresses import split_address
+from skerry.app.settings.schema import Settings
 from skerry.base.clock import Clock
 from skerry.base.errors import Party, SkerryError
 from skerry.telemetry.alarms import Alarm, Alarms, AlarmsUnusable, Channel, Silence, of_events

@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from skerry.app.misses import check_misses
+from skerry.app.settings.addresses import split_address
 from skerry.app.settings.alarms import check_alarms
 from skerry.app.settings.checks.access import check_access, knows_somebody
 from skerry.app.settings.checks.budget import check_budget
@@ -40,7 +41,6 @@ from skerry.app.settings.schema import (
     SourceSettings,
     StoreSettings,
     UpstreamSettings,
-    split_address,
 )
 from skerry.base.errors import BadInput
 from skerry.base.reference import is_name, looks_like_host

@@ -9,10 +9,10 @@ import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
 
+from skerry.app.settings.addresses import split_address
 from skerry.app.settings.dns import DnsSettings
 from skerry.app.settings.errors import Problem
 from skerry.app.settings.rules import READ_STEP, bundle_trouble, file_trouble, refused
-from skerry.app.settings.schema import split_address
 from skerry.base.errors import BadInput
 from skerry.trust.core.names.servers import TLS_PREFIX, read_server
 from skerry.trust.core.pins import is_name
