@@ -6,6 +6,7 @@ bit integers as strings, ids in hex, enums as numbers). Makes values; sends noth
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,9 @@ SCOPE = "skerry"
 CUMULATIVE = 2
 ERROR = 2
 UNITS = {"seconds": "s", "bytes": "By", "ratio": "1", "": "1"}
+COUNTED = {"bytes", ""}
+"""Units whose values are whole numbers. The others are told as floats even where they happen to be
+whole: a backend may refuse a series that changes its type."""
 NANO = 1_000_000_000
 
 Attributes = Mapping[str, str | int]
@@ -95,7 +99,7 @@ def _metric(metric: Metric) -> Document:
         "description": metric.meaning,
         "unit": UNITS.get(metric.unit, "1"),
     }
-    points = [_point(each) for each in metric.points]
+    points = [_point(each, metric.unit) for each in metric.points]
     if metric.kind == "gauge":
         return head | {"gauge": {"dataPoints": points}}
     data: Document = {"dataPoints": points, "aggregationTemporality": CUMULATIVE}
@@ -104,7 +108,7 @@ def _metric(metric: Metric) -> Document:
     return head | {"sum": {**data, "isMonotonic": True}}
 
 
-def _point(point: Point) -> Document:
+def _point(point: Point, unit: str) -> Document:
     told: dict[str, Json] = {
         "attributes": _attributes(point.attributes),
         "timeUnixNano": _nano(point.at),
@@ -112,8 +116,9 @@ def _point(point: Point) -> Document:
     if point.started_at is not None:
         told["startTimeUnixNano"] = _nano(point.started_at)
     if not point.counts:
-        whole = point.value == int(point.value)
-        return told | ({"asInt": str(int(point.value))} if whole else {"asDouble": point.value})
+        if unit in COUNTED and float(point.value).is_integer():
+            return told | {"asInt": str(int(point.value))}
+        return told | {"asDouble": _double(point.value)}
     told |= {
         "count": str(sum(point.counts)),
         "sum": point.value,
@@ -154,6 +159,13 @@ def _attributes(attributes: Attributes) -> Sequence[Document]:
         }
         for key, value in attributes.items()
     ]
+
+
+def _double(value: float) -> Json:
+    """JSON has no word for what is not finite; the protobuf mapping has."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def _nano(at: float) -> str:
