@@ -273,7 +273,7 @@ async def test_the_command_line_tells_where_the_money_went(scene: Scene) -> None
     assert "<h1>rock" in (scene.folder / "r.html").read_text()
     baseline = json.loads(await run("baseline", "pages", "--json"))
     assert (baseline["figures"]["requests"], baseline["figures"]["cost_micro"]) == (1, 1000)
-    assert "not measured" in baseline["rollback"]
+    assert "not measured" in baseline["rollback"]["words"]
     assert "hit ratio" in await run("baseline", "pages")
     costs = await run("costs")
     assert "0.60 of 1.00 EUR" in costs

@@ -141,3 +141,24 @@ async def test_a_record_that_cannot_be_read_is_put_aside_and_the_node_serves(
     [event] = scene.kinds("telemetry.unusable")
     [aside] = record.parent.glob(f"{FILE}.unreadable-*")
     assert aside.name in event.next_step
+
+
+async def test_a_tag_moved_back_is_a_rollback_of_the_baseline_and_the_report(scene: Scene) -> None:
+    async def until_taken(count: int) -> None:
+        await scene.until(lambda: len(scene.kinds("tag.taken_over")) >= count)
+
+    await scene.pull("1")
+    scene.registry.push(NAME, images.small(2), "1")
+    await until_taken(1)
+    report = await scene.ask("/api/v1/report")
+    assert report["now_rollback"]["seconds"] == -1  # type: ignore[call-overload]
+    scene.registry.push(NAME, images.small(), "1")
+    await until_taken(2)
+    await scene.until(
+        lambda: any(i.lost is Lost.RELEASE for i in scene.node.record.watch.incidents())
+    )
+    found = (await scene.ask("/api/v1/report"))["now_rollback"]
+    assert found["seconds"] >= 0  # type: ignore[call-overload]
+    assert (found["real_count"], found["of_drill"]) == (1, False)  # type: ignore[call-overload]
+    (incident,) = (await scene.ask("/api/v1/incidents"))["incidents"]
+    assert (incident["lost"], incident["what"]) == ("release", HOST)

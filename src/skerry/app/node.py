@@ -45,6 +45,7 @@ from skerry.app.settings.schema import Settings
 from skerry.app.telemetry.bundle_routes import bundle_routes, bundles_of
 from skerry.app.telemetry.following import Following, export
 from skerry.app.telemetry.horizon_desk import HorizonDesk
+from skerry.app.telemetry.rollbacks import rollbacks_of
 from skerry.app.telemetry.room import TelemetryRoom, open_record
 from skerry.app.trust.access import admin_access, open_access, registry_handler
 from skerry.app.trust.root import OpenTrust, open_trust
@@ -156,7 +157,7 @@ class Node:
         budget = self.budget = NodeBudget(self)
         steward = budget.registry_steward
         ground = open_ground(self, housekeeper=lambda: self._housekeeper, steward=steward)
-        budget.open(ground.outside.transport)
+        budget.open(ground.outside.transport, rollbacks_of(ground.book))
         await self._keep_time()
         self._domain_desk = DomainDesk(ground.watch, self.clock.now)
         store, catalog, parts, outside = ground.store, ground.catalog, ground.parts, ground.outside

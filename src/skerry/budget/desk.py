@@ -23,12 +23,12 @@ from skerry.budget.core.report import (
     figures,
     workflow_of,
 )
+from skerry.budget.core.rollback import Rollback, RollbackTime, rollback_time
 from skerry.budget.core.usage import Amounts, Dimension, totals
 from skerry.budget.ladders import WHOLE, LadderStatistics
 from skerry.budget.spending import Spending
 
 DAYS_MAX = 366
-NOT_MEASURED = "not measured: no rollback is on record; drill one (skerry drill), or roll one back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +55,7 @@ class BudgetState:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """One workflow over a window, to measure the next month by.
-
-    Attributes:
-        rollback_seconds: how long the last rollback took; -1 when there is none on record, and
-            `rollback` says so.
-    """
+    """One workflow over a window, to measure the next month by. `rollback` is the node's."""
 
     node: str
     workflow: str
@@ -69,8 +64,7 @@ class Baseline:
     end: int
     figures: Figures
     dearest: Sequence[Miss]
-    rollback_seconds: float
-    rollback: str
+    rollback: RollbackTime
 
 
 class BudgetDesk:
@@ -86,9 +80,9 @@ class BudgetDesk:
         every: Every,
         ladders: Callable[[], Sequence[LadderStatistics]],
         workflows: Callable[[], Sequence[str]],
-        rollbacks: Callable[[int, int], Sequence[float]],
+        rollbacks: Callable[[int, int], Sequence[Rollback]],
     ) -> None:
-        """`rollbacks` are the seconds that rollbacks in a window took, the last one last."""
+        """`rollbacks` are those on record that began in a window."""
         self._books = books
         self._spending = spending
         self._node = node
@@ -135,7 +129,11 @@ class BudgetDesk:
         before = month_before(month)
         now, then = (self._used(each.start, each.end) for each in (month, before))
         return compare(
-            self._node, self._books.sheet.currency, (month.name, *now), (before.name, *then)
+            self._node,
+            self._books.sheet.currency,
+            (month.name, *now),
+            (before.name, *then),
+            rollbacks=(self._rollback(month), self._rollback(before)),
         )
 
     def month(self, period: Period) -> MonthBook:
@@ -158,7 +156,6 @@ class BudgetDesk:
         start, end = day_of(now) - (days - 1) * DAY_SECONDS, day_of(now) + DAY_SECONDS
         used, charges = self._used(start, end)
         mine, money = workflow_of(used, charges, workflow)
-        taken = self._rollbacks(start, end)
         parts = {who: each for who, each in used.items() if who.workflow == workflow}
         return Baseline(
             node=self._node,
@@ -168,9 +165,11 @@ class BudgetDesk:
             end=end,
             figures=figures(mine, money),
             dearest=dearest_misses(parts, money),
-            rollback_seconds=taken[-1] if taken else -1.0,
-            rollback="" if taken else NOT_MEASURED,
+            rollback=rollback_time(self._rollbacks(start, end)),
         )
+
+    def _rollback(self, month: Period) -> RollbackTime:
+        return rollback_time(self._rollbacks(month.start, month.end))
 
     def _used(self, start: int, end: int) -> tuple[dict[Dimension, Amounts], Sequence[Charge]]:
         hours = self._books.ledger.hours(start, end)

@@ -70,8 +70,7 @@ def baseline(
         return
     for name, value in _lines(found.figures, found.currency):
         out().print(f"{name:<24}{plain(value)}")
-    back = f"{found.rollback_seconds:.0f} s" if not found.rollback else found.rollback
-    out().print(f"{'rollback':<24}{plain(back)}")
+    out().print(f"{'rollback':<24}{plain(found.rollback.words)}")
     _misses(found.dearest, found.currency)
 
 

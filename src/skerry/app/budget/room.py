@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from random import Random
 from typing import TYPE_CHECKING, Protocol
@@ -28,6 +28,7 @@ from skerry.budget.bookkeeping import Bookkeeping
 from skerry.budget.core.ladder import FREE, Hold
 from skerry.budget.core.periods import Every
 from skerry.budget.core.plan import Owner
+from skerry.budget.core.rollback import Rollback
 from skerry.budget.core.timekeeping import begin, tick
 from skerry.budget.core.usage import Dimension
 from skerry.budget.desk import BudgetDesk
@@ -128,7 +129,9 @@ class NodeBudget:
         if self._ladders is not None:
             await self._ladders.look()
 
-    def open(self, transport: Transport) -> None:
+    def open(
+        self, transport: Transport, rollbacks: Callable[[int, int], Sequence[Rollback]]
+    ) -> None:
         """Opens the ledger and the outbox of alarms, below a data directory that is there. Raises
         BadPrices, OSError."""
         node = self._node
@@ -152,7 +155,7 @@ class NodeBudget:
             every=Every(node.settings.budget.period),
             ladders=self.ladders,
             workflows=lambda: [flow.name for flow in self.accounts.plan.workflows],
-            rollbacks=lambda start, end: (),
+            rollbacks=rollbacks,
         )
         budget_metrics(node.metrics, self.ladders)
         node.ends.push_async_callback(self.beat)

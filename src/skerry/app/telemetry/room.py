@@ -19,6 +19,7 @@ from skerry.aio.tasks import Nursery
 from skerry.app.admin.replies import Routes, json_answer, since_of
 from skerry.app.settings.telemetry import TelemetrySettings
 from skerry.app.telemetry.drills_file import DrillsFile
+from skerry.app.telemetry.rollbacks import watch_releases
 from skerry.app.telemetry.veil import Veil
 from skerry.base.clock import Clock
 from skerry.base.digest import Digest
@@ -123,6 +124,7 @@ class TelemetryRoom:
                 next_step=error.next_step,
                 level=Level.ERROR,
             )
+        watch_releases(self._events, self._nursery, self.watch.record)
         self._nursery.start(self.watch.run(), name="incidents")
         self._nursery.start(self._beat(), name="beat")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from skerry.budget.core.money import rounded, share_out
 from skerry.budget.core.rating import Charge, cost
+from skerry.budget.core.rollback import RollbackTime, rollback_time
 from skerry.budget.core.usage import NOTHING, Amounts, Dimension, Meter, total
 
 MILLION = 1_000_000
@@ -65,6 +66,8 @@ class Report:
     before: str
     now_figures: Figures
     before_figures: Figures
+    now_rollback: RollbackTime
+    before_rollback: RollbackTime
     dearest: Sequence[Miss]
     advice: Sequence[str]
 
@@ -117,8 +120,11 @@ def compare(
     currency: str,
     now: tuple[str, Mapping[Dimension, Amounts], Sequence[Charge]],
     before: tuple[str, Mapping[Dimension, Amounts], Sequence[Charge]],
+    *,
+    rollbacks: tuple[RollbackTime, RollbackTime] = (rollback_time(()), rollback_time(())),
 ) -> Report:
-    """A month beside the one before it; each is its name, what was used and what that cost."""
+    """A month beside the one before it; each is its name, what was used and what that cost.
+    `rollbacks` are those of this month and of the one before."""
     month, used, charges = now
     earlier, used_then, charges_then = before
     here, then = (
@@ -126,8 +132,9 @@ def compare(
         for each, money in ((used, charges), (used_then, charges_then))
     )
     dearest = dearest_misses(used, charges)
-    advice = [*_changes(here, then), *(f"{each.what}: {each.advice}" for each in dearest)]
-    return Report(node, currency, month, earlier, here, then, dearest, tuple(advice))
+    advice = [*_changes(here, then), *_slower(*rollbacks)]
+    advice += [f"{each.what}: {each.advice}" for each in dearest]
+    return Report(node, currency, month, earlier, here, then, *rollbacks, dearest, tuple(advice))
 
 
 def named(who: Dimension) -> str:
@@ -169,6 +176,14 @@ def _advice(who: Dimension, kind: str, amounts: Amounts) -> str:
             " it ahead (skerry prewarm)"
         )
     return "it is fetched again and again: give the route a longer fresh, or the store more room"
+
+
+def _slower(now: RollbackTime, then: RollbackTime) -> list[str]:
+    if now.seconds < 0:
+        return ["no rollback was measured this month: drill one (skerry drill)"]
+    if then.seconds >= 0 and now.of_drill == then.of_drill and now.seconds > 1.5 * then.seconds:
+        return ["going back takes half as long again as in the month before: see skerry incidents"]
+    return []
 
 
 def _changes(now: Figures, then: Figures) -> list[str]:

@@ -11,6 +11,7 @@ from html import escape
 from skerry.base.units import format_bytes
 from skerry.budget.core.money import format_money
 from skerry.budget.core.report import Report
+from skerry.budget.core.rollback import RollbackTime
 
 _STYLE = (
     ":root{color-scheme:light dark}body{font:1rem/1.5 system-ui,sans-serif;max-width:60rem;"
@@ -44,7 +45,12 @@ def rows_of(report: Report) -> list[tuple[str, str, str]]:
         ),
         ("bytes out", format_bytes(now.egress_bytes), format_bytes(then.egress_bytes)),
         ("bytes in", format_bytes(now.ingress_bytes), format_bytes(then.ingress_bytes)),
+        ("rollback", _short(report.now_rollback), _short(report.before_rollback)),
     ]
+
+
+def _short(rollback: RollbackTime) -> str:
+    return rollback.words if rollback.seconds >= 0 else "not measured"
 
 
 def percent(millionths: int) -> str:
