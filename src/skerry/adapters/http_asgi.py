@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import cast
 
 from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
@@ -70,7 +71,7 @@ class FullWay:
             await switch(carried.connection, encode_fields(answer, method, date=state.date), answer)
             return
         if isinstance(answer.body, bytes) and not carried.outlet.can_hold(len(answer.body)):
-            answer = BUSY
+            answer = replace(BUSY, sent=answer.sent)
         try:
             fields = encode_fields(answer, method, date=state.date)
         except ValueError:

@@ -90,6 +90,7 @@ class HotEntry:
     uses: int = 0
     part_uses: int = 0
     part_bytes: int = 0
+    """Of parts; less what is missing of wholes: with those it is what has gone."""
 
     @property
     def held_bytes(self) -> int:
@@ -182,6 +183,15 @@ class HotTable:
         entry.part_uses += 1
         entry.part_bytes += size_bytes
         self._hits += 1
+
+    def missing(self, entry: HotEntry, size_bytes: int) -> None:
+        """So much of an answer that was just counted has not gone yet; `went` tells when it has."""
+        entry.part_bytes -= size_bytes
+
+    def went(self, entry: HotEntry, size_bytes: int) -> None:
+        """So much more of an answer has gone, whether it is still in the table or not."""
+        self._touched.append(entry)
+        entry.part_bytes += size_bytes
 
     def tell(self) -> None:
         """Tells the handlers of the uses since the last time; to be called every second or so."""
@@ -329,7 +339,7 @@ class HotTable:
 def _tell(entry: HotEntry) -> None:
     """Tells a handler of the uses of one answer since it was last told."""
     uses = entry.uses + entry.part_uses
-    if not uses:
+    if not uses and not entry.part_bytes:
         return
     body_bytes = entry.part_bytes
     if entry.key[0] != b"HEAD":

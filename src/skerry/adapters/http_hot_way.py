@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from skerry.adapters.http_hot import REQUEST_BYTES_MAX, HotEntry, HotFile, HotRequest
@@ -150,7 +151,7 @@ class HotWay:
         if not isinstance(file, HotFile) or entry.key[0] == b"HEAD":
             self._connection.transport.write(entry.ready)
         else:
-            self._send_file(entry.ready, file, 0, file.size_bytes)
+            self._send_file(entry, entry.ready, 0, file.size_bytes)
 
     def _send_part(self, entry: HotEntry, wanted: bytes) -> bool:
         """Answers with one part; False when the full way has to say what this range means."""
@@ -169,20 +170,26 @@ class HotWay:
         if isinstance(body, bytes):
             self._connection.transport.write(head + body[start:stop])
         else:
-            self._send_file(head, body, start, stop - start)
+            self._send_file(entry, head, start, stop - start)
         return True
 
-    def _send_file(self, head: bytes, file: HotFile, start: int, size: int) -> None:
-        connection = self._connection
+    def _send_file(self, entry: HotEntry, head: bytes, start: int, size: int) -> None:
+        file, connection, table = entry.body, self._connection, self._table
+        if not isinstance(file, HotFile):
+            raise TypeError("an answer of ready bytes has no file")
         sent = connection.outlet.send_now(head, file.fd, start, size)
-        if sent == size or connection.transport.is_closing():
+        if sent == size:
+            return
+        # The whole was counted: a client that leaves in the middle is not sent the rest.
+        table.missing(entry, size - sent)
+        if connection.transport.is_closing():
             return
         try:
             rest = FileSegment(os.dup(file.fd), offset_bytes=start + sent, size_bytes=size - sent)
         except OSError:  # the head is gone, and no descriptor is left to keep its promise
             connection.outlet.abort()
             return
-        connection.start_rest(rest)
+        connection.start_rest(rest, partial(table.went, entry))
 
 
 def part_of(wanted: bytes, total: int) -> tuple[int, int] | None:

@@ -24,18 +24,14 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 from uvicorn.protocols.utils import is_ssl
 
+from skerry.adapters.http_send_near import keep_near_buffer_small
 from skerry.adapters.http_send_together import WrittenTogether
 from skerry.adapters.http_server_speech import Fields, encode_interim
-from skerry.wire.message import Answer, Body, BodyAborted, Headers, Segment
+from skerry.wire.message import Answer, Body, BodyAborted, Headers, Segment, Sent
 
 SENDFILE_BYTES_MAX = 256 << 10
 """Per call, so that other connections get their turn. Larger calls cost more: the client reads
 what has left the processor's cache (docs/internals/http-server.md has the numbers)."""
-
-NEAR_MICROSECONDS = 250
-NEAR_BUFFER_BYTES = 128 << 10
-"""A client nearer than this round trip gets a send buffer that the kernel makes twice as large,
-enough for 1 GB/s at that distance, and not more, for the same reason."""
 
 HELD_BYTES_SMALL = 4096
 """Shorter answers are always given: what their connection costs anyway is more."""
@@ -44,9 +40,6 @@ COPY_BYTES_MAX = 256 << 10
 """Read at once where the kernel cannot send the file itself (TLS)."""
 
 _NO_SENDFILE = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
-_ROUND_TRIP_AT = 68
-"""Offset of `tcpi_rtt` (microseconds) in Linux's `struct tcp_info`."""
-
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -140,6 +133,7 @@ class Outlet:
         self._task: asyncio.Task[None] | None = None
         self._waiting = False
         self._sent_bytes = 0
+        self._sent: Sent | None = None
         self._plain: socket.socket | None = None
         self.lost = False
 
@@ -212,9 +206,11 @@ class Outlet:
         async def send() -> None:
             await self._send(cycle, fields, answer)
 
-        await self._deliver(cycle, answer.body, send)
+        await self._deliver(cycle, answer.body, send, answer.sent)
 
-    async def deliver_rest(self, cycle: RequestResponseCycle, segment: Segment) -> None:
+    async def deliver_rest(
+        self, cycle: RequestResponseCycle, segment: Segment, sent: Sent | None = None
+    ) -> None:
         """The same for a body whose head, and perhaps some of it, has gone by `send_now`."""
 
         async def send() -> None:
@@ -222,14 +218,19 @@ class Outlet:
             await cycle.send({"type": "http.response.body", "body": b"", "more_body": False})
 
         cycle.response_started, cycle.chunked_encoding = True, False
-        await self._deliver(cycle, segment, send)
+        await self._deliver(cycle, segment, send, sent)
 
     async def _deliver(
-        self, cycle: RequestResponseCycle, body: Body, send: Callable[[], Awaitable[None]]
+        self,
+        cycle: RequestResponseCycle,
+        body: Body,
+        send: Callable[[], Awaitable[None]],
+        sent: Sent | None,
     ) -> None:
         # uvicorn types tasks of an app as Task[None]; any other caller would be a bug of ours.
         self._task = asyncio.current_task()
         self._traffic.sending_count += 1
+        self._sent = sent
         held = len(body) if isinstance(body, bytes) else 0
         self._traffic.held_bytes += held
         try:
@@ -249,7 +250,7 @@ class Outlet:
         finally:
             # uvicorn hears of a lost connection a moment later, and would log an error till then.
             cycle.disconnected = cycle.disconnected or self._transport.is_closing()
-            self._task = None
+            self._task = self._sent = None
             self._traffic.sending_count -= 1
             self._traffic.held_bytes -= held
             self._traffic.left_count += self.lost
@@ -293,7 +294,8 @@ class Outlet:
     async def _send_chunk(self, cycle: RequestResponseCycle, chunk: bytes) -> None:
         if chunk:
             await cycle.send({"type": "http.response.body", "body": chunk, "more_body": True})
-            self._count(len(chunk))
+            if not cycle.disconnected:  # else it went nowhere
+                self._count(len(chunk))
 
     async def _send_part(self, cycle: RequestResponseCycle, segment: Segment) -> None:
         """A segment among other pieces; whoever makes those says the length of all of them."""
@@ -317,7 +319,7 @@ class Outlet:
                     await self._flow.drain()
                 with socket.socket(fileno=os.dup(raw.fileno())) as connection:
                     if segment.size_bytes > SENDFILE_BYTES_MAX:
-                        _keep_near_buffer_small(connection)
+                        keep_near_buffer_small(connection)
                     position = await self._sendfile(connection.fileno(), segment, position, stop)
             finally:
                 self._transport.set_write_buffer_limits()
@@ -383,13 +385,8 @@ class Outlet:
     def _count(self, sent_bytes: int) -> None:
         self._sent_bytes += sent_bytes
         self._traffic.sent_bytes += sent_bytes
-
-
-def _keep_near_buffer_small(connection: socket.socket) -> None:
-    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ROUND_TRIP_AT + 4)
-    (round_trip,) = struct.unpack_from("I", info, _ROUND_TRIP_AT)
-    if round_trip < NEAR_MICROSECONDS:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, NEAR_BUFFER_BYTES)
+        if self._sent is not None:
+            self._sent(sent_bytes)
 
 
 def _wake(ready: asyncio.Future[None]) -> None:

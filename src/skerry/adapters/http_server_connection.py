@@ -33,7 +33,7 @@ from skerry.adapters.http_server_strict import (
     too_large,
 )
 from skerry.adapters.http_server_tunnel import ClientSide, may_switch, read_on
-from skerry.wire.message import Segment
+from skerry.wire.message import Segment, Sent
 
 PIPELINE_MAX = 32
 """Requests waiting behind the one being answered; a connection with more is reset."""
@@ -287,13 +287,14 @@ class DoorConnection(HttpToolsProtocol):
         else:
             self._start_asgi_task(self.cycle, self.app)
 
-    def start_rest(self, segment: Segment) -> None:
-        """Sends the rest of a body whose head has gone the fast way, in front of what follows."""
+    def start_rest(self, segment: Segment, sent: Sent) -> None:
+        """Sends the rest of a body whose head has gone the fast way, in front of what follows;
+        `sent` is told of it as it goes."""
         scope = cast(HTTPScope, self.scope_of("GET", "1.1"))
         self.cycle = cycle = self.cycle_of(scope, keep_alive=True)
 
         async def rest(*_: object) -> None:
-            await self.outlet.deliver_rest(cycle, segment)
+            await self.outlet.deliver_rest(cycle, segment, sent)
 
         self._start_asgi_task(cycle, rest)
 

@@ -320,7 +320,9 @@ class _Exchange:
         hot = answer.hot
         leave = None if hot is None else Leave.of(hot, self._host.uses.note(hot.hit))
         fields = tuple(answer.headers)
-        head = Head(answer.status, fields, shape, last, size, body, part, leave)
+        counted = answer.sent is not None and not bodiless(self._ask.method, answer.status)
+        sent = self._host.uses.follow(answer.sent) if counted and answer.sent is not None else 0
+        head = Head(answer.status, fields, shape, last, size, body, part, leave, sent)
         await self._line.send(pack(Kind.HEAD, head), [] if file is None else [file.fileno()])
 
 

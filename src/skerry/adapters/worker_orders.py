@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import mmap
 import os
+from functools import partial
 
 from skerry.adapters.http_hot import HotEntry, HotRequest, HotTable
-from skerry.wire.message import HotUses
+from skerry.wire.message import HotUses, Sent
 
 PAGE_BYTES = mmap.PAGESIZE
+BODIES_MAX = 1 << 16
+"""Bodies on their way at one worker, with those not reported yet: more than it has descriptors."""
 
 
 class OrderPage:
@@ -100,6 +103,14 @@ class UseTally:
 
         return hit
 
+    def sent(self, number: int) -> Sent:
+        """What a body of the full way is told to, as it leaves."""
+        return partial(self.counter(number), 0)
+
+    def ended(self, number: int) -> None:
+        """Nothing more of that body will leave."""
+        self.counter(number)(1, 0)
+
     def take(self, most: int) -> list[tuple[int, int, int]]:
         """Up to so many (number, uses, body bytes) not reported yet; they are with this."""
         numbers = list(self._counts)[:most]
@@ -115,6 +126,7 @@ class UseBook:
 
     def __init__(self, numbers_max: int = 4 * 4096) -> None:
         self._hits: dict[int, HotUses] = {}
+        self._bodies: dict[int, Sent] = {}
         self._numbers_max = numbers_max
         self._last = 0
 
@@ -129,8 +141,23 @@ class UseBook:
         self._hits[self._last] = hit
         return self._last
 
+    def follow(self, sent: Sent) -> int:
+        """A number, below 0, for a body of the full way, until it has ended."""
+        if len(self._bodies) >= BODIES_MAX:
+            del self._bodies[next(iter(self._bodies))]
+        self._last += 1
+        self._bodies[-self._last] = sent
+        return -self._last
+
     def count(self, number: int, uses: int, body_bytes: int) -> None:
-        """So many uses at a worker."""
+        """So many uses at a worker; of a body: its bytes, and whether it has ended."""
+        if number < 0:
+            sent = self._bodies.pop(number, None)
+            if sent is not None and not uses:
+                self._bodies[number] = sent
+            if sent is not None and body_bytes:
+                sent(body_bytes)
+            return
         hit = self._hits.pop(number, None)
         if hit is None:
             return

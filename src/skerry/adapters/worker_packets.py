@@ -132,6 +132,7 @@ class Head(Packed, frozen=True, array_like=True, gc=False):
         size: of a body of bytes.
         body: a body of bytes, or its first piece.
         part: a body that is a file.
+        sent: by which number its bytes are told of as they leave; 0 where nobody counts them.
     """
 
     status: int
@@ -142,6 +143,7 @@ class Head(Packed, frozen=True, array_like=True, gc=False):
     body: bytes = b""
     part: Part = NO_PART
     leave: Leave | None = None
+    sent: int = 0
 
 
 class InterimHead(Packed, frozen=True, array_like=True, gc=False):
@@ -179,7 +181,8 @@ class Setup(Packed, frozen=True, array_like=True, gc=False):
 
 
 class Report(Packed, frozen=True, array_like=True, gc=False):
-    """What a worker tells once a second: its doors, and (number, uses, body bytes) of leaves."""
+    """What a worker tells once a second: its doors, and (number, uses, body bytes) of leaves; of a
+    body of the full way its number, 1 once it has ended, and the bytes that left."""
 
     doors: tuple[DoorStatistics, ...]
     uses: tuple[tuple[int, int, int], ...]

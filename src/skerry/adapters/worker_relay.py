@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from skerry.adapters.worker_line import PIECE_BYTES, Line, LineEnded, Packet
 from skerry.adapters.worker_orders import UseTally
@@ -26,7 +27,7 @@ from skerry.adapters.worker_packets import (
     unpack,
 )
 from skerry.aio.tasks import Nursery
-from skerry.wire.message import Answer, Body, BodyAborted, Duplex, Headers, Piece, Request
+from skerry.wire.message import Answer, Body, BodyAborted, Duplex, Headers, Piece, Request, Sent
 
 IDLE_LINES_MAX = 64
 _END, _BROKEN, _TAKEN = pack(Kind.END), pack(Kind.BROKEN), pack(Kind.TAKEN)
@@ -86,11 +87,15 @@ class Relay:
 
     async def _answer(self, exchange: _Exchange, head: Head, descriptors: list[int]) -> Answer:
         body: Body
+        sent = self._uses.sent(head.sent) if head.sent else None
+        if head.sent:
+            exchange.over = partial(self._uses.ended, head.sent)
         if head.last:
             exchange.end()
         match head.shape:
             case Shape.BYTES:
                 body = await exchange.rest_of(head)
+                sent = None if sent is None else _once(sent, exchange)
             case Shape.FILE:
                 body = RelayedFile(exchange, descriptors[0], head.part, last=True)
             case Shape.TUNNEL:
@@ -99,7 +104,17 @@ class Relay:
                 body = RelayedStream(exchange)
         leave = head.leave
         hot = None if leave is None else leave.to_hot(self._uses.counter(leave.number))
-        return Answer(head.status, Headers(head.fields), body, hot)
+        return Answer(head.status, Headers(head.fields), body, hot, sent=sent)
+
+
+def _once(sent: Sent, exchange: _Exchange) -> Sent:
+    """For ready bytes, which leave together."""
+
+    def told(size_bytes: int) -> None:
+        sent(size_bytes)
+        exchange.sent_all()
+
+    return told
 
 
 class _Exchange:
@@ -113,6 +128,13 @@ class _Exchange:
         self._pump: asyncio.Task[None] | None = None
         self._read = b""
         self._open = True
+        self.over: Callable[[], None] | None = None
+
+    def sent_all(self) -> None:
+        """Nothing more of the body will leave to the client. May be called twice."""
+        over, self.over = self.over, None
+        if over is not None:
+            over()
 
     async def ask(self, door: int) -> tuple[Head, list[int]]:
         """Sends the request; returns the answer's head."""
@@ -277,6 +299,7 @@ class RelayedStream:
 
     async def aclose(self) -> None:
         """Gives the rest up; may be called twice."""
+        self._exchange.sent_all()
         self._exchange.close()
 
 
@@ -327,6 +350,8 @@ class RelayedFile:
         if fd < 0:
             return
         os.close(fd)
+        if self._last:
+            self._exchange.sent_all()
         if self._last:
             self._exchange.close()
 

@@ -51,6 +51,8 @@ class Account:
             self._add(Meter.SAVED_BYTES, body_bytes)
 
     def _add(self, meter: Meter, count: int) -> None:
+        if not count:
+            return
         self.amounts[meter] = self.amounts.get(meter, 0) + count
 
 

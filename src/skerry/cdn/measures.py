@@ -56,7 +56,7 @@ class EdgeMeters:
         self._requests = metrics.counter(
             "skerry_edge_requests", "Requests by class and outcome.", LABELS
         )
-        self._bytes = metrics.counter("skerry_edge_answer_bytes", "Announced body bytes.", LABELS)
+        self._bytes = metrics.counter("skerry_edge_answer_bytes", "Body bytes that left.", LABELS)
         self._refused = metrics.counter(
             "skerry_edge_refused", "Requests refused at the door.", {"reason": REASONS}
         )
@@ -78,7 +78,8 @@ class EdgeMeters:
         *,
         trace_id: str = "",
     ) -> None:
-        """Counts one answer; `trace_id` where a trace of it is kept, for public ones alone."""
+        """Counts one answer; `trace_id` where a trace of it is kept, for public ones alone. Its
+        bytes are counted by `sent` as they leave, but for those that are known: `size_bytes`."""
         key = _key(data_class, outcome)
         self._count(key, 1, size_bytes)
         self._late += outcome in (Served.HIT, Served.STALE) and seconds > LATE_SECONDS
@@ -88,6 +89,15 @@ class EdgeMeters:
         self._requests.add(1, *key)
         self._bytes.add(size_bytes, *key)
         self._seconds.observe(seconds, outcome, trace_id=trace_id)
+
+    def sent(self, data_class: DataClass, outcome: Served, body_bytes: int) -> None:
+        """So many bytes more of an answer of the full way have left."""
+        key = _key(data_class, outcome)
+        self._exact_bytes[key] += body_bytes
+        if data_class is not DataClass.PUBLIC and outcome is not Served.REFUSED:
+            self.grouped.count(key, requests=0, body_bytes=body_bytes)
+        else:
+            self._bytes.add(body_bytes, *key)
 
     def fast(self, data_class: DataClass) -> HotUses:
         """Counts hits of the fast way, which is not timed."""

@@ -18,7 +18,7 @@ from skerry.cdn.case import NOT_HERE, Case, ask_of, fetchable, for_slices, held_
 from skerry.cdn.core import reuse
 from skerry.cdn.core.freshness import judge
 from skerry.cdn.core.hops import wanted_protocols
-from skerry.cdn.core.route import RouteTable, Site, build
+from skerry.cdn.core.route import Route, RouteTable, Site, build
 from skerry.cdn.core.status import CacheStatus, Fwd, ProxyError, ProxyStatus
 from skerry.cdn.entries import Entries, Held
 from skerry.cdn.failing import Told, told
@@ -35,7 +35,7 @@ from skerry.cdn.tunnels import Tunnels
 from skerry.store.ports import DigestMismatch
 from skerry.telemetry import accounts
 from skerry.upstream.ports import Unavailable
-from skerry.wire.message import Answer, Request, announced_bytes
+from skerry.wire.message import Answer, Request, Sent
 
 JOINS_MAX = 2
 """How often a request waits for another one's answer before it asks alone."""
@@ -116,12 +116,21 @@ class Edge:
             answer, outcome = await self._answer(admitted)
             answer = telling_key(answer, admitted)
         account.end("page", outcome)
-        size = 0 if request.method == "HEAD" else announced_bytes(answer)
         seconds = self._clock.monotonic() - began
-        self.meters.answered(data_class, outcome, size, seconds, trace_id=account.trace_id)
+        self.meters.answered(data_class, outcome, 0, seconds, trace_id=account.trace_id)
         route = admitted.route if isinstance(admitted, Admitted) else None
-        self._steward.tally(route, outcome, 1, size)
-        return answer
+        self._steward.tally(route, outcome, 1, 0)
+        return replace(answer, sent=self._sent(route, data_class, outcome))
+
+    def _sent(self, route: Route | None, data_class: DataClass, outcome: Served) -> Sent:
+        """What the bytes of an answer are told to as they leave: a visitor that goes away in the
+        middle of a film has had half of it."""
+
+        def sent(body_bytes: int) -> None:
+            self.meters.sent(data_class, outcome, body_bytes)
+            self._steward.tally(route, outcome, 0, body_bytes)
+
+        return sent
 
     async def _answer(self, admitted: Admitted) -> _Outcome:
         request, key, policy = admitted.request, admitted.key, self._steward.policy(admitted.route)

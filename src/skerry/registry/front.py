@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from skerry.aio.offload import off_loop
 from skerry.base.clock import Clock
@@ -52,7 +52,7 @@ from skerry.trust.tokens.core.scopes import Action
 from skerry.upstream.flight import TooLarge
 from skerry.upstream.misses import Spent
 from skerry.upstream.ports import Absent, Denied, TransportError, Unavailable
-from skerry.wire.message import Answer, Headers, Hot, Request, announced_bytes
+from skerry.wire.message import Answer, Headers, Hot, Request, Sent
 
 _log = logging.getLogger("skerry.registry")
 _JSON = Headers((("Content-Type", "application/json"),))
@@ -121,18 +121,28 @@ class Front:
                 private = account.data_class == accounts.SENSITIVE
                 what = type(error).__name__ if private else str(error)
                 self._log_once(f"{request.method} {kind} failed: {what}")
-        size = 0 if request.method == "HEAD" else announced_bytes(answer)
         account.end(kind, outcome)
         self.meters.answered(
             account.data_class,
             kind,
             outcome,
-            size_bytes=size,
             seconds=self._clock.monotonic() - began,
             trace_id=account.trace_id,
         )
-        self.steward.tally(repository, outcome, 1, size)
-        return answer
+        self.steward.tally(repository, outcome, 1, 0)
+        return replace(answer, sent=self._sent(repository, account.data_class, kind, outcome))
+
+    def _sent(
+        self, repository: Repository | None, data_class: str, kind: str, outcome: Outcome
+    ) -> Sent:
+        """What the bytes of an answer are told to as they leave: a visitor that goes away in the
+        middle of a layer has had half of it."""
+
+        def sent(body_bytes: int) -> None:
+            self.meters.sent(data_class, kind, outcome, body_bytes)
+            self.steward.tally(repository, outcome, 0, body_bytes)
+
+        return sent
 
     def _named(
         self, request: Request, target: BaseTarget | CatalogTarget | NamedTarget

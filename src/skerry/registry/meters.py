@@ -54,7 +54,7 @@ class Meters:
             LABELS,
         )
         self._bytes = registry.counter(
-            "skerry_registry_answer_bytes", "Announced body bytes of these answers.", LABELS
+            "skerry_registry_answer_bytes", "Body bytes of these answers that left.", LABELS
         )
         self._seconds = registry.histogram(
             "skerry_registry_answer_seconds",
@@ -82,11 +82,12 @@ class Meters:
         kind: str,
         outcome: Outcome,
         *,
-        size_bytes: int,
+        size_bytes: int = 0,
         seconds: float,
         trace_id: str = "",
     ) -> None:
-        """One answer of the full way; `trace_id` where a trace of a public one is kept."""
+        """One answer of the full way; `trace_id` where a trace of a public one is kept. Its bytes
+        are counted as they leave, by `sent`, or are known: `size_bytes`."""
         key = (data_class, kind, outcome.value)
         self._count(key, 1, size_bytes)
         self._late += outcome in HERE and seconds > LATE_SECONDS
@@ -96,6 +97,15 @@ class Meters:
         self._answers.add(1, *key)
         self._bytes.add(size_bytes, *key)
         self._seconds.observe(seconds, kind, outcome, trace_id=trace_id)
+
+    def sent(self, data_class: str, kind: str, outcome: Outcome, body_bytes: int) -> None:
+        """So many bytes more of an answer of the full way have left."""
+        key = (data_class, kind, outcome.value)
+        self._exact_bytes[key] += body_bytes
+        if data_class == SENSITIVE:
+            self.grouped.count(key, requests=0, body_bytes=body_bytes)
+        else:
+            self._bytes.add(body_bytes, *key)
 
     def fast(self, kind: str, outcome: Outcome) -> HotUses:
         """Counts answers of the fast way, which only public ones take."""

@@ -54,7 +54,8 @@ class Grouped:
         group.requests += requests
         group.body_bytes += body_bytes
         group.seconds.extend(seconds)
-        if group.requests >= self._group_min:
+        # Without groups what leaves after its request was counted waits for no other one.
+        if group.requests >= self._group_min or self._group_min <= 1:
             del self._waiting[key]
             self._show(key, group)
 

@@ -209,6 +209,10 @@ HotUses = Callable[[int, int], None]
 """Counts so many uses of a ready answer, and their body bytes together; must not block."""
 
 
+Sent = Callable[[int], None]
+"""Counts so many body bytes more that were handed to a connection; must not block."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hot:
     """Leave to answer the same request again from ready bytes (the fast way, design section 5).
@@ -238,7 +242,8 @@ class Answer:
     `Content-Length` is set by the server from a body of known length unless given (HEAD gives
     it). `hot` may be set only for an answer to GET or HEAD, with bytes or a segment of a complete
     file, that depends on nothing but method, authority, target, `hot.fields`, the range asked for
-    and time. `tunnel` comes with a 101 alone.
+    and time. `tunnel` comes with a 101 alone. `sent` is told of the body's bytes as they are handed
+    to the connection, on the full way; must not block.
     """
 
     status: int
@@ -246,6 +251,7 @@ class Answer:
     body: Body = b""
     hot: Hot | None = None
     tunnel: Tunnel | None = None
+    sent: Sent | None = None
 
 
 def announced_bytes(answer: Answer) -> int:

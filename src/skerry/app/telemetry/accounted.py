@@ -67,6 +67,7 @@ class Accounted:
 
         def hit(uses: int, body_bytes: int) -> None:
             hot.hit(uses, body_bytes)
-            log.fast(self._door, repeated, uses=uses, size=body_bytes)
+            if uses:  # none: more has left of an answer that was told of
+                log.fast(self._door, repeated, uses=uses, size=body_bytes)
 
         return replace(hot, hit=hit)

@@ -1,7 +1,7 @@
 """Rollbacks on record: those that happened to tags here, and those of drills.
 
 Owns who hears of a release that is taken back, and what the budget reads of it. The judgement is
-`telemetry.core.releases`.
+`telemetry.releases`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from skerry.aio.tasks import Nursery
 from skerry.base.errors import SkerryError
 from skerry.budget.core.rollback import Rollback
 from skerry.telemetry.core.incidents import Incident, Measure, Origin
-from skerry.telemetry.core.releases import Releases
 from skerry.telemetry.events import Event, Events
 from skerry.telemetry.ports import IncidentBook
+from skerry.telemetry.releases import Releases
 
 
 def watch_releases(

@@ -7,6 +7,7 @@ this node learned of it until that image has taken over. Bounded; the oldest tag
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from dataclasses import dataclass
 
 from skerry.telemetry.core.incidents import Incident, Lost
 from skerry.telemetry.events import Event
@@ -15,6 +16,14 @@ TAGS_MAX = 4096
 DIGESTS_MAX = 8
 MOVED, TAKEN_OVER = "tag.moved", "tag.taken_over"
 ARROW = " -> "
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasesStatistics:
+    """A snapshot: tags that have moved, and those that go back now."""
+
+    tag_count: int
+    going_back_count: int
 
 
 class Releases:
@@ -46,6 +55,10 @@ class Releases:
                     cause="a tag went back to an image that it meant before",
                 )
         return None
+
+    def statistics(self) -> ReleasesStatistics:
+        """A snapshot."""
+        return ReleasesStatistics(len(self._left), len(self._going_back))
 
     def _moved(self, event: Event) -> None:
         old, _, rest = event.cause.partition(ARROW)

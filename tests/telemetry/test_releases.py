@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from skerry.telemetry.core.incidents import Incident, Lost, Measure
-from skerry.telemetry.core.releases import DIGESTS_MAX, MOVED, TAGS_MAX, TAKEN_OVER, Releases
 from skerry.telemetry.events import Event
+from skerry.telemetry.releases import DIGESTS_MAX, MOVED, TAGS_MAX, TAKEN_OVER, Releases
 
 TAG = "docker.io/team/tide:1"
 
@@ -51,5 +51,5 @@ def test_what_is_remembered_is_bounded() -> None:
         releases.hear(moved(number, "a", "b", f"t{number}"))
     for number in range(DIGESTS_MAX + 5):
         releases.hear(moved(number, str(number), str(number + 1)))
-    assert len(releases._left) == TAGS_MAX
+    assert releases.statistics().tag_count == TAGS_MAX
     assert len(releases._left[TAG]) == DIGESTS_MAX
