@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import (
+    breadth,
     cached,
     cold,
     edge_hits,
@@ -54,6 +55,7 @@ MEASURES: dict[str, Measure] = {
     "idle": still.idle,
     "ledger": ledger.month,
     "telemetry": telemetry.watched,
+    "breadth": breadth.breadth,
 }
 
 

@@ -12,8 +12,8 @@ import json
 import re
 import socket
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -26,74 +26,31 @@ from skerry.cli.main import make_app
 from tests.rig import images, nodes
 from tests.rig.pages import HOST as SITE
 from tests.rig.processes import Rig
+from tests.rig.script import Script
+from tests.rig.telling import (
+    ANSWERS,
+    PAGE_SIZES,
+    PAGES,
+    SIZES,
+    USED,
+    Series,
+    by_outcome,
+    exposed,
+    in_the_words_of_the_ledger,
+    of_samples,
+    openmetrics,
+    plain,
+)
 from tests.rig.told import Collector, Held, HeldRegistry, Origin
 
 UPSTREAM = nodes.HOST
 NAME = "team/tide"
 PAGE = b"p" * 3000
-OPENMETRICS = "application/openmetrics-text; version=1.0.0"
-ANSWERS, SIZES = "skerry_registry_answers", "skerry_registry_answer_bytes"
-PAGES, PAGE_SIZES = "skerry_edge_requests", "skerry_edge_answer_bytes"
 SHEET = "".join(
     f'[[price]]\nmeter = "{meter}"\nprice = "{price}"\nunit = "{unit}"\nperiod = "use"\n'
     'currency = "EUR"\nvalid_from = 2020-01-01\n'
     for meter, price, unit in (("requests", "1", "million requests"), ("egress", "1", "GB"))
 )
-Counts = Counter[tuple[str, str]]
-"""By side and outcome."""
-
-
-@dataclass
-class Script:
-    """What was asked, what came, and how it must have been answered."""
-
-    node: NodeProcess
-    counts: Counts = field(default_factory=Counter)
-    sizes: Counts = field(default_factory=Counter)
-    _links: dict[str, http.client.HTTPConnection] = field(default_factory=dict)
-
-    def image(
-        self, path: str, outcome: str, status: int, *fields: tuple[str, str], method: str = "GET"
-    ) -> bytes:
-        return self._ask("image", self.node.registry, path, outcome, status, fields, method)
-
-    def page(
-        self, path: str, outcome: str, status: int, *fields: tuple[str, str], method: str = "GET"
-    ) -> bytes:
-        named = (("Host", SITE), *fields)
-        return self._ask("page", self.node.edge, path, outcome, status, named, method)
-
-    def add(self, side: str, outcome: str, size_bytes: int) -> None:
-        self.counts[side, outcome] += 1
-        self.sizes[side, outcome] += size_bytes
-
-    def fresh_links(self) -> None:
-        """The next request may meet another process."""
-        for link in self._links.values():
-            link.close()
-        self._links.clear()
-
-    def _ask(
-        self,
-        side: str,
-        authority: str,
-        path: str,
-        outcome: str,
-        status: int,
-        fields: tuple[tuple[str, str], ...],
-        method: str,
-    ) -> bytes:
-        link = self._links.setdefault(authority, http.client.HTTPConnection(authority, timeout=20))
-        named = any(name == "Host" for name, _ in fields)
-        link.putrequest(method, path, skip_host=named, skip_accept_encoding=True)
-        for name, value in fields:
-            link.putheader(name, value)
-        link.endheaders()
-        answer = link.getresponse()
-        body = answer.read()
-        assert answer.status == status, (path, answer.status, body[:300])
-        self.add(side, outcome, len(body))
-        return body
 
 
 def manifest(reference: object) -> str:
@@ -275,57 +232,6 @@ def _pages(scene: Scene, script: Script) -> None:
 # what everybody tells
 
 
-def exposed(node: NodeProcess, accept: str) -> str:
-    return RegistryClient(node.admin).get("/metrics", ("Accept", accept)).body.decode()
-
-
-Series = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-def openmetrics(node: NodeProcess) -> Series:
-    text = exposed(node, OPENMETRICS)
-    assert text.endswith("# EOF\n")
-    return samples(text)
-
-
-def plain(node: NodeProcess) -> Series:
-    text = exposed(node, "text/plain")
-    assert "# EOF" not in text
-    return samples(text)
-
-
-def samples(text: str) -> Series:
-    """Of either form; exemplars are left out."""
-    found: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            head, _, value = line.partition(" # ")[0].rpartition(" ")
-            name, _, labels = head.partition("{")
-            found[name, frozenset(re.findall(r'(\w+)="([^"]*)"', labels))] = float(value)
-    return found
-
-
-def by_outcome(series: Series, images: str, pages: str) -> Counts:
-    """The counts of pulls and pages alone."""
-    found: Counts = Counter()
-    for (name, labels), value in series.items():
-        said = dict(labels)
-        if name == images and said["kind"] in ("manifest", "blob"):
-            found["image", said["outcome"]] += int(value)
-        elif name == pages:
-            found["page", said["outcome"]] += int(value)
-    return +found
-
-
-def of_samples(counted: Mapping[str, int]) -> Series:
-    """Of names as bundles write them."""
-    found = {}
-    for sample, value in counted.items():
-        name, _, labels = sample.partition("{")
-        found[name, frozenset(re.findall(r'(\w+)="([^"]*)"', labels))] = float(value)
-    return found
-
-
 def bundled(scene: Scene, folder: Path) -> Series:
     scene.skerry("bundle", "export", str(folder))
     summed: Counter[str] = Counter()
@@ -334,30 +240,12 @@ def bundled(scene: Scene, folder: Path) -> Series:
     return of_samples(summed)
 
 
-USED = {"hit": "hits", "local": "hits", "stale": "stale", "miss": "misses", "joined": "shared",
-        "sibling": "shared", "collapsed": "shared", "pass": "passes"}  # fmt: skip
-
-
 def ledger(scene: Scene) -> Counter[str]:
     """What the ledger has, but for what nobody in the script asked for."""
     found: Counter[str] = Counter()
     for line in json.loads(scene.skerry("costs", "--json"))["lines"]:
         for name in ("requests", "egress_bytes", *sorted(set(USED.values()))):
             found[name] += line["used"].get(name, 0)
-    return found
-
-
-def in_the_words_of_the_ledger(counted: Series) -> Counter[str]:
-    """All that `/metrics` knows, lists and greetings too."""
-    found: Counter[str] = Counter()
-    for (name, labels), value in counted.items():
-        outcome = dict(labels).get("outcome", "")
-        if name in (f"{ANSWERS}_total", f"{PAGES}_total"):
-            found["requests"] += int(value)
-            if outcome in USED:
-                found[USED[outcome]] += int(value)
-        elif name in (f"{SIZES}_total", f"{PAGE_SIZES}_total"):
-            found["egress_bytes"] += int(value)
     return found
 
 
