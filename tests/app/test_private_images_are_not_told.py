@@ -54,6 +54,9 @@ async def test_no_name_and_no_digest_of_a_private_image_is_told(
         assert NAME in repr(node.events.recent()), "whoever has the token is told"
         for _ in range(2):  # a group: fewer of a kind are not shown
             assert await pull("absent") == 404
+        await node.housekeeper.evict(1 << 30)
+        told = {each.name for each in node.departures.find(NAME)}
+        assert f"{HOST}/{NAME}:1" in told, "what became of it is told to whoever has the token"
         exposed = node.metrics.expose()
         counted = 'skerry_registry_answers_total{class="sensitive",kind="manifest"'
         assert counted in exposed
@@ -62,6 +65,7 @@ async def test_no_name_and_no_digest_of_a_private_image_is_told(
         await registry.server.close()
     kept = b"".join(each.read_bytes() for each in (tmp_path / "data").glob("telemetry.sqlite*"))
     assert b"tag.moved" in kept
+    assert b"asked for by the operator" in kept
     told = {"log": caplog.text, "metrics": exposed, "file": kept.decode("latin-1")}
     secrets = [NAME, "mrs-doe", *(each.digest.hex for each in (first, second)),
                *(blob.digest.hex for blob in (*first.blobs, *second.blobs))]  # fmt: skip

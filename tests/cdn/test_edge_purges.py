@@ -192,7 +192,10 @@ async def test_what_is_evicted_is_forgotten_before_its_bytes_go() -> None:
     assert [list(group.members.values()) for group in groups] == [[3]]
     digest = next(iter(groups[0].members))
     assert inventory.still_wanted(digest)
+    [name] = inventory.names([groups[0].id, "another"])[groups[0].id]
+    assert name == "http://www.example.org/dir/a"
     await inventory.drop([groups[0].id])
+    assert inventory.names([groups[0].id]) == {}
     assert not inventory.still_wanted(digest)
     assert inventory.groups() == []
     await world.close()

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -17,11 +18,15 @@ from typer.testing import CliRunner, Result
 from skerry import __version__
 from skerry.app.admin.access import Access
 from skerry.app.admin.door import AdminDoor
+from skerry.app.admin.replies import json_answer
+from skerry.base.clock import ManualClock
 from skerry.cli.main import make_app
+from skerry.dashboard.overview import look
 from skerry.telemetry.metrics import Registry
 from skerry.wire.message import Answer, Headers, Request
 from tests.app.edge_twin import Twin
 from tests.app.operations_twin import DIGEST, RememberingOperations
+from tests.dashboard.scene import NOW, full_facts
 
 TOKEN = "s" * 43
 
@@ -38,7 +43,9 @@ class Served:
             access=Access(TOKEN),
             not_ready=lambda: "",
             edge=self.edge.desk,
+            more=({"/api/v1/overview": {"GET": self._overview}},),
         )
+        self.door = door
 
         class Relay(BaseHTTPRequestHandler):
             def relay(self) -> None:
@@ -70,6 +77,11 @@ class Served:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Relay)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    async def _overview(self, request: Request) -> Answer:
+        """What the pages would say: the door is without them here."""
+        facts = replace(full_facts(ManualClock(NOW)), stands=await self.door.status())
+        return json_answer(await look(facts))
 
 
 @contextmanager
@@ -188,6 +200,26 @@ def test_the_small_commands_send_what_was_typed(node: Served, tmp_path: Path) ->
 def test_a_relative_path_is_made_whole_before_the_node_sees_it(node: Served) -> None:
     run("export", "nginx", "out", node=node)
     assert node.operations.asked == [("export", "nginx", str(Path.cwd() / "out"))]
+
+
+def test_status_says_what_the_first_screen_says_from_the_same_numbers(node: Served) -> None:
+    status = run("status", node=node).stdout
+    for told in (
+        "upstream  No: No registry can be reached",
+        "service   Yes, but: docker.io cannot be reached",
+        "alone     2h00m: Then ends: tls certificate www.example.org",
+        "cost      1.23 EUR so far: At the month's end 2.50 EUR (2.00 EUR to 3.00 EUR)",
+        "answered  images: 70.0 % of 1000 requests",
+        "answered  public: 33.3 % of 9 requests, 33.3 % of bytes, 1 stale, 0 joined",
+        "needs you",
+    ):
+        assert told in status, told
+    told = json.loads(run("status", "--json", node=node).stdout)
+    seen = json.loads(run("top", "--json", node=node).stdout)
+    assert {name: told[name] for name in ("tiles", "needs", "at")} == {
+        name: seen[name] for name in ("tiles", "needs", "at")
+    }
+    assert {name: told[name] for name in seen["status"]} == seen["status"]
 
 
 def test_status_and_events_are_readable(node: Served) -> None:

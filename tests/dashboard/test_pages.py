@@ -11,6 +11,7 @@ import pytest
 
 from skerry.dashboard.words import money, share
 from skerry.registry.operations import SourceStatus, UpstreamStatus
+from skerry.telemetry.horizon import Expires, Expiry
 from skerry.wire.message import Request
 from tests.app.operations_twin import HALF, STATUS, WHOLE
 from tests.dashboard.scene import NASTY, NOW, OPERATOR, VIEWER, Scene, links_of, text_of
@@ -82,6 +83,13 @@ async def test_the_first_screen_answers_the_six_questions() -> None:
         "What needs you",
     ):
         assert said in text, said
+
+
+async def test_what_has_ended_is_over_and_not_a_time_below_zero() -> None:
+    scene = Scene()
+    for late in (0.0, 1.0, 86_400.0):
+        scene.facts.ending = (Expiry(Expires.TLS_CERTIFICATE, "a.example", NOW - late),)
+        assert "It is over" in text_of(await scene.get("/"))
 
 
 async def test_what_is_well_is_said_to_be_well() -> None:

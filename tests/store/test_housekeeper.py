@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -14,7 +15,7 @@ from skerry.base.digest import Digest, digest_of
 from skerry.base.errors import SkerryError
 from skerry.store.conformance import BIG
 from skerry.store.core.admission import Verdict
-from skerry.store.housekeeping import Scrubbed
+from skerry.store.housekeeping import EvictedFor, Scrubbed
 from skerry.store.ports import Group, SpoolAborted, StoreFull
 from skerry.store.service import SEEN_SECONDS, Housekeeper
 from skerry.store.testing import MemoryStore, read_segment
@@ -40,6 +41,9 @@ class Shelves:
         self.counted += 1
         self.before_groups()
         return list(self.all.values())
+
+    def names(self, group_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        return {each: (each.partition("\n")[2] or each,) for each in group_ids if each in self.all}
 
     async def drop(self, group_ids: list[str]) -> None:
         await asyncio.sleep(0)
@@ -251,3 +255,20 @@ async def test_upkeep_takes_a_picture_before_the_store_is_full(house: House) -> 
             house.clock.advance(1)
             await asyncio.sleep(0)
     assert house.shelves.dropped == []
+
+
+async def test_what_was_evicted_is_remembered_by_its_name_and_told_in_the_event(
+    house: House,
+) -> None:
+    for number in range(9):
+        await house.image(f"registry\nimage-{number}", last_used=float(number + 1))
+    house.shelves.all["registry\nimage-1"] = replace(
+        house.shelves.all["registry\nimage-1"], pinned=True
+    )
+    spool = await house.store.begin(size_bytes=MIB)
+    await spool.abort(SpoolAborted("done"))
+    [first] = house.keeper.departures.find("image-0")
+    assert (first.name, first.kind, first.cause) == ("image-0", "registry", EvictedFor.ROOM)
+    assert (first.why, first.last_used, first.size_bytes) == ("room for 1.0 MiB", 1.0, MIB)
+    assert house.keeper.departures.find("image-1") == [], "it is pinned, and here"
+    assert house.events.recent("store.evicted")[0].cause == "room for 1.0 MiB: image-0, image-2"

@@ -43,13 +43,21 @@ CREATE TABLE bundle (
     filed INTEGER NOT NULL DEFAULT 0, sent INTEGER NOT NULL DEFAULT 0
 )
 """
+_DEPARTURES = """
+CREATE TABLE departure (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
+    cause TEXT NOT NULL, why TEXT NOT NULL, last_used REAL NOT NULL, size_bytes INTEGER NOT NULL
+);
+CREATE INDEX departure_kind ON departure (kind, id)
+"""
 TELEMETRY = Form(
     0x534B5445,  # "SKTE"
-    1,
-    _SCHEMA,
+    2,
+    f"{_SCHEMA};{_DEPARTURES}",
     named="the record of events",
     unusable=TelemetryUnusable,
     without="what happened before is forgotten, everything else works",
+    upgrades={1: _DEPARTURES},
 )
 _EVENT = "at, kind, subject, cause, next_step, level"
 _INCIDENT = (

@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from skerry.adapters.sqlite_catalog import SqliteCatalog
+from skerry.adapters.sqlite_departures import SqliteDepartures
 from skerry.app.ground import Ground, Site
 from skerry.app.telemetry.gauges import show_rooms
 from skerry.app.upkeep import Upkeep
+from skerry.base.errors import SkerryError
 from skerry.registry.assembly import RegistryRooms
 from skerry.store.core.admission import AdmissionPolicy
 from skerry.store.housekeeping import ScrubPolicy
 from skerry.store.ports import Inventory
 from skerry.store.service import Housekeeper
 from skerry.store.shared_inventory import SharedInventory
+from skerry.telemetry.events import Event, Level
 
 
 def keep_house(
@@ -34,6 +37,13 @@ def keep_house(
         admission=AdmissionPolicy(object_share_max=given.object_share_max),
         scrub=ScrubPolicy(given.scrub_period_seconds, given.scrub_bytes_per_second),
     )
+    try:
+        housekeeper.departures.keep_in(
+            SqliteDepartures(ground.book.file),
+            veil=lambda name: node.events.veil(Event(0.0, "store.evicted", name)).subject,
+        )
+    except SkerryError as error:
+        node.events.emit("store.departures_unread", "store", cause=error.what, level=Level.WARNING)
     show_rooms(node.metrics, ground.store, ground.parts.fills, housekeeper)
     return housekeeper
 

@@ -111,7 +111,7 @@ class Node:
         )
         self.nursery = Nursery(on_crash=self._crashed)
         self.ends = AsyncExitStack()
-        self._housekeeper: Housekeeper
+        self.housekeeper: Housekeeper
         self._own_routes: tuple[Routes, ...] = ()
         self.budget: NodeBudget
         self.record: TelemetryRoom
@@ -156,7 +156,7 @@ class Node:
         # The housekeeper needs the inventories, and their owners the housekeeper.
         budget = self.budget = NodeBudget(self)
         steward = budget.registry_steward
-        ground = open_ground(self, housekeeper=lambda: self._housekeeper, steward=steward)
+        ground = open_ground(self, housekeeper=lambda: self.housekeeper, steward=steward)
         budget.open(ground.outside.transport, rollbacks_of(ground.book))
         await self._keep_time()
         self._domain_desk = DomainDesk(ground.watch, self.clock.now)
@@ -172,7 +172,8 @@ class Node:
             rooms.healing.elsewhere = edge.vault.healer if edge.vault else None
         trust = await open_trust(self, rooms, ground.verdicts)
         end(nursery.close)
-        self._housekeeper = house = keep_house(self, ground, owners, rooms)
+        self.housekeeper = house = keep_house(self, ground, owners, rooms)
+        self.departures = house.departures
         if edge is not None:
             # What was purged while this node was down is learned before anything is served.
             await edge.rooms.siblings.siblings.start()

@@ -5,7 +5,7 @@ Owns the grouping: one stored response is one group. The policy itself is the st
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from skerry.base.digest import Digest
 from skerry.cdn.entries import Entries
@@ -55,9 +55,14 @@ class EdgeInventory:
         self._listed = listed
         return groups
 
+    def names(self, group_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """The URLs of responses that were listed and not dropped since."""
+        found = {each: self._listed.get(each) for each in group_ids}
+        return {group_id: (entry.key.text,) for group_id, entry in found.items() if entry}
+
     async def drop(self, group_ids: list[str]) -> None:
         """Forgets these responses durably; their bytes go after this returns."""
-        listed = [self._listed[each] for each in group_ids if each in self._listed]
+        listed = [self._listed.pop(each) for each in group_ids if each in self._listed]
         try:
             await self._variants.remove(listed)
         finally:

@@ -10,7 +10,6 @@ from skerry.app.telemetry.horizon_desk import HorizonList
 from skerry.base.units import format_seconds
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, connect
 from skerry.cli.screen import out, plain, print_json
-from skerry.telemetry.horizon import Expiry
 
 
 def horizon(
@@ -36,16 +35,6 @@ def horizon(
             plain(each.next_step),
         )
     out().print(table)
-
-
-def first_line(first: Expiry | None, now: float) -> str:
-    """What `skerry status` says of it."""
-    if first is None:
-        return "for ever: nothing here ends"
-    name = f"{plain(first.kind.replace('_', ' '))} {plain(first.what)}"
-    if first.at <= now:
-        return f"over: the {name} {left(first.at - now)} ({when(first.at)}); skerry horizon"
-    return f"{left(first.at - now)}, until the {name} ends ({when(first.at)}); skerry horizon"
 
 
 def left(seconds: float) -> str:

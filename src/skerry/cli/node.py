@@ -11,8 +11,7 @@ import platform
 import signal
 import socket
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -29,13 +28,9 @@ from skerry.app.settings.render import to_plain, to_toml
 from skerry.app.settings.schema import Settings
 from skerry.app.telemetry.drills_file import DrillsFile
 from skerry.base.errors import Party, SkerryError
-from skerry.base.units import format_bytes, format_seconds
-from skerry.cli.horizon import first_line
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, Overrides, connect, overrides_of
-from skerry.cli.screen import Exit, ago, err, out, plain, print_json
-from skerry.registry.operations import SourceStatus, Status
+from skerry.cli.screen import Exit, err, out, plain, print_json
 from skerry.telemetry.log_lines import LogFormat, log_to_stderr
-from skerry.upstream.misses import Spending
 
 _log = logging.getLogger("skerry.node")
 
@@ -265,80 +260,6 @@ def config_show(
 def plain_lines(text: str) -> str:
     """Several lines of others' text."""
     return "".join(f"{plain(line)}\n" for line in text.splitlines())
-
-
-def status(
-    node: NodeUrl = None, config: Config = None, data_dir: DataDir = None, as_json: AsJson = False
-) -> None:
-    """Show how the node is: upstreams, disk, images."""
-    found = connect(node, config, data_dir).get("/api/v1/status", Status)
-    if as_json:
-        print_json(found)
-        return
-    now = time.time()
-    store = found.store
-    say = out().print
-    down = [each.name for each in found.upstreams if not any(map(_answers, each.sources))]
-    mode = f"[bold yellow]cut off[/] from {plain(', '.join(down))}, serving from here"
-    if not down:
-        heard = any(source.heard_at for each in found.upstreams for source in each.sources)
-        mode = "[green]connected[/]" if heard or not found.upstreams else "no upstream asked yet"
-    elif found.cut_off:
-        mode = "[bold yellow]cut off[/], serving from here"
-    say(f"[bold]{plain(found.node)}[/] skerry {plain(found.version)}: {mode}")
-    say(f"  up since  {ago(found.started_at, now)}")
-    say(f"  images    {found.images.whole} whole, {found.images.half} half, "
-        f"{found.images.pinned} pinned, {found.fills} fills in flight")  # fmt: skip
-    trouble = "" if store.writable else ", [red]read-only or full[/]"
-    say(f"  disk      {format_bytes(store.blob_bytes)} of {format_bytes(store.budget_bytes)} "
-        f"in {store.blob_count} blobs{trouble}")  # fmt: skip
-    say(f"  alone     {first_line(found.ends_first, now)}")
-    if found.processes > 1:
-        fewer = found.serving < found.processes
-        note = ", [red]see the events[/]" if fewer else ""
-        say(f"  processes {found.serving} of {found.processes} serve the public doors{note}")
-    if store.quarantine_count:
-        say(f"  quarantine {store.quarantine_count} blobs, {format_bytes(store.quarantine_bytes)}")
-    for upstream in (*found.upstreams, *found.sites):
-        for source in upstream.sources:
-            say(f"  {plain(upstream.name)} via {plain(source.name)}: {_source(source, now)}")
-    for row in found.ratios:
-        say(f"  {plain(row.what)}: {row.hits} hits, {row.stale} stale of {row.requests} requests")
-    for line in spending_lines(found.spending):
-        say(f"  {plain(line)}")
-    for warning in found.warnings:
-        err().print(f"[yellow]note:[/] {plain(warning)}")
-
-
-SPENDERS_MAX = 5
-
-
-def spending_lines(spending: Sequence[Spending]) -> list[str]:
-    """Who has cost upstreams most since start: where they are, never who they are."""
-    counted = [each for each in spending if each.asked_count or each.refused_count]
-    counted.sort(key=lambda each: each.asked_count + each.refused_count, reverse=True)
-    return [
-        f"spent on {each.upstream} by {each.source} clients: {each.asked_count} misses, "
-        f"{each.absent_count} of them for nothing, {each.refused_count} refused, "
-        f"{format_bytes(each.fetched_bytes)}"
-        for each in counted[:SPENDERS_MAX]
-    ]
-
-
-def _answers(source: SourceStatus) -> bool:
-    return source.breaker == "closed" and not source.blocked_seconds
-
-
-def _source(source: SourceStatus, now: float) -> str:
-    """How a source is, when it last answered, and what it failed with since."""
-    parts = [f"breaker {plain(source.breaker)}"]
-    if source.trouble:
-        parts[0] += f" after {plain(source.trouble)} ({ago(source.since, now)})"
-    silent = "never answered" if source.trouble else "not asked yet"
-    parts.append(f"answered {ago(source.heard_at, now)}" if source.heard_at else silent)
-    if source.blocked_seconds and source.breaker == "closed":
-        parts.append(f"rate limited for {format_seconds(source.blocked_seconds)}")
-    return ", ".join(parts)
 
 
 def drill(

@@ -15,6 +15,7 @@ from skerry.base.errors import BadInput
 from skerry.base.units import format_seconds, parse_seconds
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, connect
 from skerry.cli.screen import Exit, out, plain, print_json
+from skerry.dashboard.lists import is_about
 from skerry.telemetry.core.incidents import Incident, Indicator
 from skerry.telemetry.core.slo import Goals, as_yaml
 from skerry.telemetry.core.slo import rules as rules_of
@@ -32,6 +33,9 @@ def events(
     kind: Annotated[
         str, typer.Option(metavar="KIND", help="Of one kind or its first word, e.g. breaker.")
     ] = "",
+    about: Annotated[
+        str, typer.Option(metavar="TEXT", help="With a text in it: the name of an image, say.")
+    ] = "",
     node: NodeUrl = None,
     config: Config = None,
     data_dir: DataDir = None,
@@ -41,6 +45,8 @@ def events(
     start = time.time() - parse_seconds(since)
     path = f"/api/v1/events?since={start:.3f}&kind={quote(kind, safe='')}"
     found = connect(node, config, data_dir).get(path, EventList)
+    if about:
+        found = EventList([each for each in found.events if is_about(each, about)])
     if as_json:
         print_json(found)
         return

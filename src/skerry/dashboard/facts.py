@@ -12,6 +12,7 @@ from typing import Protocol
 
 from skerry.budget.core.month import MonthBook
 from skerry.registry.operations import ImageRow, Status, Verified
+from skerry.store.departures import Departure
 from skerry.telemetry.events import Event
 from skerry.telemetry.horizon import Expiry
 from skerry.telemetry.ratios import HitRatio
@@ -96,6 +97,25 @@ class IncidentRow:
     noticed_at: float | None
     served_at: float | None
     back_at: float | None
+    drill: bool = False
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectsFound:
+    """Some of what was looked for. `beyond` is where to look on, when there is `more`."""
+
+    rows: Sequence[ObjectRow]
+    beyond: int
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """How much each site and each upstream's images were answered from here, this month."""
+
+    sites: tuple[HitRatio, ...] = ()
+    upstreams: tuple[HitRatio, ...] = ()
 
 
 class Facts(Protocol):
@@ -115,8 +135,17 @@ class Facts(Protocol):
     async def verified(self, reference: str) -> Verified:
         """Whose signatures an image has. Raises SkerryError."""
 
-    async def objects(self, wanted: str, rows_max: int) -> Sequence[ObjectRow]:
-        """What the edge has stored whose URL holds `wanted`, the latest used first."""
+    def has_policies(self) -> bool:
+        """Whether anything here has to be signed."""
+
+    def departed(self, wanted: str, kind: str) -> Sequence[Departure]:
+        """What was evicted and whose name holds `wanted`, the latest first."""
+
+    async def answered(self) -> Answered: ...
+
+    async def objects(self, wanted: str, rows_max: int, beyond: int = 0) -> ObjectsFound:
+        """What the edge has stored whose URL holds `wanted`, the latest used first, without the
+        first `beyond` of all."""
 
     def ratios(self) -> Sequence[HitRatio]: ...
 

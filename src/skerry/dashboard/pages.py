@@ -6,17 +6,32 @@ escaped by the template engine, since names of images and URLs are written by st
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from skerry.base.errors import SkerryError
 from skerry.dashboard import words
 from skerry.dashboard.costs import costs_of
 from skerry.dashboard.facts import Facts, Visitor
+from skerry.dashboard.lists import (
+    ROWS_MAX,
+    SHOWN,
+    cut,
+    is_about,
+    is_named,
+    is_shown,
+    link,
+    number_of,
+)
 from skerry.dashboard.overview import look
+from skerry.registry.operations import ImageRow
+from skerry.store.departures import IMAGE, OBJECT
 
 HERE = Path(__file__).parent
-ROWS_MAX = 200
+Asked = Callable[[str], str]
+"""What the query of a request says, "" for nothing."""
 
 
 class Pages:
@@ -43,6 +58,7 @@ class Pages:
             "fine_money",
         ):
             self._templates.filters[name] = getattr(words, name)
+        self._templates.globals.update(link=link, shown_names=SHOWN)
 
     def render(self, page: str, visitor: Visitor | None, **values: object) -> str:
         """One page as HTML."""
@@ -58,30 +74,74 @@ class Pages:
         """That part of the first screen that changes by itself."""
         return self.render("overview_live", None, seen=await look(self._facts))
 
-    async def images(self, visitor: Visitor, wanted: str) -> str:
-        """Images that hold a text in their name."""
-        rows = [row for row in await self._facts.images() if wanted.lower() in row.reference]
+    async def images(self, visitor: Visitor, asked: Asked) -> str:
+        """Images that hold a text in their name, or that begin with a digest."""
+        wanted, show = asked("q"), asked("show")
+        show = show if show in SHOWN else ""
+        rows = [
+            row
+            for row in await self._facts.images()
+            if is_named(row, wanted) and is_shown(row, show)
+        ]
+        signed = self._facts.has_policies()
+        if show == "unsigned":
+            rows = [row for row in rows if await self._unsigned(row)] if signed else []
+        seen = cut(rows, asked("page"))
+        unsigned = {row.reference for row in seen.rows if signed and await self._unsigned(row)}
+        here = {row.reference for row in rows}
+        gone = self._facts.departed(wanted, IMAGE) if wanted and not show else ()
         return self.render(
-            "images", visitor, rows=rows[:ROWS_MAX], more=len(rows) - ROWS_MAX, wanted=wanted
-        )
+            "images", visitor, cut=seen, wanted=wanted, show=show, unsigned=unsigned,
+            signed=signed, fields={"q": wanted, "show": show},
+            gone=[each for each in gone if each.name not in here],
+        )  # fmt: skip
+
+    async def _unsigned(self, row: ImageRow) -> bool:
+        """Whether a policy asks for signatures that a whole image has not."""
+        if not row.whole:
+            return False
+        try:
+            verified = await self._facts.verified(row.reference)
+        except SkerryError:
+            return True  # it cannot be judged: it may not leave either
+        return bool(verified.policy) and not verified.accepted
 
     async def image(self, visitor: Visitor, reference: str) -> str | None:
-        """One image; None when it is not here."""
+        """One image, or what became of it; None when nothing is known."""
         rows = [row for row in await self._facts.images() if row.reference == reference]
+        gone = [each for each in self._facts.departed(reference, IMAGE) if each.name == reference]
         if not rows:
-            return None
-        events = [each for each in await self._facts.events() if reference in each.subject]
+            if not gone or not reference:
+                return None
+            return self.render("gone", visitor, reference=reference, gone=gone)
+        events = [each for each in await self._facts.events() if is_about(each, reference)]
         verified = await self._facts.verified(reference) if rows[0].whole else None
-        return self.render("image", visitor, row=rows[0], events=events[:20], verified=verified)
+        return self.render(
+            "image", visitor, row=rows[0], events=events[:20], verified=verified, gone=gone
+        )
 
-    async def objects(self, visitor: Visitor, wanted: str) -> str:
+    async def objects(self, visitor: Visitor, asked: Asked) -> str:
         """What the edge has stored."""
-        rows = await self._facts.objects(wanted, ROWS_MAX)
-        return self.render("objects", visitor, rows=rows, wanted=wanted, rows_max=ROWS_MAX)
+        wanted, beyond = asked("q"), number_of(asked("beyond"))
+        found = await self._facts.objects(wanted, ROWS_MAX, beyond)
+        here = {row.url for row in found.rows}
+        gone = self._facts.departed(wanted, OBJECT) if wanted and not beyond else ()
+        return self.render(
+            "objects", visitor, found=found, wanted=wanted, beyond=beyond,
+            gone=[each for each in gone if each.name not in here],
+        )  # fmt: skip
 
     async def upstreams(self, visitor: Visitor) -> str:
-        """Upstreams and sites, and how their sources are."""
-        return self.render("upstreams", visitor, status=await self._facts.status())
+        """Upstreams and sites, how their sources are, and how much is answered from here."""
+        money = await self._facts.money()
+        return self.render(
+            "upstreams", visitor, status=await self._facts.status(),
+            answered=await self._facts.answered(), rung=money.rung if money else "",
+        )  # fmt: skip
+
+    async def upstreams_live(self) -> str:
+        """The changing part of it."""
+        return self.render("upstreams_live", None, status=await self._facts.status())
 
     async def fills(self, visitor: Visitor) -> str:
         """What is on its way in."""
@@ -91,16 +151,22 @@ class Pages:
         """The changing part of it."""
         return self.render("fills_live", None, rows=self._facts.fills())
 
-    async def events(self, visitor: Visitor, kind: str) -> str:
-        """What happened, of one kind if given."""
-        every = await self._facts.events()
-        kinds = sorted({each.kind for each in every})
-        rows = [each for each in every if not kind or each.kind == kind]
-        return self.render("events", visitor, rows=rows[:ROWS_MAX], kinds=kinds, kind=kind)
+    async def events(self, visitor: Visitor, asked: Asked) -> str:
+        """What happened, of one kind and with a text if given."""
+        every, kind, wanted = await self._facts.events(), asked("kind"), asked("q")
+        rows = [e for e in every if (not kind or e.kind == kind) and is_about(e, wanted)]
+        return self.render(
+            "events", visitor, cut=cut(rows, asked("page")), kind=kind, wanted=wanted,
+            kinds=sorted({each.kind for each in every}), fields={"q": wanted, "kind": kind},
+        )  # fmt: skip
 
     async def incidents(self, visitor: Visitor) -> str:
         """What was lost, and how long it took."""
-        return self.render("incidents", visitor, rows=await self._facts.incidents())
+        return self.render("incidents", visitor, rows=(await self._facts.incidents())[:ROWS_MAX])
+
+    async def incidents_live(self) -> str:
+        """The changing part of it."""
+        return self.render("incidents_live", None, rows=(await self._facts.incidents())[:ROWS_MAX])
 
     async def horizon(self, visitor: Visitor) -> str:
         """What ends one day."""

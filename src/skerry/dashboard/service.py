@@ -21,6 +21,7 @@ from skerry.dashboard.pages import HERE, Pages
 from skerry.wire.message import Answer, Headers, Request
 
 STREAMS_MAX = 32
+GONE = "It was never pulled, was removed, or left longer ago than the node remembers."
 LIVE_SECONDS = 2.0
 SILENCE_SECONDS = 14.0
 """A stream says something at least so often: a NAT forgets what is silent (requirements L1)."""
@@ -98,11 +99,11 @@ class Dashboard:
         pages = self._pages
         return {
             "/": lambda r, v: pages.overview(v),
-            "/images": lambda r, v: pages.images(v, r.query_value("q") or ""),
-            "/objects": lambda r, v: pages.objects(v, r.query_value("q") or ""),
+            "/images": lambda r, v: pages.images(v, _asked(r)),
+            "/objects": lambda r, v: pages.objects(v, _asked(r)),
             "/upstreams": lambda r, v: pages.upstreams(v),
             "/fills": lambda r, v: pages.fills(v),
-            "/events": lambda r, v: pages.events(v, r.query_value("kind") or ""),
+            "/events": lambda r, v: pages.events(v, _asked(r)),
             "/incidents": lambda r, v: pages.incidents(v),
             "/horizon": lambda r, v: pages.horizon(v),
             "/costs": lambda r, v: pages.costs(v, r.query_value("month") or ""),
@@ -119,7 +120,7 @@ class Dashboard:
         except SkerryError as error:
             return self._sorry(visitor, 500, error.what, error.next_step)
         if found is None:
-            return self._sorry(visitor, 404, "That image is not here", "It may have been evicted.")
+            return self._sorry(visitor, 404, "That image is not here", GONE)
         return _html(200, found)
 
     # who looks
@@ -186,6 +187,8 @@ class Dashboard:
         parts: Mapping[str, Callable[[], Awaitable[str]]] = {
             "overview": self._pages.overview_live,
             "fills": self._pages.fills_live,
+            "upstreams": self._pages.upstreams_live,
+            "incidents": self._pages.incidents_live,
             "jobs": self._jobs_live,
         }
         if what not in parts:
@@ -227,6 +230,10 @@ class Dashboard:
 
     def _sorry(self, visitor: Visitor, status: int, what: str, next_step: str) -> Answer:
         return _html(status, self._pages.render("sorry", visitor, what=what, next_step=next_step))
+
+
+def _asked(request: Request) -> Callable[[str], str]:
+    return lambda name: request.query_value(name) or ""
 
 
 def _html(status: int, text: str) -> Answer:

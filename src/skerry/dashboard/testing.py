@@ -11,8 +11,16 @@ from dataclasses import dataclass, field, replace
 from skerry.base.clock import Clock
 from skerry.base.errors import BadInput
 from skerry.budget.core.month import MonthBook
-from skerry.dashboard.facts import FillRow, IncidentRow, Money, ObjectRow
+from skerry.dashboard.facts import (
+    Answered,
+    FillRow,
+    IncidentRow,
+    Money,
+    ObjectRow,
+    ObjectsFound,
+)
 from skerry.registry.operations import ImageRow, Status, Verified
+from skerry.store.departures import Departure
 from skerry.telemetry.events import Event
 from skerry.telemetry.horizon import Expiry
 from skerry.telemetry.ratios import HitRatio
@@ -34,6 +42,8 @@ class SetFacts:
     costs: Money | None = None
     book: MonthBook | None = None
     signed: dict[str, Verified] = field(default_factory=dict)
+    gone: Sequence[Departure] = ()
+    month_ratios: Answered = field(default_factory=Answered)
     unready: str = ""
     toml: str = ""
 
@@ -52,8 +62,23 @@ class SetFacts:
     async def verified(self, reference: str) -> Verified:
         return self.signed.get(reference, Verified(reference, "", "", accepted=True))
 
-    async def objects(self, wanted: str, rows_max: int) -> Sequence[ObjectRow]:
-        return [row for row in self.stored if wanted in row.url][:rows_max]
+    def has_policies(self) -> bool:
+        return bool(self.signed)
+
+    def departed(self, wanted: str, kind: str) -> Sequence[Departure]:
+        return [each for each in self.gone if wanted in each.name and each.kind == kind]
+
+    async def answered(self) -> Answered:
+        return self.month_ratios
+
+    async def objects(self, wanted: str, rows_max: int, beyond: int = 0) -> ObjectsFound:
+        rows = list[ObjectRow]()
+        for number, row in enumerate(self.stored[beyond:], beyond):
+            if len(rows) == rows_max:
+                return ObjectsFound(rows, number, more=True)
+            if wanted in row.url:
+                rows.append(row)
+        return ObjectsFound(rows, beyond)
 
     def ratios(self) -> Sequence[HitRatio]:
         return self.counted

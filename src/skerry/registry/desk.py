@@ -231,6 +231,8 @@ def source_status(source: SourceStatistics) -> SourceStatus:
         failed_at if in_trouble else 0.0,
         heard_at=heard_at,
         blocked_seconds=source.blocked_seconds,
+        requests_left=source.requests_left,
+        remaining=source.remaining,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
 from skerry.base.clock import Clock
 from skerry.base.digest import Digest
@@ -68,6 +68,23 @@ class RegistryInventory:
             for repository, held in members.items()
             for group in self._groups_of(repository, held)
         ]
+
+    def names(self, group_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """Each image by its tags, or by its digest where it has none; those that are here."""
+        wanted: dict[Repository, dict[Digest, str]] = defaultdict(dict)
+        for group_id in group_ids:
+            repository, root = _parse(group_id)
+            wanted[repository][root] = group_id
+        found: dict[str, Sequence[str]] = {}
+        for repository, images in wanted.items():
+            held = {member.digest for member in self._catalog.members(repository)}
+            tags = [
+                tag for tag in self._catalog.tags(repository) if subject_of_tag(tag.name) is None
+            ]
+            for root in held & images.keys():
+                named = [f"{repository}:{tag.name}" for tag in tags if tag.digest == root]
+                found[images[root]] = named or [f"{repository}@{root}"]
+        return found
 
     async def drop(self, group_ids: list[str]) -> None:
         """Forgets these images durably, with what goes with them alone; their bytes go after

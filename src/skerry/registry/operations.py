@@ -190,6 +190,8 @@ class SourceStatus:
         since: when that was, seconds since the epoch.
         heard_at: when it last answered, seconds since the epoch; 0 for never since the start.
         blocked_seconds: how long it is not asked from now, for whatever reason.
+        requests_left: of our own budget this minute; None without one.
+        remaining: what it last said is left of its rate limit; None when it does not say.
     """
 
     name: str
@@ -198,6 +200,8 @@ class SourceStatus:
     since: float = 0.0
     heard_at: float = 0.0
     blocked_seconds: float = 0.0
+    requests_left: int | None = None
+    remaining: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

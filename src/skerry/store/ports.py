@@ -7,7 +7,7 @@ T16, T17).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -212,6 +212,12 @@ class Inventory(Protocol):
         """Forgets these groups, durably, before their bytes go (no dangling manifest, T38).
 
         One that was pinned or became busy since it was listed stays.
+        """
+
+    def names(self, group_ids: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """What people call those of these groups that are still here, as `groups` listed them.
+
+        Called in a thread of its own.
         """
 
     def still_wanted(self, digest: Digest) -> bool:

@@ -8,7 +8,7 @@ T37, T38). What goes is decided in `core`; what the blobs mean is the Inventory'
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -27,6 +27,7 @@ from skerry.store.core.admission import (
     too_large,
 )
 from skerry.store.core.eviction import plan_eviction, plan_freeing
+from skerry.store.departures import IMAGE, Departure, Departures
 from skerry.store.housekeeping import (
     Evicted,
     EvictedFor,
@@ -43,6 +44,8 @@ LOOSE_SECONDS = 3600.0
 SEEN_SECONDS = 2 * UPKEEP_SECONDS
 """How old the picture of all groups may be by which an object on its way in is judged."""
 PAGE_COUNT_MAX = 256
+NAMED_MAX = 8
+"""So many images the event of an eviction names; `departures` knows the others."""
 
 T = TypeVar("T")
 
@@ -65,6 +68,7 @@ class Housekeeper:
         on_corrupt: Callable[[Digest], None] | None = None,
         admission: AdmissionPolicy | None = None,
         scrub: ScrubPolicy | None = None,
+        departures: Departures | None = None,
     ) -> None:
         self._store = store
         self._inventory = inventory
@@ -74,6 +78,7 @@ class Housekeeper:
         self._on_corrupt = on_corrupt
         self._admission = admission or AdmissionPolicy()
         self._scrub = scrub or ScrubPolicy()
+        self.departures = departures or Departures()
         self._evicting = asyncio.Lock()
         self._asks = Asks()
         self._displaced = Displaced()
@@ -144,7 +149,7 @@ class Housekeeper:
 
     async def _free(self, goal_bytes: int, cause: EvictedFor, *, why: str) -> Evicted:
         groups = await self._groups()
-        blob_count = freed_bytes = 0
+        blob_count, freed_bytes, named = 0, 0, ""
         plan = plan_freeing(groups, goal_bytes=goal_bytes)
         # Looking at every blob takes a while where there are millions: now and then, or in need.
         if not plan.enough or self._clock.monotonic() >= self._loose_at:
@@ -154,7 +159,7 @@ class Housekeeper:
         if plan.groups:
             # Durably, before the first byte goes: a crash here leaves loose blobs, never names
             # of bytes that are gone (T38).
-            await self._inventory.drop(plan.group_ids)
+            named = await self._drop(plan.groups, cause, why=why)
             self._seen = None
         for digest in plan.digests:
             if freed := await self._delete(digest):
@@ -168,10 +173,29 @@ class Housekeeper:
             self._events.emit(
                 "store.evicted",
                 f"{len(plan.groups)} groups, {format_bytes(freed_bytes)}",
-                cause=why,
+                cause=f"{why}: {named}" if named else why,
                 next_step="raise store.budget or pin what must stay" if plan.groups else "",
             )
         return went
+
+    async def _drop(self, groups: Sequence[Group], cause: EvictedFor, *, why: str) -> str:
+        """Forgets groups, and remembers what they were called; the images among them in words."""
+        ids = [group.id for group in groups]
+        names = await asyncio.to_thread(self._inventory.names, ids)
+        await self._inventory.drop(ids)
+        stayed = await asyncio.to_thread(self._inventory.names, ids)
+        now = self._clock.now()
+        gone = [
+            Departure(now, group.id.partition("\n")[0], name, cause, why, group.last_used,
+                      sum(group.members.values()))
+            for group in groups
+            if group.id not in stayed
+            for name in names.get(group.id, ())
+        ]  # fmt: skip
+        self.departures.note(gone)
+        images = [each.name for each in gone if each.kind == IMAGE]
+        more = len(images) - NAMED_MAX
+        return ", ".join(images[:NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
 
     async def _groups(self) -> list[Group]:
         """Every group, counted in a thread: a large catalog takes seconds, and nobody waits."""

@@ -44,7 +44,7 @@ from skerry.app.telemetry.ratios import hit_ratios
 from skerry.base.errors import BadInput, Party, SkerryError
 from skerry.base.reference import Reference
 from skerry.dashboard.paths import is_page
-from skerry.registry.operations import Operations
+from skerry.registry.operations import Operations, Status
 from skerry.telemetry.exposition import preferred
 from skerry.telemetry.horizon import Expiry
 from skerry.telemetry.metrics import Registry
@@ -222,13 +222,17 @@ class AdminDoor:
     # the API
 
     async def _status(self, request: Request) -> Answer:
+        return json_answer(await self.status())
+
+    async def status(self) -> Status:
+        """The node at one glance, with what each room of it tells."""
         sites = self._edge.sites() if self._edge else ()
         processes, serving = self._processes()
         status = await self._operations.status()
         spending = (*status.spending, *(self._edge.spending() if self._edge else ()))
         told = replace(status, sites=sites, spending=spending, processes=processes, serving=serving)
         ratios = hit_ratios(self._metrics)
-        return json_answer(replace(told, ends_first=self._ends_first(), ratios=ratios))
+        return replace(told, ends_first=self._ends_first(), ratios=ratios)
 
     async def _images(self, request: Request) -> Answer:
         rows = await self._operations.list_images()

@@ -17,6 +17,7 @@ from skerry.app.telemetry.room import TelemetryRoom
 from skerry.base.clock import Clock
 from skerry.registry.assembly import Parts
 from skerry.registry.operations import Operations, Verified
+from skerry.store.departures import Departures
 from skerry.telemetry.horizon import Horizon
 from skerry.telemetry.metrics import Registry
 
@@ -34,6 +35,7 @@ class Site(Protocol):
     nursery: Nursery
     budget: NodeBudget
     record: TelemetryRoom
+    departures: Departures
 
 
 def pages_of(
@@ -56,6 +58,7 @@ def pages_of(
             side = EdgeSide(edge.variants, lambda: edge.rooms.front.table, edge.desk.sites)
         return NodeFacts(
             operations,
+            admin.status,
             Counted(node.metrics, node.horizon, parts.fills, node.clock),
             settings=settings,
             not_ready=admin.not_ready,
@@ -63,6 +66,7 @@ def pages_of(
             budget=node.budget,
             edge=side,
             incidents=node.record.watch.incidents,
+            departures=node.departures,
         )
 
     return AdminPages(

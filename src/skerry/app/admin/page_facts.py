@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from skerry.app.budget.room import NodeBudget
 from skerry.app.budget.routes import month_named
@@ -16,12 +16,21 @@ from skerry.app.settings.schema import Settings
 from skerry.app.telemetry.ratios import hit_ratios
 from skerry.base.clock import Clock
 from skerry.budget.core.month import MonthBook
+from skerry.budget.core.usage import Amounts, Meter
 from skerry.budget.ladders import WHOLE
 from skerry.cdn.core.freshness import judge
 from skerry.cdn.core.route import Matched, RouteTable
 from skerry.cdn.ports import Entry, RoutePolicy, Variants
-from skerry.dashboard.facts import FillRow, IncidentRow, Money, ObjectRow
+from skerry.dashboard.facts import (
+    Answered,
+    FillRow,
+    IncidentRow,
+    Money,
+    ObjectRow,
+    ObjectsFound,
+)
 from skerry.registry.operations import ImageRow, Operations, Status, UpstreamStatus, Verified
+from skerry.store.departures import Departure, Departures
 from skerry.telemetry.core.incidents import Incident, Origin
 from skerry.telemetry.events import Event
 from skerry.telemetry.horizon import Expiry, Horizon
@@ -60,6 +69,7 @@ class NodeFacts:
     def __init__(
         self,
         operations: Operations,
+        status: Callable[[], Awaitable[Status]],
         counted: Counted,
         *,
         settings: Callable[[], Settings],
@@ -68,6 +78,7 @@ class NodeFacts:
         budget: NodeBudget,
         edge: EdgeSide | None = None,
         incidents: Callable[[], Sequence[Incident]] = lambda: (),
+        departures: Departures | None = None,
     ) -> None:
         self._operations = operations
         self._counted = counted
@@ -76,14 +87,15 @@ class NodeFacts:
         self._budget = budget
         self._edge = edge
         self._incidents = incidents
+        self._departures = departures or Departures()
+        self._status = status
         self.not_ready = not_ready
 
     def now(self) -> float:
         return self._counted.clock.now()
 
     async def status(self) -> Status:
-        status = await self._operations.status()
-        return replace(status, sites=self._edge.sites()) if self._edge else status
+        return await self._status()
 
     async def images(self) -> Sequence[ImageRow]:
         return await self._operations.list_images()
@@ -91,18 +103,26 @@ class NodeFacts:
     async def verified(self, reference: str) -> Verified:
         return await self._verify(reference)
 
-    async def objects(self, wanted: str, rows_max: int) -> Sequence[ObjectRow]:
+    def has_policies(self) -> bool:
+        return bool(self._settings().trust.policies)
+
+    def departed(self, wanted: str, kind: str) -> Sequence[Departure]:
+        return self._departures.find(wanted, kind=kind)
+
+    async def objects(self, wanted: str, rows_max: int, beyond: int = 0) -> ObjectsFound:
         if self._edge is None:
-            return ()
+            return ObjectsFound((), 0)
         table, now, rows = self._edge.table(), self.now(), list[ObjectRow]()
-        for number, entry in enumerate(self._edge.variants.newest(SCANNED_MAX)):
+        for number, entry in enumerate(self._edge.variants.newest(beyond + SCANNED_MAX + 1)):
             if number % SCAN_STEP == 0:
                 await asyncio.sleep(0)
+            if number < beyond:
+                continue
+            if len(rows) == rows_max or number == beyond + SCANNED_MAX:
+                return ObjectsFound(rows, number, more=True)
             if wanted in _url(entry):
                 rows.append(self._object(self._edge.variants, entry, table, now))
-                if len(rows) == rows_max:
-                    break
-        return rows
+        return ObjectsFound(rows, beyond)
 
     def _object(self, variants: Variants, entry: Entry, table: RouteTable, now: float) -> ObjectRow:
         found = table.match(host=entry.key.host, path=entry.key.path, method="GET")
@@ -161,6 +181,13 @@ class NodeFacts:
         period = month_named(name, self._budget) if name else self._budget.books.month()
         return await asyncio.to_thread(self._budget.desk.month, period)
 
+    async def answered(self) -> Answered:
+        book = await asyncio.to_thread(self._budget.desk.month, self._budget.books.month())
+        return Answered(
+            tuple(_ledger_ratio(name, used) for name, used in book.sites),
+            tuple(_ledger_ratio(name, used) for name, used in book.upstreams),
+        )
+
     async def incidents(self) -> Sequence[IncidentRow]:
         return [_incident(each) for each in reversed(self._incidents())]
 
@@ -169,9 +196,27 @@ class NodeFacts:
 
 
 def _incident(found: Incident) -> IncidentRow:
-    drill = " (drill)" if found.origin is Origin.DRILL else ""
-    what = f"{found.lost.value} {found.what}{drill}"
-    return IncidentRow(what, found.began_at, found.noticed_at, found.good_at, found.back_at)
+    return IncidentRow(
+        f"{found.lost.value} {found.what}",
+        found.began_at,
+        found.noticed_at,
+        found.good_at,
+        found.back_at,
+        drill=found.origin is Origin.DRILL,
+        cause=found.cause,
+    )
+
+
+def _ledger_ratio(name: str, used: Amounts) -> HitRatio:
+    return HitRatio(
+        name,
+        requests=used[Meter.REQUESTS],
+        hits=used[Meter.HITS],
+        stale=used[Meter.STALE],
+        collapsed=used[Meter.SHARED],
+        body_bytes=used[Meter.SAVED_BYTES] + used[Meter.INGRESS_BYTES],
+        hit_bytes=used[Meter.SAVED_BYTES],
+    )
 
 
 def _url(entry: Entry) -> str:

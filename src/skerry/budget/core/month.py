@@ -37,6 +37,7 @@ class MonthBook:
         days: by date, every day up to the last one that has begun, empty ones too.
         cuts: by the names of `CUTS`, the dearest part first.
         workflows: those that used anything, by name.
+        sites, upstreams: what each used, by name.
     """
 
     period: str
@@ -48,6 +49,8 @@ class MonthBook:
     cuts: Mapping[str, Parts]
     figures: Figures
     workflows: tuple[tuple[str, Figures], ...]
+    sites: tuple[tuple[str, Amounts], ...] = ()
+    upstreams: tuple[tuple[str, Amounts], ...] = ()
 
 
 def month_book(
@@ -73,12 +76,23 @@ def month_book(
         cuts={name: _dearest(cost_by(charges, key)) for name, key in CUTS.items()},
         figures=figures(total(used.values()), charges),
         workflows=tuple(_workflows(used, charges)),
+        sites=_used_by(used, lambda who: who.site),
+        upstreams=_used_by(used, lambda who: who.upstream),
     )
 
 
 def date_of(at: int) -> str:
     """2026-06-07"""
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d}"
+
+
+def _used_by(
+    used: Mapping[Dimension, Amounts], key: Callable[[Dimension], str]
+) -> tuple[tuple[str, Amounts], ...]:
+    names = sorted({key(who) for who in used} - {""})
+    return tuple(
+        (name, total(each for who, each in used.items() if key(who) == name)) for name in names
+    )
 
 
 def _workflows(

@@ -1,16 +1,27 @@
 // Replaces what changes on a page with what the node sends. Without it the page is whole, just still.
 "use strict";
 (() => {
+  const AGAIN_MILLISECONDS = 5000;
   const spot = document.querySelector("[data-live]");
   if (!spot || !window.EventSource) return;
   const state = document.getElementById("live-state");
-  const source = new EventSource(spot.dataset.live);
-  source.addEventListener("open", () => { state.textContent = "live"; });
-  source.addEventListener("error", () => { state.textContent = "the node does not answer; trying again"; });
-  source.addEventListener("part", (event) => {
+  let source = null;
+  const say = (text, lost) => { state.textContent = text; state.classList.toggle("lost", lost); };
+  const part = (event) => {
     // Whoever has a control in there in hand is not to lose it.
     const held = spot.contains(document.activeElement) && document.activeElement !== document.body;
     if (!held) spot.innerHTML = JSON.parse(event.data);
-  });
+  };
+  const begin = () => {
+    source = new EventSource(spot.dataset.live);
+    source.addEventListener("open", () => say("live", false));
+    source.addEventListener("part", part);
+    source.addEventListener("error", () => {
+      say("Not live: the node does not answer; trying again", true);
+      // After an answer that is no stream a browser gives up: the node may be starting.
+      if (source.readyState === EventSource.CLOSED) setTimeout(begin, AGAIN_MILLISECONDS);
+    });
+  };
+  begin();
   window.addEventListener("pagehide", () => source.close());
 })();
