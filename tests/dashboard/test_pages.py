@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from skerry.dashboard.words import money, share
+from skerry.dashboard.words import fine_money, money, share
 from skerry.registry.operations import SourceStatus, UpstreamStatus
 from skerry.telemetry.horizon import Expires, Expiry
 from skerry.wire.message import Request
@@ -147,4 +147,6 @@ def test_money_and_shares_are_written_as_they_are() -> None:
     assert money(1_234_567_890, "EUR") == "1,234.57 EUR"
     assert money(-4_999, "EUR") == "-0.00 EUR"
     assert money(5_000, "EUR") == "0.01 EUR"
+    assert (share(7, 2), fine_money(100 * 10**10, "EUR")) == ("350.0 %", "1,000,000.00 EUR")
+    assert (fine_money(1_234_567, "EUR"), fine_money(-1, "EUR")) == ("1.2346 EUR", "–")
     assert (share(999_999, 1_000_000), share(3, 3), share(0, 0)) == ("99.9 %", "100.0 %", "–")

@@ -6,18 +6,24 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from typer.testing import CliRunner
 
+from skerry.app.drill.processes import Setting
 from skerry.cli.main import make_app
+from skerry.dashboard.words import money
+from tests.rig import images
+from tests.rig.desk import NAME, TEAM, Desk, open_desk
 from tests.rig.pages import HOST, Pages, build
 from tests.rig.processes import Rig, need
 
 READ = ("/", "/images", "/objects", "/upstreams", "/fills", "/events", "/incidents", "/horizon",
-        "/costs", "/settings", "/jobs", "/actions/purge")  # fmt: skip
+        "/costs", "/settings", "/jobs", "/actions/purge", "/images?q=x&show=half",
+        "/events?q=x")  # fmt: skip
 GRAVE = {"serious", "critical"}
 
 
@@ -39,11 +45,11 @@ def pages(shared: Rig) -> Pages:
     return pages
 
 
-def token(pages: Pages) -> str:
+def token(pages: Pages | Desk) -> str:
     return (pages.node.folder / "data" / "admin.token").read_text().strip()
 
 
-def opened(browser: Browser, pages: Pages, path: str, **options: object) -> Page:
+def opened(browser: Browser, pages: Pages | Desk, path: str, **options: object) -> Page:
     """A browser that has logged in and looks at a page."""
     base = f"http://{pages.node.admin}"
     page = browser.new_context(base_url=base, **options).new_page()  # type: ignore[arg-type]
@@ -59,9 +65,14 @@ def live(page: Page) -> None:
     expect(page.locator("#live-state")).to_have_text("live", timeout=20_000)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_is_usable_by_everybody(browser: Browser, pages: Pages, scheme: str) -> None:
-    page = opened(browser, pages, "/", color_scheme=scheme)
+PHONE = {"width": 375, "height": 740}
+LOOKS = {"light": {"color_scheme": "light"}, "dark": {"color_scheme": "dark"},
+         "phone": {"viewport": PHONE}}  # fmt: skip
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_every_page_is_usable_by_everybody(browser: Browser, pages: Pages, look: str) -> None:
+    page = opened(browser, pages, "/", **LOOKS[look])
     for path in READ:
         page.goto(path)
         found = Axe().run(page).response["violations"]
@@ -87,7 +98,7 @@ def test_nothing_is_asked_of_other_hosts_and_nothing_fails(browser: Browser, pag
 def test_a_phone_shows_it_without_scrolling_sideways(
     browser: Browser, pages: Pages, path: str
 ) -> None:
-    page = opened(browser, pages, path, viewport={"width": 360, "height": 740})
+    page = opened(browser, pages, path, viewport=PHONE)
     wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert wide <= 0
     page.context.close()
@@ -198,10 +209,128 @@ def test_the_numbers_are_those_of_the_metrics_and_the_command(
     page.context.close()
 
 
-def _shot(page: Page, name: str) -> None:
+PRICES = "".join(
+    f'[[price]]\nmeter = "{meter}"\nprice = "{price}"\nunit = "{unit}"\nperiod = "use"\n'
+    'currency = "EUR"\nvalid_from = 2020-01-01\n'
+    for meter, price, unit in (("egress", "0.09", "MB"), ("ingress", "0.04", "MB"),
+                               ("pulls", "0.05", "pull"))
+)  # fmt: skip
+
+
+def _priced(rig: Rig) -> Desk:
+    """A node whose traffic has a price, and two images that were pulled through it."""
+    prices = rig.place("prices") / "prices.toml"
+    prices.write_text(PRICES)
+    flow: Setting = {"name": "deploy", "repositories": [f"{NAME}*"]}
+    desk = open_desk(
+        rig, budget={"prices_file": str(prices), "amount": "30.00", "workflow": [flow]}
+    )
+    for number in (1, 2):
+        image = images.big(20 << 20, number)
+        desk.push(image, str(number))
+        for _ in range(3):
+            desk.serves(image, str(number))
+    desk.done("pin", f"{NAME}:1")
+    return desk
+
+
+def _usable(page: Page) -> None:
+    found = Axe().run(page).response["violations"]
+    assert [each["id"] for each in found if each["impact"] in GRAVE] == []
+    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+
+
+def test_the_ledger_is_drawn_and_says_what_the_command_says(browser: Browser, rig: Rig) -> None:
+    desk = _priced(rig)
+    desk.node.child.wait_until(lambda: desk.done("costs")["spent_micro"] > 0)
+    page = opened(browser, desk, "/costs", viewport={"width": 1280, "height": 820})
+
+    def same() -> bool:
+        spent = money(desk.done("costs")["spent_micro"], "EUR")
+        page.goto("/costs")
+        return page.locator("article").filter(has_text="Spent so far").inner_text().count(spent) > 0
+
+    desk.node.child.wait_until(same)
+    plot = page.get_by_role("img", name="up to each day")
+    expect(plot).to_be_visible()
+    said = plot.locator("title").first.text_content() or ""
+    assert "at the end probably" in said
+    assert "budget 30.00 EUR" in said
+    expect(page.get_by_role("region", name="Workflows")).to_contain_text("deploy")
+    _usable(page)
+    _shot(page, "pages-costs.png", full=False)
+    for look in LOOKS.values():
+        other = opened(browser, desk, "/costs", **look)
+        other.locator("summary").click()
+        _usable(other)
+        other.context.close()
+    page.locator("a[rel=prev]").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Costs of")
+    page.get_by_role("link", name="This month").click()
+    page.context.close()
+
+
+def test_what_was_evicted_says_what_became_of_it_also_after_a_restart(
+    browser: Browser, rig: Rig
+) -> None:
+    desk = _priced(rig)
+    page = opened(browser, desk, "/images", viewport={"width": 1280, "height": 620})
+    expect(page.get_by_role("table")).to_contain_text(f"{NAME}:2")
+    assert desk.skerry("evict", "--bytes", "1GiB").code == 0
+    page.goto(f"/images?q={TEAM}")
+    gone = page.get_by_role("region", name="No longer here")
+    expect(gone).to_contain_text(f"{NAME}:2")
+    expect(gone).to_contain_text("asked for by the operator")
+    assert f"{NAME}:1" not in gone.inner_text(), "it is pinned"
+    _usable(page)
+    _shot(page, "pages-images.png", full=False)
+    assert f"{NAME}:2" in desk.skerry("events", "--about", f"{NAME}:2").out
+    desk.node.restart()
+    still = opened(browser, desk, "/images", java_script_enabled=False, viewport=PHONE)
+    still.get_by_label("Name, tag or digest").fill(":2")
+    still.get_by_label("Show").select_option("every image")
+    still.get_by_role("button", name="Search").click()
+    expect(still.get_by_role("region", name="No longer here")).to_contain_text(f"{NAME}:2")
+    still.goto("/images?show=pinned")
+    expect(still.get_by_role("table")).to_contain_text(f"{NAME}:1")
+    for each in (page, still):
+        each.context.close()
+
+
+def test_a_page_whose_connection_dropped_says_so_and_comes_back(
+    browser: Browser, pages: Pages
+) -> None:
+    page = opened(browser, pages, "/upstreams")
+    live(page)
+    page.route("**/live/*", lambda route: route.fulfill(status=503))
+    page.reload()
+    expect(page.locator("#live-state")).to_contain_text("Not live")
+    page.unroute("**/live/*")
+    live(page)
+    page.context.clear_cookies()
+    page.reload()
+    assert "/login" in page.url
+    page.context.close()
+
+
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", "x" * 1500, "\u202egpj.exe"])
+def test_hostile_names_leave_a_page_whole(browser: Browser, pages: Pages, name: str) -> None:
+    page = opened(browser, pages, "/", viewport=PHONE)
+    said = list[str]()
+    page.on("console", lambda message: said.append(message.text))
+    page.on("dialog", lambda dialog: said.append(dialog.message))
+    for path in ("/images", "/objects", "/events"):
+        page.goto(f"{path}?{urlencode({'q': name})}")
+        assert page.locator("input[type=search]").input_value() == name
+        _usable(page)
+    assert said == []
+    page.context.close()
+
+
+def _shot(page: Page, name: str, *, full: bool = True) -> None:
     """A picture for the docs, where somebody asks for new ones."""
     taken = Path(os.environ["PYTEST_SHOTS"]) if "PYTEST_SHOTS" in os.environ else None
-    data = page.screenshot(full_page=True)
+    data = page.screenshot(full_page=full)
     assert data.startswith(b"\x89PNG")
     if taken is not None:
         taken.mkdir(parents=True, exist_ok=True)

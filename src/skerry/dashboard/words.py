@@ -45,7 +45,7 @@ def share(part: int | None, whole: int | None) -> str:
     if part is None or not whole:
         return "–"
     # 99.96 % is not all of it: only what is whole is written as 100.
-    percent = min(100 * part / whole, 99.9) if part < whole else 100.0
+    percent = min(100 * part / whole, 99.9) if part < whole else 100 * part / whole
     return f"{percent:.1f} %"
 
 
@@ -57,7 +57,9 @@ def money(micro: int, currency: str) -> str:
 
 
 def fine_money(micro: int, currency: str) -> str:
-    """Micro-units of a currency with four places, for what one thing costs; a dash below 0."""
+    """What one thing costs: with four places where two would say little; a dash below 0."""
+    if micro >= 100 * MICRO:
+        return money(micro, currency)
     return "–" if micro < 0 else format_money(micro, currency, places=4)
 
 

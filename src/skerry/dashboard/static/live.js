@@ -19,8 +19,20 @@
     source.addEventListener("error", () => {
       say("Not live: the node does not answer; trying again", true);
       // After an answer that is no stream a browser gives up: the node may be starting.
-      if (source.readyState === EventSource.CLOSED) setTimeout(begin, AGAIN_MILLISECONDS);
+      if (source.readyState === EventSource.CLOSED) setTimeout(again, AGAIN_MILLISECONDS);
     });
+  };
+  // Whoever is logged out is sent to the login, which is no stream: trying goes on for nothing.
+  const again = async () => {
+    const stop = new AbortController();
+    try {
+      const answer = await fetch(spot.dataset.live, { redirect: "manual", signal: stop.signal });
+      stop.abort();
+      if (answer.type === "opaqueredirect") say("You are logged out: load the page again", true);
+      else begin();
+    } catch {
+      setTimeout(again, AGAIN_MILLISECONDS);
+    }
   };
   begin();
   window.addEventListener("pagehide", () => source.close());
