@@ -140,6 +140,7 @@ class DiskSpool:
         try:
             await self._drain()
             self.digest = await self._prove(digest)
+            self._raise_unless_open()  # given up by somebody else meanwhile: nothing is left of it
         except BaseException as error:
             reason = error if isinstance(error, Exception) else SpoolAborted("commit was cancelled")
             await self.abort(reason)
@@ -168,7 +169,10 @@ class DiskSpool:
             await asyncio.shield(self.gone)
 
     def follow(self, offset_bytes: int, size_bytes: int) -> Segment:
-        fd = os.dup(self._fd) if self._close.alive else os.open(os.devnull, os.O_RDONLY)
+        # Asked of the state, which only the loop changes: a thread closes the descriptor of what
+        # was given up at any moment, and then its number may be another file's.
+        given_up = self._state is State.ABORTED
+        fd = os.open(os.devnull, os.O_RDONLY) if given_up else os.dup(self._fd)
         return FileSegment(
             fd, offset_bytes=offset_bytes, size_bytes=size_bytes, growth=self._growth
         )
