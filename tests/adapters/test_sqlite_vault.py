@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from skerry.adapters.sqlite_edge_file import EdgeFile
-from skerry.adapters.sqlite_vault import SqliteCopies, open_vault_file
+from skerry.adapters.sqlite_file import SqliteFile
+from skerry.adapters.sqlite_vault import VAULT, SqliteCopies
 from skerry.base.digest import digest_of
 from skerry.cdn.core.outbox import Standing, State
 from skerry.cdn.core.purge import Mode, by_host, by_url
@@ -22,7 +23,7 @@ BODY = digest_of(b"body")
 
 @pytest.fixture(params=["disk", "memory"])
 async def copies(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SqliteCopies]:
-    file = open_vault_file(tmp_path / "vault.sqlite" if request.param == "disk" else None)
+    file = SqliteFile(tmp_path / "vault.sqlite" if request.param == "disk" else None, VAULT)
     yield SqliteCopies(file)
     await file.close()
 
@@ -128,10 +129,10 @@ async def test_what_needs_a_damaged_body_is_sent_again(copies: SqliteCopies) -> 
 
 async def test_the_record_outlives_the_process(tmp_path: Path) -> None:
     path, entry = tmp_path / "vault.sqlite", some_entry()
-    file = open_vault_file(path)
+    file = SqliteFile(path, VAULT)
     record = await put(SqliteCopies(file), entry)
     await file.close()
-    file = open_vault_file(path)
+    file = SqliteFile(path, VAULT)
     [due] = SqliteCopies(file).due(10.0, count_max=9)
     assert (due.record, due.entry) == (record, entry)
     await file.close()
@@ -141,7 +142,7 @@ async def test_the_edge_s_own_index_is_not_taken_for_it(tmp_path: Path) -> None:
     file = EdgeFile(tmp_path / "edge.sqlite")
     await file.close()
     with pytest.raises(EdgeUnusable):
-        open_vault_file(tmp_path / "edge.sqlite")
+        SqliteFile(tmp_path / "edge.sqlite", VAULT)
 
 
 async def test_the_counts_are_those_of_the_rows_whatever_happens(copies: SqliteCopies) -> None:

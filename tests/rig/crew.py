@@ -70,6 +70,7 @@ class Crew:
         self.folder, self.name = folder, name
         self.clock = MovedClock()
         self.secrets = dict(PEOPLE)
+        self.lines: dict[tuple[str, str], str] = {}
         self.access: dict[str, Setting] = {
             "rule": RULES,
             "group": [{"name": "crew", "members": ["cat"]}],
@@ -82,7 +83,7 @@ class Crew:
     async def start(self) -> None:
         """The node as it is described, over what an earlier start has left."""
         users = self.folder / "users"
-        users.write_text("".join(f"{name}:{hashed(word)}\n" for name, word in PEOPLE.items()))
+        self.write_users(PEOPLE)
         local = {"enabled": True, "namespaces": ["local/*"]}
         written: dict[str, Setting] = {
             "node": {"name": self.name, "data_dir": str(self.folder / "data")},
@@ -94,8 +95,26 @@ class Crew:
         }
         config = self.folder / "skerry.toml"
         config.write_text(toml_text(written))
-        self.node = Node(load(config, {}, {}), clock=self.clock)
+        self.node = Node(
+            load(config, {}, {}), clock=self.clock, reread=lambda: load(config, {}, {})
+        )
         await self.node.start()
+
+    def write_users(self, people: Mapping[str, str]) -> None:
+        """The users file; whoever has the password from before keeps the line."""
+        lines = {}
+        for name, word in people.items():
+            line = self.lines.get((name, word)) or f"{name}:{hashed(word)}\n"
+            lines[name, word] = line
+        self.lines = lines
+        (self.folder / "users").write_text("".join(lines.values()))
+
+    async def reload(self) -> Got:
+        """What `skerry reload` does."""
+        token = (self.folder / "data" / "admin.token").read_text().strip()
+        return await self.admin(
+            "POST", "/api/v1/reload", ("Authorization", f"Bearer {token}"), body={}
+        )
 
     async def stop(self) -> None:
         await self.node.stop()

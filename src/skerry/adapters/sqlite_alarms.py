@@ -42,8 +42,8 @@ ALARMS = Form(
 class SqliteAlarms:
     """`telemetry.alarms.Outbox` over one SQLite file, or in memory without a path."""
 
-    def __init__(self, path: Path | None) -> None:
-        self._file = SqliteFile(path, ALARMS)
+    def __init__(self, path: Path | SqliteFile | None) -> None:
+        self._file = path if isinstance(path, SqliteFile) else SqliteFile(path, ALARMS)
 
     async def add(self, alarm: Alarm, channels: Sequence[str]) -> bool:
         row = (alarm.key, alarm.kind, alarm.subject, alarm.level.value, alarm.what,

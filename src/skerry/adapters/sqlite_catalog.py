@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from skerry.adapters.sqlite_catalog_file import CatalogFile, CatalogStatistics, Row
+from skerry.adapters.sqlite_catalog_rescue import CatalogRescue
 from skerry.base.digest import Digest
 from skerry.registry.ports import (
     REFERRERS_MAX,
@@ -224,9 +225,9 @@ class SqliteCatalog:
             await self._file.write(lambda db: _drop(db, gone))
 
     @property
-    def restored_at(self) -> float | None:
-        """When the copy was taken that replaced a damaged file at this start; None for none."""
-        return self._file.restored_at
+    def rescue(self) -> CatalogRescue | None:
+        """What became of a catalog that was damaged at this start; None when it was sound."""
+        return self._file.rescue
 
     @property
     def damaged(self) -> bool:

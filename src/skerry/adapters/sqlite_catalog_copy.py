@@ -1,20 +1,17 @@
 """A second copy of the catalog, for the day its file is damaged.
 
-Owns `catalog.sqlite.copy`: that it is sound when it is taken, and how it takes the damaged one's
-place. Never deletes what is damaged: that is kept beside it. Names have no other home, so without
-a copy one bad block on the disk would leave a node in an outage with bytes and no names.
+Owns `catalog.sqlite.copy`: that it is sound when it is taken. Names have no other home, so without
+a copy one bad block on the disk could leave a node in an outage with bytes and no names.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
-import time
 from contextlib import closing, suppress
 from pathlib import Path
 
-COPY, DAMAGED, MARK = ".copy", ".damaged", ".mark"
+COPY, MARK = ".copy", ".mark"
 
 
 def take(path: Path) -> bool:
@@ -51,30 +48,6 @@ def mark(path: Path) -> None:
 def is_marked(path: Path) -> bool:
     """Whether reading found damage before this start."""
     return beside(path, MARK).exists()
-
-
-def restore(path: Path) -> float | None:
-    """Puts the copy in the damaged file's place, which is kept as `.damaged`.
-
-    Returns when the copy was taken, in seconds since the epoch; None when there is none, or the
-    disk takes no writes: then nothing has changed.
-    """
-    copy = beside(path, COPY)
-    try:
-        taken_at = copy.stat().st_mtime
-        kept = beside(path, f"{DAMAGED}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(taken_at))}")
-        fresh = beside(path, f"{COPY}.part")
-        shutil.copyfile(copy, fresh)
-        with fresh.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(path, kept)
-        for suffix in ("-wal", "-shm"):  # of the damaged file, and no part of the copy
-            beside(path, suffix).unlink(missing_ok=True)
-        os.replace(fresh, path)
-        beside(path, MARK).unlink(missing_ok=True)
-    except OSError:
-        return None
-    return taken_at
 
 
 def beside(path: Path, suffix: str) -> Path:

@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from skerry.adapters.sqlite_catalog_copy import is_marked, mark, restore, take
+from skerry.adapters.sqlite_catalog_copy import COPY, beside, is_marked, mark, take
+from skerry.adapters.sqlite_catalog_rescue import CatalogRescue, rescue
+from skerry.adapters.sqlite_salvage import is_blank
 from skerry.registry.ports import CatalogReadOnly, CatalogUnusable
 
 VERSION = 1
@@ -90,8 +92,9 @@ class CatalogFile:
 
     Without a path it lives in memory, and writes happen on the calling thread. A file that cannot
     be written to is opened for reading; each write tries again, so recovery needs no help. For a
-    damaged one its last copy takes over, see `restored_at`. Raises CatalogUnusable when the file is
-    not ours, damaged without a copy, or of a newer Skerry.
+    damaged one a new one takes over, of its last copy and what can be read, see `rescue`. Raises
+    CatalogUnusable when the file is not ours, damaged on a disk that takes no writes, or of a newer
+    Skerry.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -104,7 +107,9 @@ class CatalogFile:
         self._writer: sqlite3.Connection | None = None
         self._changing = threading.Lock()
         self.damaged = False
-        self.restored_at = self._restored() if path is not None and is_marked(path) else None
+        self.rescue: CatalogRescue | None = None
+        if path is not None and _proved_damaged(path):
+            self.rescue = rescue(path, _begin)
         self._reader = self._open()
 
     def read(self, sql: str, parameters: Row = ()) -> list[Row]:
@@ -115,7 +120,7 @@ class CatalogFile:
         except sqlite3.Error as error:
             step = "check the disk of the data directory"
             if _is_damage(error):
-                step = "restart the node: the last sound copy takes over; then check the disk"
+                step = "restart the node: it saves what can be read; then check the disk"
                 if self._path is not None and not self.damaged:
                     mark(self._path)
                 self.damaged = True
@@ -181,14 +186,13 @@ class CatalogFile:
         except sqlite3.OperationalError as error:
             return _readable(self._path, error)
         except sqlite3.DatabaseError as error:
-            if self.restored_at is not None or self._restored() is None:
+            if self._path is None or self.rescue is not None:
+                raise _damaged(self._path, error) from error
+            self.rescue = rescue(self._path, _begin)
+            if self.rescue is None:
                 raise _damaged(self._path, error) from error
             return self._open()
         return self._writer if self._path is None else _beside_writer(self._path)
-
-    def _restored(self) -> float | None:
-        self.restored_at = None if self._path is None else restore(self._path)
-        return self.restored_at
 
     def _drain(self) -> None:
         """Commits everything that is queued; on the writer's thread."""
@@ -320,6 +324,16 @@ def _migrate(connection: sqlite3.Connection, path: Path | None) -> None:
     connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
+def _begin(path: Path) -> None:
+    _writable(path).close()
+
+
+def _proved_damaged(path: Path) -> bool:
+    """Before it is opened: SQLite would call an empty file new, and a folder no file."""
+    lost = (is_blank(path) or not path.exists()) and beside(path, COPY).exists()
+    return is_marked(path) or path.is_dir() or lost
+
+
 def _is_damage(error: sqlite3.Error) -> bool:
     return isinstance(error, sqlite3.DatabaseError) and not isinstance(
         error, sqlite3.OperationalError | sqlite3.ProgrammingError | sqlite3.IntegrityError
@@ -329,8 +343,7 @@ def _is_damage(error: sqlite3.Error) -> bool:
 def _damaged(path: Path | None, error: sqlite3.DatabaseError) -> CatalogUnusable:
     return CatalogUnusable(
         f"the catalog {path} is damaged ({error})",
-        next_step="move it away and start again: names are learnt anew, pins and pushed tags not"
-        " (a sound copy would have taken over, but there is none yet)",
+        next_step="make the data directory writable and start again: what can be read is saved",
     )
 
 

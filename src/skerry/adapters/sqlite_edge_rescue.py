@@ -17,6 +17,7 @@ from pathlib import Path
 
 from skerry.adapters.sqlite_edge_file import EdgeDamaged, EdgeFile
 from skerry.adapters.sqlite_file import Row, damage_note
+from skerry.adapters.sqlite_salvage import is_blank
 from skerry.cdn.ports import EdgeUnusable
 
 KEPT_MAX = 9
@@ -83,6 +84,10 @@ def _checked(path: Path) -> EdgeFile:
     """The file, with all that must not be lost read once. Raises EdgeUnusable."""
     if damage_note(path).exists():
         raise EdgeDamaged(f"the edge's index {path} has proved to be damaged")
+    if path.is_dir():
+        raise EdgeDamaged(f"a folder lies where the edge's index {path} is kept")
+    if is_blank(path):  # SQLite would call it new, and siblings would hear of no purge
+        raise EdgeDamaged(f"the edge's index {path} is empty")
     file = EdgeFile(path)
     file.read("SELECT count(*), sum(sequence), max(at_seconds) FROM purge NOT INDEXED")
     file.read("SELECT line FROM receipt ORDER BY sequence DESC LIMIT 1")

@@ -157,6 +157,13 @@ class SqliteFile:
             self._reader.close()
         self._writer.close()
 
+    def close_now(self) -> None:
+        """Closes a file that nothing was written to yet, without a loop."""
+        if self._executor is not None:
+            self._executor.shutdown()
+            self._reader.close()
+        self._writer.close()
+
     def _begin(self) -> None:
         """Lets the writer's thread begin, unless it is at it."""
         if self._gathering is not None:

@@ -74,9 +74,10 @@ LEDGER = Form(
 class SqliteLedger:
     """`budget.ports.Ledger` over one SQLite file, or in memory without a path."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, file: SqliteFile | None = None) -> None:
+        """`file` is the one at `path` where it is open already."""
         self._path = path
-        self._file = SqliteFile(path, LEDGER)
+        self._file = file or SqliteFile(path, LEDGER)
         self._ids = {
             Dimension(*row[1:]): int(row[0])
             for row in self._file.read(f"SELECT id, {', '.join(_NAMES)} FROM dimension")

@@ -43,23 +43,36 @@ TOKENS = Form(
     _SCHEMA,
     named="the book of tokens",
     unusable=TokensUnusable,
-    without="robots are made anew, and what was revoked is believed until it ends: rotate the keys"
-    " with `skerry tokens rotate --compromised`",
+    without="everybody logs in anew, robots are made anew, and no token from before is believed",
 )
 _FAMILY = (
     "name, subject, kind, groups, service, generation, rotates, issued_at, expires_at, revoked"
 )
 _IDENTITY, _GROUP = "identity", "group"
+_EVERYBODY = ("everybody", "")
+"""A holder that is everybody: revoked when the book itself was lost."""
 
 
 class SqliteTokens:
     """`trust.tokens.ports.TokenBook` over one SQLite file, or in memory without a path."""
 
-    def __init__(self, path: Path | None) -> None:
-        self._file = SqliteFile(path, TOKENS)
+    def __init__(
+        self, path: Path | SqliteFile | None, *, closed_until: float | None = None
+    ) -> None:
+        """`closed_until`: revocations were lost, so nothing made up to then is believed any more.
+        Raises TokensUnusable."""
+        self._file = path if isinstance(path, SqliteFile) else SqliteFile(path, TOKENS)
         self._tokens: set[str] = {row[0] for row in self._file.read("SELECT id FROM revoked_token")}
         rows = self._file.read("SELECT kind, name, at FROM revoked_holder")
         self._holders: dict[tuple[str, str], float] = {(row[0], row[1]): row[2] for row in rows}
+        if closed_until is not None:
+            self._holders[_EVERYBODY] = closed_until
+
+    async def keep_closed(self) -> None:
+        """Has what the book was closed for outlive this life. Raises TokensUnusable."""
+        row = (*_EVERYBODY, self._holders[_EVERYBODY])
+        sql = "INSERT OR REPLACE INTO revoked_holder VALUES (?,?,?)"
+        await self._file.write(lambda db: db.execute(sql, row), synced=True)
 
     # revocations
 
@@ -94,7 +107,11 @@ class SqliteTokens:
             return True
         if not self._holders:
             return False
-        holders = [(_IDENTITY, claims.subject), *((_GROUP, group) for group in claims.groups)]
+        holders = [
+            _EVERYBODY,
+            (_IDENTITY, claims.subject),
+            *((_GROUP, group) for group in claims.groups),
+        ]
         return any(claims.issued_at <= self._holders.get(each, -1.0) for each in holders)
 
     # refresh families

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from pathlib import Path
 
 from skerry.adapters.sqlite_edge_file import EDGE
 from skerry.adapters.sqlite_file import Form, Row, SqliteFile
@@ -104,11 +103,6 @@ _SAFE = (
     "AND NOT EXISTS (SELECT 1 FROM slice WHERE slice.entry = entry.id AND NOT EXISTS "
     "(SELECT 1 FROM content WHERE content.digest = slice.digest AND content.there))"
 )
-
-
-def open_vault_file(path: Path | None) -> SqliteFile:
-    """The file; without a path in memory. Raises EdgeUnusable."""
-    return SqliteFile(path, VAULT)
 
 
 class SqliteCopies:

@@ -40,10 +40,15 @@ TRUST = Form(
 
 
 class SqliteVerdicts:
-    """`trust.ports.VerdictBook` over one SQLite file, or in memory without a path."""
+    """`trust.ports.VerdictBook` over one SQLite file, or in memory without a path.
 
-    def __init__(self, path: Path | None) -> None:
-        self._file = SqliteFile(path, TRUST)
+    Attributes:
+        roots_lost: which root was trusted last is not known any more: none may be.
+    """
+
+    def __init__(self, path: Path | SqliteFile | None) -> None:
+        self._file = path if isinstance(path, SqliteFile) else SqliteFile(path, TRUST)
+        self.roots_lost = False
         self.roots = sqlite_trust_roots.SqliteTrustRoots(self._file)
         self._ready: dict[tuple[str, Digest], Admitted] = {}
 

@@ -28,6 +28,7 @@ from skerry.app.outside import Outside
 from skerry.app.settings.schema import Settings
 from skerry.app.telemetry.following import Following
 from skerry.app.telemetry.room import open_book
+from skerry.app.trust.verdict_book import open_verdicts
 from skerry.app.wiring import siblings_of, upstream_of
 from skerry.base.clock import Clock
 from skerry.base.high_water import HighWater
@@ -96,7 +97,7 @@ def open_ground(
     pins = KeptPins(PinFile(node.settings.node.data_path), clock=node.clock, events=node.events)
     names = open_names(node, pins)
     outside = _outside(node, names)
-    verdicts = _verdicts(node)
+    verdicts = open_verdicts(node)
     parts = Parts(
         store=store,
         catalog=catalog,
@@ -177,11 +178,3 @@ def _remotes(node: Site, outside: Outside, steward: RegistrySteward) -> dict[str
         node.ends.push_async_callback(client.close)
         remotes[each.name] = Remote(each.name, client, upstream.private)
     return remotes
-
-
-def _verdicts(node: Site) -> SqliteVerdicts:
-    """Kept in a file where there is a policy to be kept for."""
-    policies = node.settings.trust.policies
-    book = SqliteVerdicts(node.settings.node.data_path / "trust.sqlite" if policies else None)
-    node.ends.push_async_callback(book.close)
-    return book

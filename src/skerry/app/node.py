@@ -48,6 +48,7 @@ from skerry.app.telemetry.horizon_desk import HorizonDesk
 from skerry.app.telemetry.rollbacks import rollbacks_of
 from skerry.app.telemetry.room import TelemetryRoom, open_record
 from skerry.app.trust.access import admin_access, open_access, registry_handler
+from skerry.app.trust.people import People
 from skerry.app.trust.root import OpenTrust, open_trust
 from skerry.app.vault.desk import vault_routes
 from skerry.app.wiring import edge_tls, registry_tls
@@ -284,6 +285,7 @@ class Node:
             tell_certificates=self._tell_certificates,
         )
         self.horizon.add(public.expiries)
+        access = admin_access(self.settings, self.known, self.clock)
         reloading = Reloading(
             self.settings,
             reread=self._reread,
@@ -292,12 +294,12 @@ class Node:
             follow=self.budget.use,
             events=self.events,
             roots=trust.reload,
+            people=People(self.known, access.sessions, self.events),
         )
         self._make_public_doors(public, rooms, edge)
         vault = vault_routes(edge.vault if edge else None)
         looks = (self._horizon_desk.routes, self._domain_desk.routes, *self._own_routes)
         routes = (vault, reloading.routes, *looks, trust.routes)
-        access = admin_access(self.settings, self.known, self.clock)
         people = TokenDesk(access, self.events).routes
         admin = AdminDoor(
             desk,
@@ -335,7 +337,7 @@ class Node:
     def _not_ready(self, catalog: SqliteCatalog) -> str:
         """Why what is cached cannot be served, "" when it can."""
         if catalog.damaged:
-            return "the catalog is damaged: restart the node, the last sound copy takes over"
+            return "the catalog is damaged: restart the node, it saves what can be read"
         blobs = self.settings.node.data_path / "blobs"
         return "" if os.access(blobs, os.R_OK | os.X_OK) else f"{blobs} cannot be read"
 

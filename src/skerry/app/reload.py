@@ -1,8 +1,8 @@
 """New settings for a node that runs.
 
-Owns what may change while it does (sites, routes, origins, certificates) and the telling of what
-may not. Reads the same file, environment and flags as at the start; settings that are wrong change
-nothing. Ends no connection: requests under way finish as they began.
+Owns what may change while it does (sites, routes, origins, certificates, people) and the telling
+of what may not. Reads the same file, environment and flags as at the start; settings that are
+wrong change nothing. Ends no connection: requests under way finish as they began.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import msgspec
 
 from skerry.app.admin.replies import Routes, json_answer
 from skerry.app.settings.schema import Settings
+from skerry.app.trust.people import People
 from skerry.app.wiring import edge_tls, registry_tls
 from skerry.base.errors import Party, SkerryError
 from skerry.telemetry.events import Events, Level
@@ -40,6 +41,8 @@ class Reloaded(msgspec.Struct, frozen=True):
         restart: settings that were changed in the file and wait for a restart, dotted.
         root: the root of trust that was taken, "" when it is the same.
         root_refused: why a root file was not taken; the last good root goes on.
+        users_added, users_changed, users_removed: of the users file; the last two have lost what
+            they held.
     """
 
     added: tuple[str, ...] = ()
@@ -49,6 +52,9 @@ class Reloaded(msgspec.Struct, frozen=True):
     restart: tuple[str, ...] = ()
     root: str = ""
     root_refused: tuple[str, ...] = ()
+    users_added: tuple[str, ...] = ()
+    users_changed: tuple[str, ...] = ()
+    users_removed: tuple[str, ...] = ()
 
 
 class Reloading:
@@ -64,6 +70,7 @@ class Reloading:
         follow: Callable[[Settings], None],
         events: Events,
         roots: Callable[[], Awaitable[tuple[str, tuple[str, ...]]]] | None = None,
+        people: People | None = None,
     ) -> None:
         """`certificates` takes those of other settings, or raises and changes nothing; `roots`
         takes new roots of trust and says which, and what was refused; `follow` is told of
@@ -76,6 +83,7 @@ class Reloading:
         self._follow = follow
         self._events = events
         self._roots = roots
+        self._people = people
         self._turn = asyncio.Lock()
 
     @property
@@ -107,6 +115,7 @@ class Reloading:
         new = await asyncio.to_thread(self._reread)
         old = self._settings
         restart: tuple[str, ...] = ()
+        people = await self._people.read(new) if self._people is not None else None
         if new.sites and self._edge is None:
             # The edge's door was not opened at the start.
             done, restart = Reloaded(), ("site",)
@@ -122,6 +131,11 @@ class Reloading:
                 done = Reloaded(told.added, told.changed, told.removed, renewed)
         self._settings = new
         self._follow(new)
+        if self._people is not None:
+            who = await self._people.use(people)
+            done = msgspec.structs.replace(
+                done, users_added=who.added, users_changed=who.changed, users_removed=who.removed
+            )
         waiting = (*restart, *waits_for_restart(self._started, new))
         self._events.emit(
             "settings.reloaded",
@@ -150,10 +164,18 @@ def waits_for_restart(started: Settings, new: Settings) -> tuple[str, ...]:
             named = f"{section.encode_name}.{field.encode_name}"
             values = getattr(before, field.name), getattr(after, field.name)
             # Another certificate is taken; to have one or none is another kind of door.
-            follows = named == "doors.key_file" or (named == "doors.cert_file" and all(values))
+            another = named in ("doors.cert_file", "registry.users_file") and all(values)
+            follows = named == "doors.key_file" or another
             if values[0] != values[1] and not follows:
                 found.append(named)
     return tuple(found)
+
+
+def _counted(done: Reloaded) -> tuple[str, ...]:
+    """How many people; their names have no place in a log."""
+    found = (("added", done.users_added), ("changed", done.users_changed))
+    every = (*found, ("removed", done.users_removed))
+    return tuple(f"{len(names)} {what}" for what, names in every if names)
 
 
 def _told(done: Reloaded) -> str:
@@ -163,6 +185,7 @@ def _told(done: Reloaded) -> str:
             ("added", done.added),
             ("changed", done.changed),
             ("removed", done.removed),
+            ("users:", _counted(done)),
         )
         if names
     ]

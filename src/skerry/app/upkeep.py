@@ -41,16 +41,23 @@ class Upkeep:
         self._damage_told = False
 
     def tell_of_restore(self) -> None:
-        """An event when a copy took a damaged catalog's place at this start."""
-        if self._catalog.restored_at is None:
+        """An event when a new catalog took a damaged one's place at this start."""
+        found = self._catalog.rescue
+        if found is None:
             return
-        taken = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(self._catalog.restored_at))
+        base = "there was no copy of it"
+        if found.copy_at is not None:
+            taken = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(found.copy_at))
+            base = f"its copy of {taken} filled the holes"
+        kept = f" ({found.kept_as.name})" if found.kept_as else ""
+        lost = f"not all of {', '.join(found.holes)} could be read, and {base}"
         self._events.emit(
             "catalog.restored",
             "catalog",
-            cause=f"the file was damaged: its copy of {taken} took its place",
-            next_step="check the disk; later names are learnt anew, push again what was pushed"
-            " since; the damaged file is kept beside it",
+            cause=f"the file was damaged: the new one has {found.row_count} rows of it; "
+            + (lost if found.holes else "nothing is missing"),
+            next_step="check the disk; lost names are learnt anew with their next pull, set again"
+            f" pins and push again what `skerry ls` misses; the damaged file is kept{kept}",
             level=Level.ERROR,
         )
 
@@ -86,6 +93,6 @@ class Upkeep:
                 "catalog.damaged",
                 "catalog",
                 cause="its file cannot be read in places",
-                next_step="restart the node: the last sound copy takes over; then check the disk",
+                next_step="restart the node: it saves what can be read; then check the disk",
                 level=Level.ERROR,
             )

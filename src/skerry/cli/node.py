@@ -59,6 +59,9 @@ class Reloaded(msgspec.Struct, frozen=True):
     restart: tuple[str, ...] = ()
     root: str = ""
     root_refused: tuple[str, ...] = ()
+    users_added: tuple[str, ...] = ()
+    users_changed: tuple[str, ...] = ()
+    users_removed: tuple[str, ...] = ()
 
 
 def up(
@@ -213,6 +216,9 @@ def reload(
     for what in ("added", "changed", "removed"):
         for name in getattr(done, what):
             out().print(f"{what}: site {plain(name)}")
+    for what in ("added", "changed", "removed"):
+        for name in getattr(done, f"users_{what}"):
+            out().print(f"{what}: user {plain(name)}")
     if done.certificates:
         out().print("changed: certificates")
     if done.root:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from skerry.registry.core.errors import RegistryError
 from skerry.registry.core.names import NameTable, resolve
+from skerry.registry.core.users import Users
 from skerry.registry.ports import Repository
 from skerry.trust.tokens.core.rules import Identity, Rules
 from skerry.trust.tokens.core.scopes import REPOSITORY, Actions, Scope
@@ -28,12 +29,14 @@ class Access:
     Attributes:
         realm: where tokens are to be had, as clients reach it; "" for this door, as the client
             called it.
+        users: the people of the users file; None without one.
     """
 
     identities: Identities
     tokens: Tokens
     rules: Rules = field(default_factory=Rules)
     realm: str = ""
+    users: Users | None = None
 
 
 class Rights:

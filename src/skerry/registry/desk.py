@@ -38,6 +38,9 @@ from skerry.upstream.gate import SourceStatistics
 
 SCRUB_BEAT_SECONDS = 0.25
 
+DAMAGE = ("file.salvaged", "catalog.restored", "tokens.closed", "trust.roots_lost")
+"""Events of a start that found a file damaged: a warning for as long as this life."""
+
 
 class Desk:
     """`operations.Operations` of one node."""
@@ -190,6 +193,9 @@ class Desk:
         if half:
             what = "1 image is" if half == 1 else f"{half} images are"
             warnings.append(f"{what} half here: `skerry ls --missing`, `skerry warm`")
+        for kind in DAMAGE:
+            told = self._parts.events.recent(kind)
+            warnings += [f"{each.subject}: {each.cause}; {each.next_step}" for each in told]
         beside = [found for remote in self._parts.remotes.values() for found in _beside(remote)]
         warnings += dict.fromkeys(beside)
         return Status(

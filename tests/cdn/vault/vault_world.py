@@ -7,7 +7,8 @@ from dataclasses import replace
 from random import Random
 
 from skerry.adapters.sqlite_edge_file import EdgeFile
-from skerry.adapters.sqlite_vault import SqliteCopies, open_vault_file
+from skerry.adapters.sqlite_file import SqliteFile
+from skerry.adapters.sqlite_vault import VAULT, SqliteCopies
 from skerry.base.digest import Digest, digest_of
 from skerry.cdn.core.purge import Mode, Names, by_prefix
 from skerry.cdn.core.purge_log import Verdict
@@ -46,14 +47,14 @@ class Vaulted:
         self.part_chunks = part_chunks
         self.slice_bytes = slice_bytes
         self.chance = Random(11)
-        self.edge_file, self.vault_file = EdgeFile(None), open_vault_file(None)
+        self.edge_file, self.vault_file = EdgeFile(None), SqliteFile(None, VAULT)
         self.rooms: VaultRooms
         self.start()
 
     def start(self, *, wiped: bool = False, store: MemoryStore | None = None) -> World:
         """The node anew: after a crash with what was durable, `wiped` with nothing."""
         if wiped:
-            self.edge_file, self.vault_file = EdgeFile(None), open_vault_file(None)
+            self.edge_file, self.vault_file = EdgeFile(None), SqliteFile(None, VAULT)
         kept = None if wiped or not hasattr(self, "world") else self.world.store
         self.world = World(
             file=self.edge_file,

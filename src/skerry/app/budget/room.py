@@ -13,11 +13,12 @@ from random import Random
 from typing import TYPE_CHECKING, Protocol
 
 from skerry.adapters.proc_cpu import ProcessorTime
-from skerry.adapters.sqlite_ledger import SqliteLedger
+from skerry.adapters.sqlite_ledger import LEDGER, SqliteLedger
 from skerry.aio.tasks import Nursery
 from skerry.app.budget.ladders import ladders_of
 from skerry.app.budget.plan import plan_of
 from skerry.app.budget.stewards import RegistrySteward
+from skerry.app.damage import opened
 from skerry.app.doors.hot_tables import HotTables
 from skerry.app.settings.checks.budget import sheet_of
 from skerry.app.settings.schema import Settings
@@ -221,8 +222,11 @@ class NodeBudget:
 
 def _ledger(node: Site) -> SqliteLedger:
     """The one on disk; where that cannot be had, one in memory: a node serves without its books."""
+    path = node.settings.node.data_path / LEDGER_FILE
     try:
-        return SqliteLedger(node.settings.node.data_path / LEDGER_FILE)
+        file, salvage = opened(path, LEDGER, node.events)
+        in_memory = salvage is not None and salvage.in_memory
+        return SqliteLedger(None if in_memory else path, file=file)
     except LedgerUnusable as error:
         node.events.emit(
             "ledger.off",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from skerry.aio.tasks import Nursery
 from skerry.app.admin.replies import Routes, json_answer
+from skerry.app.damage import opened
 from skerry.app.settings.addresses import split_address
 from skerry.app.settings.schema import Settings
 from skerry.base.clock import Clock
@@ -138,10 +139,11 @@ def _row(alarm: Alarm, sent: tuple[str, ...], waiting: tuple[str, ...]) -> Alarm
 
 
 def _file(node: Site) -> SqliteAlarms:
-    from skerry.adapters.sqlite_alarms import SqliteAlarms
+    from skerry.adapters.sqlite_alarms import ALARMS, SqliteAlarms
 
     try:
-        return SqliteAlarms(node.settings.node.data_path / ALARMS_FILE)
+        file, _ = opened(node.settings.node.data_path / ALARMS_FILE, ALARMS, node.events)
+        return SqliteAlarms(file)
     except AlarmsUnusable as error:
         node.events.emit(
             "alarm.not_kept",

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from skerry.adapters.file_keys import FileKeys
-from skerry.adapters.sqlite_tokens import SqliteTokens
+from skerry.adapters.file_keys import KEYS_FILE, FileKeys
+from skerry.adapters.sqlite_salvage import settle
+from skerry.adapters.sqlite_tokens import TOKENS, SqliteTokens
 from skerry.app.admin.access import Access as AdminAccess
 from skerry.app.admin.access import ensure_token
 from skerry.app.admin.roles import Roles
 from skerry.app.admin.sessions import Sessions
+from skerry.app.damage import opened
 from skerry.app.doors.mounted import Mounted
 from skerry.app.outside import Outside
 from skerry.app.settings.access import IssuerSettings
@@ -24,6 +26,7 @@ from skerry.app.settings.schema import Settings
 from skerry.base.clock import Clock
 from skerry.registry.assembly import RegistryRooms
 from skerry.registry.core.users import Users, parse_htpasswd
+from skerry.telemetry.events import Level
 from skerry.trust.tokens.core.rules import Grant, Rule, Rules
 from skerry.trust.tokens.core.scopes import known_actions
 from skerry.trust.tokens.core.workloads import Condition, WorkloadGrant
@@ -62,8 +65,7 @@ async def open_access(node: Site, outside: Outside) -> Access | None:
     from skerry.trust.tokens.service import TokenPolicy, Tokens
 
     access = settings.access
-    book = SqliteTokens(settings.node.data_path / TOKENS_FILE)
-    node.ends.push_async_callback(book.close)
+    book = await _book(node)
     tokens = Tokens(
         node=settings.node.name,
         store=FileKeys(settings.node.data_path),
@@ -83,15 +85,43 @@ async def open_access(node: Site, outside: Outside) -> Access | None:
     await tokens.open()
     node.nursery.start(tokens.run(), name="tokens")
     id_tokens = await _issuers(node, outside)
+    users = _users(settings)
     identities = Identities(
-        passwords=_users(settings),
+        passwords=users,
         book=book,
         id_tokens=id_tokens,
         known=_known(settings),
         clock=node.clock,
         now=node.high_water.now,
     )
-    return Access(identities, tokens, rules_of_access(settings), access.realm)
+    return Access(identities, tokens, rules_of_access(settings), access.realm, users)
+
+
+async def _book(node: Site) -> SqliteTokens:
+    """The book of tokens. Without its revocations nothing made before now is believed: a token
+    that was revoked must not come back with the loss of the list."""
+    path = node.settings.node.data_path / TOKENS_FILE
+    lost = not path.exists() and (node.settings.node.data_path / KEYS_FILE).exists()
+    file, salvage = opened(
+        path, TOKENS, node.events, whole_only=("robot",), dropped=("family",), settled=False
+    )
+    closed = lost or salvage is not None
+    book = SqliteTokens(file, closed_until=node.high_water.now() if closed else None)
+    node.ends.push_async_callback(book.close)
+    if not closed:
+        return book
+    if salvage is None or not salvage.in_memory:
+        await book.keep_closed()
+        settle(path)
+    node.events.emit(
+        "tokens.closed",
+        TOKENS_FILE,
+        cause="what was revoked may be forgotten: no token and no login from before is believed",
+        next_step="everybody logs in anew; see with `skerry robots list` which robots to make"
+        " again",
+        level=Level.ERROR,
+    )
+    return book
 
 
 def admin_access(settings: Settings, known: Access | None, clock: Clock) -> AdminAccess:

@@ -19,6 +19,7 @@ from skerry.app.admin.replies import Routes, json_answer, read_body
 from skerry.app.ground import Site
 from skerry.app.trust.root_folder import read_folder
 from skerry.app.trust.shapes import AuditPage, GlassBroken, GlassRequest, GlassTerms, RootReport
+from skerry.app.trust.verdict_book import TRUST_FILE
 from skerry.base.digest import Digest
 from skerry.base.errors import BadInput, Party, SkerryError
 from skerry.base.reference import Reference
@@ -56,6 +57,8 @@ class OpenTrust:
 
     def closed(self) -> str:
         """See `Standing`."""
+        if self._book.roots_lost:
+            return f"which root was trusted last is lost with {TRUST_FILE}"
         return self._roots.closed() if self._roots else ""
 
     def note(self) -> str:
@@ -72,12 +75,12 @@ class OpenTrust:
 
     async def start(self) -> None:
         """Raises RootRefused when nothing can be trusted."""
-        if self._roots is not None and self._folder is not None:
+        if self._roots is not None and self._folder is not None and not self._book.roots_lost:
             await self._roots.start(await asyncio.to_thread(read_folder, self._folder))
 
     async def take(self) -> tuple[str, ...]:
         """Takes what lies in the folder now; says what was refused."""
-        if self._roots is None or self._folder is None:
+        if self._roots is None or self._folder is None or self._book.roots_lost:
             return ()
         files = await asyncio.to_thread(read_folder, self._folder)
         return tuple(error.what for error in await self._roots.take(files))
@@ -204,7 +207,7 @@ async def open_trust(site: Site, rooms: RegistryRooms, book: SqliteVerdicts) -> 
             events=site.events,
             failures=site.failures,
             count=lambda outcome: broken.add(1, outcome),
-            closed=roots.closed if roots else lambda: "",
+            closed=lambda: opened.closed(),
         )
     opened = OpenTrust(rooms, folder=folder, roots=roots, glass=glass, book=book, node=node)
     rooms.verdicts.standing = opened

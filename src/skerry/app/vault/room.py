@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from skerry.adapters.guarded_way import GuardedWay
 from skerry.adapters.obstore_vault import CONNECT_SECONDS, Place, open_vault
 from skerry.adapters.resolver import NameResolver
-from skerry.adapters.sqlite_vault import SqliteCopies, open_vault_file
+from skerry.adapters.sqlite_vault import VAULT, SqliteCopies
+from skerry.app.damage import opened
 from skerry.app.settings.schema import Settings
 from skerry.app.vault.desk import VaultDesk
 from skerry.app.vault.files import ensure_vault_key, key_path, read_credentials
@@ -70,7 +71,7 @@ def open_vault_rooms(
     calls = parts.metrics.counter("skerry_vault_calls", "Calls of the vault's object store.")
     vault = CountedVault(open_vault(place), calls.add)
     ends.push_async_callback(vault.close)
-    file = open_vault_file(settings.node.data_path / VAULT_FILE)
+    file, _ = opened(settings.node.data_path / VAULT_FILE, VAULT, parts.events)
     ends.push_async_callback(file.close)
     return assemble_vault(
         VaultParts(

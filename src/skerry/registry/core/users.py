@@ -87,15 +87,31 @@ class Users:
     """The people of one users file. `key` is random per process."""
 
     def __init__(self, hashes: Mapping[str, bytes], *, key: bytes) -> None:
+        self._key = key
+        self._proven: OrderedDict[bytes, None] = OrderedDict()
+        self._refused = 0
+        self._take(hashes)
+
+    def use(
+        self, hashes: Mapping[str, bytes]
+    ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+        """Takes the people of a newer file from now on; the names that are added, that have
+        another password, that are removed."""
+        old = self._hashes
+        self._take(hashes)
+        return (
+            tuple(sorted(hashes.keys() - old.keys())),
+            tuple(sorted(name for name in hashes.keys() & old.keys() if hashes[name] != old[name])),
+            tuple(sorted(old.keys() - hashes.keys())),
+        )
+
+    def _take(self, hashes: Mapping[str, bytes]) -> None:
         self._hashes = dict(hashes)
         # Checked for unknown names, as slow as the slowest known one: time tells no names.
         every = self._hashes.values()
         cost = max((each[_COST] for each in every if not _is_argon2(each)), default=_NOBODY[_COST])
         bcrypted = _NOBODY[: _COST.start] + cost + _NOBODY[_COST.stop :]
         self._nobody = next((each for each in every if _is_argon2(each)), bcrypted)
-        self._key = key
-        self._proven: OrderedDict[bytes, None] = OrderedDict()
-        self._refused = 0
 
     def knows(self, name: str) -> bool:
         """Whether there is such a person."""
@@ -103,18 +119,20 @@ class Users:
 
     def proven(self, name: str, password: str) -> bool:
         """Whether this pair was already proven: quick, may be asked on the event loop."""
-        return self._mark(name, password) in self._proven
+        known = self._hashes.get(name)
+        return known is not None and self._mark(name, password, known) in self._proven
 
     def check(self, name: str, password: str) -> bool:
         """Whether the password is right. Takes a tenth of a second; run it in a thread."""
         if self.proven(name, password):
             return True
         known = self._hashes.get(name)
-        right = _matches(password.encode(), known or self._nobody) and known is not None
-        if not right:
+        right = _matches(password.encode(), known or self._nobody)
+        # Asked again: the person may have been removed while this was found out.
+        if not right or known is None or self._hashes.get(name) != known:
             self._refused += 1
             return False
-        self._proven[self._mark(name, password)] = None
+        self._proven[self._mark(name, password, known)] = None
         while len(self._proven) > PROVEN_MAX:
             self._proven.popitem(last=False)
         return True
@@ -122,8 +140,9 @@ class Users:
     def statistics(self) -> UserStatistics:
         return UserStatistics(len(self._hashes), len(self._proven), self._refused)
 
-    def _mark(self, name: str, password: str) -> bytes:
-        return hmac.digest(self._key, f"{len(name)}:{name}{password}".encode(), hashlib.sha256)
+    def _mark(self, name: str, password: str, known: bytes) -> bytes:
+        text = f"{len(name)}:{name}{password}".encode()
+        return hmac.digest(self._key, known + b"\n" + text, hashlib.sha256)
 
 
 def _matches(secret: bytes, known: bytes) -> bool:

@@ -133,6 +133,10 @@ class Identities:
             return True
         return self._passwords is not None and self._passwords.proven(name, password)
 
+    def people_changed(self) -> None:
+        """There are other people, or other passwords, than a moment ago."""
+        self._throttle.look_again()
+
     def person(self, name: str) -> Identity:
         """Somebody of the users file, as the settings describe them now."""
         return Identity(name, Kind.USER, self._known.groups_of(name))
@@ -181,7 +185,8 @@ class Identities:
             return None
         async with self._turns.turn(near, name):
             right = await asyncio.to_thread(self._passwords.check, name, password)
-        return self.person(name) if right else None
+        # Asked again on the loop: the person may have been removed meanwhile.
+        return self.person(name) if right and self._passwords.knows(name) else None
 
     def _mark(self, name: str, password: str) -> bytes:
         text = f"{len(name)}:{name}{password}".encode("utf-8", "surrogatepass")

@@ -54,6 +54,10 @@ class Throttle:
         """Whether this very credential (a keyed hash) was refused a moment ago."""
         return now < self._refused.get(credential, 0.0)
 
+    def look_again(self) -> None:
+        """What was wrong a moment ago may be right now; how often somebody tried still counts."""
+        self._refused.clear()
+
     def wait_seconds(self, identity: str, near: str, now: float) -> float:
         """How long until a try is looked at; 0 for at once."""
         waits = [_wait(self._here.get((identity, near)), HERE, now)]
