@@ -11,7 +11,7 @@ import pytest
 
 from skerry.app.settings.addresses import split_address
 from skerry.app.settings.checks.between import read_password, warnings
-from skerry.app.settings.errors import SettingsError
+from skerry.app.settings.errors import SettingsError, shown
 from skerry.app.settings.load import Machine, load
 from skerry.app.settings.render import to_plain, to_toml, unit_of, write_duration, write_size
 from skerry.app.settings.schema import DEFAULT_UPSTREAMS, Settings, SourceSettings
@@ -225,6 +225,11 @@ def test_a_wrong_setting_is_refused_with_its_field_and_reason(
     assert (found_field, reason in found_reason) == (field, True), found_reason
 
 
+def test_how_long_a_token_holds_is_no_secret() -> None:
+    assert shown("access.token", "5 parsecs") == '"5 parsecs"'
+    assert shown("upstream[0].source[0].token", "abc") == "***"
+
+
 def test_secrets_in_a_wrong_setting_are_masked(file: Path) -> None:
     text = SOURCE + 'url = "https://joe:hunter2@r.lan"\npassword = "hunter2"\n'
     error = refused(file, text)
@@ -353,5 +358,5 @@ def test_a_users_file_that_a_start_would_refuse_is_refused_by_the_check(
     file.with_name("users").write_bytes(users)
     [problem] = refused(file, '[registry]\nusers_file = "users"\n').problems
     assert problem.field == "registry.users_file"
-    assert "htpasswd -B" in problem.next_step
+    assert "skerry users add" in problem.next_step
     assert "apr1" not in str(problem)

@@ -57,7 +57,7 @@ class Scene:
         self.origin = rig.registry()
         port = self.origin.authority.rpartition(":")[2]
         keys = Desk(rig, None, None, None)  # type: ignore[arg-type]
-        self._run(keys, "keys", "new", str(self.folder / "anna.key"))
+        self._run(keys, "keys", "new", str(self.folder / "anna.key"), "--unencrypted")
         settings = nodes.settings(
             f"http://registry.{DOMAIN}:{port}", window="0s", dns_port=self.names.port
         )

@@ -102,6 +102,7 @@ async def test_a_restart_goes_on_with_the_newest_root_whatever_the_folder_says(
 async def test_a_bad_root_is_told_and_counted_and_the_last_good_one_goes_on(stage: Stage) -> None:
     bad = root(2, PEOPLE, ("ann",))
     [error] = await stage.roots.take(RootFiles({1: FIRST, 2: bad}))
+    assert error.what.startswith("2.root.json: ")
     assert "lacks signatures of 1 more holders of root 1" in error.what
     assert stage.version == 1
     assert stage.counted() == {Cause.ROOT_INVALID: 1}
@@ -113,7 +114,7 @@ async def test_without_a_root_a_node_does_not_start(tmp_path: Path) -> None:
     empty = Stage(tmp_path / "t.sqlite")
     with pytest.raises(RootRefused, match="no root in the folder"):
         await empty.roots.start(RootFiles())
-    with pytest.raises(RootRefused, match="lacks signatures"):
+    with pytest.raises(RootRefused, match=r"^1\.root\.json: .*lacks signatures"):
         await empty.roots.start(RootFiles({1: root(1, PEOPLE, ("ann",))}))
     await empty.book.close()
 

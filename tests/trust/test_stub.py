@@ -179,6 +179,45 @@ async def test_an_answer_and_noise_get_no_answer(scene: Scene) -> None:
         assert await scene.stub.answer(data, LAN, stream=False) is None
 
 
+def with_option(data: bytes, option: bytes) -> bytes:
+    """A question with an OPT record behind it (RFC 6891 section 6.1.2)."""
+    opt = b"\0\0\x29\x04\xd0\0\0\0\0" + len(option).to_bytes(2, "big") + option
+    return data[:10] + b"\0\x01" + data[12:] + opt
+
+
+@pytest.mark.parametrize(
+    "option",
+    [b"\0\x0a\0\x08abc", b"\0\x0a\0", b"\0\x08\0\x04\0\x09\0\0", b"\0\x0a\0\x03abc"],
+    ids=["longer than it is", "cut off", "of an unknown family", "half a cookie"],
+)
+async def test_a_malformed_option_is_a_format_error_and_not_silence(
+    scene: Scene, option: bytes
+) -> None:
+    query = dns.message.make_query(WWW, "A", use_edns=False)
+    data = with_option(query.to_wire(), option)
+    got = await scene.stub.answer(data, LAN, stream=False)
+    assert got is not None
+    reply = dns.message.from_wire(got)
+    assert (reply.id, reply.rcode()) == (query.id, dns.rcode.FORMERR)
+    assert reply.flags & dns.flags.QR
+    assert len(got) <= len(data)
+    assert scene.servers.asked == []
+
+
+async def test_two_opt_records_are_a_format_error(scene: Scene) -> None:
+    data = with_option(dns.message.make_query(WWW, "A", use_edns=False).to_wire(), b"")
+    twice = data[:10] + b"\0\x02" + data[12:] + b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
+    got = await scene.stub.answer(twice, LAN, stream=False)
+    assert got is not None
+    assert dns.message.from_wire(got).rcode() == dns.rcode.FORMERR
+
+
+async def test_format_errors_come_out_of_the_same_budget(scene: Scene) -> None:
+    data = with_option(dns.message.make_query(WWW, "A", use_edns=False).to_wire(), b"\0\x0a\0")
+    answers = [await scene.stub.answer(data, LAN, stream=False) for _ in range(2000)]
+    assert None in answers
+
+
 async def test_a_public_name_that_leads_inside_is_dropped(scene: Scene) -> None:
     reply = await scene.ask("www.sub.example.test.")
     assert (reply.rcode(), ede(reply), addresses(reply)) == (dns.rcode.REFUSED, Ede.BLOCKED, [])

@@ -11,8 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from skerry.adapters.sqlite_catalog_file import CatalogFile, CatalogStatistics, Row
-from skerry.adapters.sqlite_catalog_rescue import CatalogRescue
+from skerry.adapters.sqlite_catalog_file import LINKED_SIZE, CatalogFile, CatalogStatistics, Row
 from skerry.base.digest import Digest
 from skerry.registry.ports import (
     REFERRERS_MAX,
@@ -39,6 +38,7 @@ class SqliteCatalog:
 
     def __init__(self, file: CatalogFile) -> None:
         self._file = file
+        self.rescue = file.rescue  # of a catalog that was damaged at this start
 
     @classmethod
     def open(cls, path: Path | None) -> SqliteCatalog:
@@ -156,6 +156,10 @@ class SqliteCatalog:
         )
         return [Digest.parse(row[0]) for row in rows]
 
+    def linked_size(self, repository: Repository, digest: Digest) -> int | None:
+        rows = self._file.read(LINKED_SIZE, (str(digest), *_key(repository)))
+        return rows[0][0] if rows else None
+
     def children(self, digest: Digest) -> tuple[Link, ...]:
         manifest = self.manifest(digest)
         return manifest.links if manifest else ()
@@ -223,11 +227,6 @@ class SqliteCatalog:
         gone = [(_key(repository), str(digest)) for repository, digest in roots]
         if gone:
             await self._file.write(lambda db: _drop(db, gone))
-
-    @property
-    def rescue(self) -> CatalogRescue | None:
-        """What became of a catalog that was damaged at this start; None when it was sound."""
-        return self._file.rescue
 
     @property
     def damaged(self) -> bool:

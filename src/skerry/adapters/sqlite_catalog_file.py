@@ -65,6 +65,15 @@ CREATE TABLE pin (
 ) WITHOUT ROWID;
 """
 
+LINKED_SIZE = (
+    "SELECT (SELECT json_extract(each.value, '$[3]') FROM json_each(manifest.links) AS each "
+    "WHERE json_extract(each.value, '$[0]') = link.child) FROM link "
+    "JOIN manifest ON manifest.id = link.parent WHERE link.child = ? AND EXISTS (SELECT 1 FROM "
+    "member WHERE upstream = ? AND repository = ? AND member.digest = manifest.digest) LIMIT 1"
+)
+"""By the key of `link` to one manifest, whose own links alone are looked at: a base layer is the
+child of thousands."""
+
 MIGRATIONS: dict[int, str] = {}
 """Version -> the SQL that makes the next one of it. Each runs in one transaction at open."""
 

@@ -12,7 +12,7 @@ import typer
 from skerry.base.errors import BadInput
 from skerry.base.units import parse_seconds
 from skerry.cli.options import AsJson
-from skerry.cli.passphrases import Passphrase, passphrase
+from skerry.cli.passphrases import Passphrase, new_passphrase, passphrase
 from skerry.cli.root import show_owners
 from skerry.cli.screen import out, plain, print_json
 
@@ -31,6 +31,9 @@ def new(
         str, typer.Option(metavar="NAME", help="ecdsa (as cosign makes), ed25519 or rsa.")
     ] = "ecdsa",
     passphrase_file: Passphrase = None,
+    unencrypted: Annotated[
+        bool, typer.Option("--unencrypted", help="Without a passphrase: whoever has FILE can sign.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a key to sign with: FILE for you alone, FILE.pub for policies and roots."""
@@ -38,7 +41,7 @@ def new(
 
     if algorithm not in set(Kind):
         raise BadInput(f"{algorithm!r} is no algorithm", next_step=f"choose {', '.join(Kind)}")
-    public = make(file, Kind(algorithm), passphrase(passphrase_file))
+    public = make(file, Kind(algorithm), new_passphrase(passphrase_file, unencrypted=unencrypted))
     beside = file.with_suffix(".pub")
     if as_json:
         print_json({"key": str(file), "public_key": str(beside), "fingerprint": public.fingerprint})
@@ -90,11 +93,11 @@ def add(
     ] = "",
 ) -> None:
     """Add an owner's key to a draft."""
-    from skerry.app.trust.root_files import read_file
+    from skerry.app.trust.root_files import read_file, read_key
     from skerry.trust.core.root_making import section_of, with_key
 
     data = read_file(file)
-    pem = read_file(key).decode("ascii", "replace")
+    pem = read_key(key)
     _write(file, data, with_key(section_of(data), owner, pem, authority=authority, expires=expires))
     out().print(f"{file}: {plain(owner)} has {key}")
 
@@ -108,13 +111,13 @@ def rotate(
     ] = "90d",
 ) -> None:
     """Give an owner another key in a draft; the old ones count until they end."""
-    from skerry.app.trust.root_files import read_file
+    from skerry.app.trust.root_files import read_file, read_key
     from skerry.trust.core.root_making import section_of, with_ends, with_key
 
     data = read_file(file)
     ends = datetime.fromtimestamp(int(time.time() + parse_seconds(old_for)), UTC)
     section = with_ends(section_of(data), owner, ends.isoformat().replace("+00:00", "Z"))
-    _write(file, data, with_key(section, owner, read_file(key).decode("ascii", "replace")))
+    _write(file, data, with_key(section, owner, read_key(key)))
     out().print(f"{file}: {plain(owner)} has {key}; the old keys count until {ends:%Y-%m-%d}")
     out().print("sign anew, until then, what should go on being served after a change of policy")
 

@@ -29,6 +29,7 @@ from skerry.cli import (
     tokens,
     top,
     trust,
+    users,
     vault,
 )
 from skerry.cli.screen import Exit, code_of, err, say_error
@@ -119,6 +120,7 @@ def make_app() -> typer.Typer:
     app.command("purge", rich_help_panel=SITES)(edge.purge)
     app.add_typer(edge.make_receipt(), name="receipt", rich_help_panel=SITES)
     app.add_typer(vault.make_vault(), name="vault", rich_help_panel=SITES)
+    app.add_typer(users.make_users(), name="users", rich_help_panel=TRUST)
     app.add_typer(tokens.make_robots(), name="robots", rich_help_panel=TRUST)
     app.add_typer(tokens.make_tokens(), name="tokens", rich_help_panel=TRUST)
     app.add_typer(clients.make_clients(), name="clients", rich_help_panel=CLIENTS)

@@ -106,7 +106,7 @@ def _show(found: Verified) -> None:
     for signer in found.signers:
         table.add_row(plain(signer.owner), signer.key[:16], "yes")
     for other in found.passed_over:
-        table.add_row("-", other.key[:16], f"no: {other.why} ({other.format})")
+        table.add_row("-", other.key[:16] or "unknown", f"no: {other.why} ({other.format})")
     if table.row_count:
         out().print(table)
     if found.open_until is not None:

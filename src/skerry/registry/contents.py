@@ -244,11 +244,7 @@ class Contents:
 
     def announced_size(self, repository: Repository, digest: Digest) -> int | None:
         """The length some manifest of the repository gives for a blob."""
-        for parent in self._catalog.parents(repository, digest):
-            for link in self._catalog.children(parent):
-                if link.child == digest:
-                    return link.size_bytes
-        return None
+        return self._catalog.linked_size(repository, digest)
 
     async def _fetch_blob(self, repository: Repository, link: Link) -> None:
         if self.word_suffices(repository, link.child):

@@ -198,6 +198,10 @@ class Catalog(Protocol):
     def parents(self, repository: Repository, digest: Digest) -> list[Digest]:
         """The manifests of the repository that link this content."""
 
+    def linked_size(self, repository: Repository, digest: Digest) -> int | None:
+        """The length that a manifest of the repository gives for a content, in bytes; None when
+        none links it. One of them does: it is bound by the digest."""
+
     def children(self, digest: Digest) -> tuple[Link, ...]:
         """The links of a manifest; () when it is not known."""
 

@@ -184,6 +184,11 @@ async def parents_are_the_manifests_that_link_it_here(catalog: Catalog) -> None:
     found = catalog.parents(NGINX, some_digest("shared"))
     expect(found == sorted([first.digest, second.digest]), "those of the repository")
     expect(catalog.parents(NGINX, first.digest) == [], "a root has none")
+    link = next(each for each in first.links if each.child == some_digest("shared"))
+    size = catalog.linked_size(NGINX, some_digest("shared"))
+    expect(size == link.size_bytes, "its length is what a manifest says")
+    expect(catalog.linked_size(NGINX, some_digest("unknown")) is None, "nothing links it")
+    expect(catalog.linked_size(OTHER, some_digest("b")) is None, "nor here")
 
 
 async def dropping_an_image_leaves_what_others_need(catalog: Catalog) -> None:

@@ -30,7 +30,7 @@ from skerry.store.reading import read_small
 from skerry.telemetry.events import Events, Level
 from skerry.telemetry.validation import Cause, ValidationFailures
 from skerry.trust.core.policies import ENDED_STEP, Policies, Rule
-from skerry.trust.core.threshold import Claim, Verdict, judge
+from skerry.trust.core.threshold import NOBODYS, Claim, Verdict, judge
 from skerry.trust.ports import Admitted, VerdictBook
 
 if TYPE_CHECKING:
@@ -234,6 +234,8 @@ class Verdicts:
             read = partial(claims_of, blob, data, manifest, rule.believed, self._now())
             with suppress(BadInput):
                 found += await off_loop(VERIFY_BYTES * len(rule.policy.keys), read)
+        # Those of nobody last: whoever adds many must not push a good one out of what is counted.
+        found.sort(key=lambda claim: claim.fingerprint == NOBODYS)
         return Found(len(blobs), tuple(found))
 
     def admitted_at(self, rule: Rule, digest: Digest) -> float | None:

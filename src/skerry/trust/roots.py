@@ -24,7 +24,6 @@ from skerry.trust.core.root import (
     RootRefused,
     TrustRoot,
     climb,
-    first_root,
     read_root,
     signed_by,
 )
@@ -105,7 +104,10 @@ class RootOfTrust:
             )
         else:
             # Says at the start what a first root lacks; later ones can be refused one by one.
-            await asyncio.to_thread(first_root, files.roots[min(files.roots)])
+            oldest = min(files.roots)
+            found = await asyncio.to_thread(climb, None, {oldest: files.roots[oldest]}, self._now())
+            if found.refused is not None:
+                raise found.refused
         await self.take(files)
         self._believe()
 

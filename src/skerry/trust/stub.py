@@ -13,6 +13,7 @@ import dns.exception
 import dns.flags
 import dns.message
 import dns.name
+import dns.opcode
 import dns.rcode
 
 from skerry.base.address import near_of
@@ -94,8 +95,7 @@ class Stub:
         """The answer to one message; None for none."""
         query = self._read(data)
         if query is None:
-            self._dropped += 1
-            return None
+            return self._unreadable(data, address, stream=stream)
         self._questions += 1
         client, allowed = near_of(address), is_client(address, self._clients)
         shown = cookie_in(query)
@@ -122,6 +122,27 @@ class Stub:
                 return made.to_wire()
         said = await self._said(query, client, allowed)
         return wire(query, reply(query, said, cookie=cookie), stream=stream)
+
+    def _unreadable(self, data: bytes, address: str, *, stream: bool) -> bytes | None:
+        """FORMERR to a question that is one and goes on wrongly, such as with an option that ends
+        too early (RFC 6891 sections 6.1.1 and 7); nothing to what may be no question. Not longer
+        than what came, and within the budget of its client."""
+        try:
+            query = dns.message.from_wire(data, question_only=True)
+        except (dns.exception.DNSException, ValueError, IndexError):
+            query = None
+        asks = query is not None and query.opcode() == dns.opcode.QUERY and len(query.question) == 1
+        if query is None or not asks or query.flags & dns.flags.QR:
+            self._dropped += 1
+            return None
+        now = self._clock.monotonic()
+        if self._budgets.take(near_of(address), now, proven=stream) is Verdict.NOTHING:
+            self._dropped += 1
+            return None
+        self._refused += 1
+        made = dns.message.make_response(query)
+        made.set_rcode(dns.rcode.FORMERR)
+        return made.to_wire()
 
     def _read(self, data: bytes) -> Message | None:
         """What cannot be read, or is no question, gets no answer: it might be one itself."""

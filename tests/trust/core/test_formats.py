@@ -17,7 +17,15 @@ from skerry.base.digest import Digest, digest_of
 from skerry.base.errors import BadInput
 from skerry.trust.core import bundle, cosign, notation
 from skerry.trust.core.keys import parse_public_key, public_key
-from skerry.trust.core.threshold import Claim, Format
+from skerry.trust.core.threshold import (
+    NOBODYS,
+    Claim,
+    Format,
+    Policy,
+    TrustedKey,
+    Why,
+    judge,
+)
 from tests.trust.core.signed import (
     NOW,
     SUBJECT,
@@ -71,11 +79,18 @@ def test_a_signature_that_cosign_made_is_read() -> None:
     [ANN, ed25519.Ed25519PrivateKey.generate(), rsa.generate_private_key(65537, 2048)],
     ids=["ecdsa", "ed25519", "rsa"],
 )
-def test_each_kind_of_key_makes_a_claim_and_another_key_none(private: Private) -> None:
+def test_each_kind_of_key_makes_a_claim_and_another_one_of_nobody(
+    private: Private,
+) -> None:
     payload = cosign.payload_of(SUBJECT, reference="reg.example/app")
     found = cosign.claims(payload, signed(private, payload), (public(BOB), public(private)))
     assert found == (Claim(public(private).fingerprint, SUBJECT, Format.COSIGN),)
-    assert cosign.claims(payload, signed(private, payload), (public(BOB),)) == ()
+    (nobodys,) = cosign.claims(payload, signed(private, payload), (public(BOB),))
+    assert nobodys == Claim(NOBODYS, SUBJECT, Format.COSIGN)
+    asked = Policy("prod", 1, (TrustedKey(public(BOB), "bob"),))
+    verdict = judge(asked, SUBJECT, [nobodys], 0.0)
+    assert not verdict.accepted
+    assert verdict.passed_over == ((nobodys, Why.UNKNOWN_KEY),)
 
 
 def test_the_payload_has_the_members_that_cosign_reads() -> None:

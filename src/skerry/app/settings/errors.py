@@ -13,6 +13,8 @@ from skerry.base.errors import Party, SkerryError
 
 MASK = "***"
 _SECRET = re.compile(r"pass|secret|token|auth|key$|credential", re.IGNORECASE)
+_NO_SECRETS = frozenset({"access.token"})
+"""How long a token holds, for one: what says so is no secret."""
 _USERINFO = re.compile(r"(?<=://)[^/@\s]*@")
 
 
@@ -63,7 +65,8 @@ def without_userinfo(url: str) -> str:
 
 def shown(field: str, value: object) -> str:
     """A value as it may be printed: secrets masked, long ones cut."""
-    if _SECRET.search(field.rpartition(".")[2]) and not field.endswith("_file"):
+    named = _SECRET.search(field.rpartition(".")[2]) and field not in _NO_SECRETS
+    if named and not field.endswith("_file"):
         return MASK
     if isinstance(value, str):
         text = f'"{without_userinfo(value)}"'

@@ -81,6 +81,15 @@ def read_file(path: Path) -> bytes:
         ) from error
 
 
+def read_key(path: Path) -> str:
+    """The text of a public key. Raises RootFileError."""
+    try:
+        return read_file(path).decode("ascii", "replace")
+    except RootFileError as error:
+        step = f"name the public key ({path.stem}.pub): its owner makes it with `skerry keys new`"
+        raise RootFileError(f"the key {error.what}", next_step=step) from error
+
+
 def write_file(path: Path, data: bytes, *, anew: bool = False) -> None:
     """Whole or not at all; with `anew` never over a file that is there. Raises RootFileError."""
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")

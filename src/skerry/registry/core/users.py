@@ -51,7 +51,7 @@ def parse_htpasswd(text: str) -> Mapping[str, bytes]:
         if not colon or not name or not encoded.startswith((*_BCRYPT, _ARGON2)):
             raise BadInput(
                 f"line {number} of the users file is not `name:<bcrypt or argon2id hash>`",
-                next_step="write it with `htpasswd -B`",
+                next_step="write it with `skerry users add NAME`",
                 party=Party.OPERATOR,
             )
         if name.startswith(_NOBODYS):

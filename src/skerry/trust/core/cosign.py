@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from skerry.base.digest import Digest, InvalidDigest
 from skerry.base.errors import BadInput
 from skerry.trust.core.keys import PublicKey, verifies
-from skerry.trust.core.threshold import Claim, Format
+from skerry.trust.core.threshold import NOBODYS, Claim, Format
 from skerry.wire.strict_json import load_object
 
 PAYLOAD_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
@@ -59,7 +59,8 @@ def subject_of(payload: bytes) -> Digest:
 
 
 def claims(payload: bytes, signature_base64: str, keys: Iterable[PublicKey]) -> tuple[Claim, ...]:
-    """One claim by each of the keys that made this signature, mostly one or none.
+    """One claim by each of the keys that made this signature, mostly one; one of nobody known,
+    which counts for nothing, where none of them did.
 
     Raises BadInput for what is no signature of an image at all.
     """
@@ -70,5 +71,5 @@ def claims(payload: bytes, signature_base64: str, keys: Iterable[PublicKey]) -> 
     except (binascii.Error, ValueError) as error:
         raise BadInput("the signature is not base64") from error
     subject = subject_of(payload)
-    made = (key for key in keys if verifies(key, signature, payload))
-    return tuple(Claim(key.fingerprint, subject, Format.COSIGN) for key in made)
+    made = [key.fingerprint for key in keys if verifies(key, signature, payload)]
+    return tuple(Claim(each, subject, Format.COSIGN) for each in made or [NOBODYS])

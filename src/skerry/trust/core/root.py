@@ -203,11 +203,11 @@ def climb(trusted: TrustRoot | None, files: Mapping[int, bytes], now: float) -> 
         for number in numbers[:ROOTS_MAX]:
             found = first_root(files[number]) if at is None else next_root(at, files[number])
             if found.version != number:
-                raise RootRefused(f"the file of root {number} holds root {found.version}")
+                raise RootRefused(f"it holds root {found.version}")
             at = found
             taken.append(found)
     except RootRefused as error:
-        refused = error
+        refused = _named(number, error)
     if trusted is not None and taken and taken[-1].expires_at <= now:
         expired = RootRefused(f"root {taken[-1].version} has expired", fault=Fault.EXPIRED)
         return Climb(trusted, (), refused or expired)
@@ -229,8 +229,19 @@ def _behind(trusted: TrustRoot, files: Mapping[int, bytes]) -> RootRefused | Non
         if same is not None and same != trusted.body:
             next_root(trusted, same)
     except RootRefused as error:
-        return error
+        return _named(trusted.version, error)
     return None
+
+
+def file_name(number: int) -> str:
+    """What the file of a root is called in its folder."""
+    return f"{number}.root.json"
+
+
+def _named(number: int, error: RootRefused) -> RootRefused:
+    """With the file that is at fault: a folder has many, and a reload may take some."""
+    what = f"{file_name(number)}: {error.what}"
+    return RootRefused(what, fault=error.fault, next_step=error.next_step)
 
 
 def _enough(found: TrustRoot, before: TrustRoot | None) -> TrustRoot:

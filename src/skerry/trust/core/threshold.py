@@ -105,11 +105,16 @@ def policy(
     return Policy(name, threshold, listed, wanted, accepted, critical)
 
 
+NOBODYS = ""
+"""No key has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A signature whose bytes are good: this key signed this digest.
 
     Attributes:
+        fingerprint: the key's; `NOBODYS` for one that no known key made, told of and not counted.
         authorities: fingerprints of the certificate authorities that vouch for the key, () when
             none does.
     """

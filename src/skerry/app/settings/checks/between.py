@@ -248,7 +248,7 @@ def _users(path: str) -> Iterator[Problem]:
         parse_htpasswd(Path(path).read_text(encoding="utf-8"))
     except (BadInput, UnicodeDecodeError) as error:
         what = error.what if isinstance(error, BadInput) else "is not text"
-        yield refused("registry.users_file", path, what, "write it with htpasswd -B")
+        yield refused("registry.users_file", path, what, "write it with skerry users add")
 
 
 def _patterns(registry: RegistrySettings) -> Iterator[Problem]:
