@@ -184,8 +184,9 @@ async def test_a_node_whose_ledger_is_damaged_serves_all_the_same(scene: Scene) 
     scene.node = Node(load(scene.folder / "skerry.toml", {}, {}))
     await scene.node.start()
     await guarded(scene.get(FILM, "/a"))
-    (event,) = scene.node.events.recent("ledger.off")
-    assert "move it away" in event.next_step
+    (event,) = scene.node.events.recent("file.salvaged")
+    assert event.subject == "ledger.sqlite"
+    assert "kept as ledger.sqlite.damaged-1" in event.next_step
     await scene.node.budget.beat()
     assert totals(scene.node.budget.ledger.hours(0, 1 << 40)) != {}
 
