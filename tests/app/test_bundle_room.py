@@ -234,6 +234,34 @@ async def test_a_clock_that_was_set_back_puts_no_bundle_off(tmp_path: Path) -> N
     await life.record.close()
 
 
+async def test_lives_that_are_shorter_than_a_period_put_no_bundle_off(tmp_path: Path) -> None:
+    """A node that is killed again and again goes on telling what it did."""
+    clock = ManualClock()
+    life = await begun(tmp_path, clock)
+    await life.pass_by(EVERY, pulls=1)
+    for _ in range(6):
+        life = await begun(tmp_path, clock)
+        await life.pass_by(EVERY / 3, pulls=1)
+    assert len(life.lines()) == 3
+    assert life.good(life.lines())
+    counted = sum(sum(read(line).contents.counters.values()) for line in life.lines())
+    assert counted == 3 * EVERY / 60
+    await life.record.close()
+
+
+async def test_a_node_that_never_lived_a_whole_period_makes_its_first_bundle(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock()
+    for _ in range(4):
+        life = await begun(tmp_path, clock)
+        life.events.emit("node.lost", "rock")
+        await life.pass_by(EVERY / 3, pulls=1)
+    [line] = life.lines()
+    assert read(line).contents.began_at_milliseconds == 1_700_000_000_000
+    await life.record.close()
+
+
 def test_counts_survive_a_write_that_was_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "counters.kept"
     CountsFile(path).write(4, {"a": 1})

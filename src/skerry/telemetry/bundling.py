@@ -86,10 +86,17 @@ class Bundling:
             self._last = read(kept.line)
             self._events_until = kept.events_until
             self._began_at = self._last.contents.ended_at_milliseconds / 1000
+        elif before := self._book.events_after(0, count_max=1)[0]:
+            self._began_at = min(self._began_at, before[0].at)  # the first bundle tells of it
         of, left = await asyncio.to_thread(self._counts.read)
         sequence = self._last.sequence if self._last else 0
         self._pending = taken_up(left, of=of, last_sequence=sequence)
-        self._due = self._clock.monotonic() + self._every_seconds
+        self._due = self._clock.monotonic() + self._left_seconds()
+
+    def _left_seconds(self) -> float:
+        """Until the next one is due: lives that are short put none off."""
+        passed = max(0.0, self._clock.now() - self._began_at)
+        return max(0.0, self._every_seconds - passed)
 
     async def run(self) -> None:
         """For ever."""
