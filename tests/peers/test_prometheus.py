@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
-from urllib.parse import quote
-
-from typer.testing import CliRunner
 
 from skerry.app.drill.client import RegistryClient
-from skerry.app.drill.processes import NodeProcess, free_port
-from skerry.app.drill.wan import REFUSE
-from skerry.cli.main import make_app
+from skerry.app.drill.processes import NodeProcess
+from skerry.app.drill.wan import PASS, REFUSE
 from tests.rig import images, nodes
 from tests.rig.guarded import GuardedRegistry
 from tests.rig.nodes import HOST
-from tests.rig.processes import Rig, Service, need
+from tests.rig.processes import Rig, need
+from tests.rig.prometheus import over
 
 NAME = "team/tide"
 PULLS, FAILURES = 7, 25
@@ -24,7 +20,7 @@ PULLS, FAILURES = 7, 25
 class Scene:
     """A node, the registry behind it, and Prometheus that looks at the node each second."""
 
-    def __init__(self, rig: Rig) -> None:
+    def __init__(self, rig: Rig, *, factor: int = 1) -> None:
         self.registry = GuardedRegistry(user="", password="")
         rig.listen(self.registry.server)
         self.registry.push(NAME, images.small(), "1")
@@ -32,47 +28,12 @@ class Scene:
         self.registry.public = f"http://127.0.0.1:{self.wan.port}"
         self.node: NodeProcess = rig.node(nodes.settings(self.registry.public))
         self.client = RegistryClient(self.node.registry)
-        self.prometheus = started(rig, self.node)
+        self.prometheus = over(rig, self.node.admin, factor=factor)
+        self.query, self.ask = self.prometheus.query, self.prometheus.ask
+        self.until, self.firing = self.prometheus.until, self.prometheus.firing
 
-    def query(self, expression: str) -> list[dict[str, object]]:
-        got = self.ask(f"/api/v1/query?query={quote(expression)}")
-        found: list[dict[str, object]] = got["result"]  # type: ignore[assignment]
-        return found
-
-    def ask(self, path: str) -> dict[str, object]:
-        got = RegistryClient(self.prometheus.authority).get(path)
-        assert got.status == 200, got.body
-        found: dict[str, object] = json.loads(got.body)["data"]
-        return found
-
-    def until(self, expression: str) -> list[dict[str, object]]:
-        """What an expression gives once it gives anything. Raises NotReady."""
-        self.prometheus.child.wait_until(lambda: bool(self.query(expression)), seconds_max=20)
-        return self.query(expression)
-
-    def firing(self, name: str) -> bool:
-        alerts = self.ask("/api/v1/alerts")["alerts"]
-        return any(
-            each["labels"]["alertname"] == name and each["state"] == "firing"
-            for each in alerts  # type: ignore[attr-defined]
-        )
-
-
-def started(rig: Rig, node: NodeProcess) -> Service:
-    folder = rig.place("prometheus")
-    rules = CliRunner().invoke(make_app(), ["slo", "rules"]).stdout
-    (folder / "skerry.rules.yml").write_text(rules)
-    config = folder / "prometheus.yml"
-    config.write_text(
-        "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"
-        "rule_files: [skerry.rules.yml]\n"
-        "scrape_configs:\n"
-        f"  - {{job_name: skerry, static_configs: [{{targets: ['{node.admin}']}}]}}\n"
-    )
-    authority = f"127.0.0.1:{free_port()}"
-    argv = [need("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={folder}/data"]
-    argv += [f"--web.listen-address={authority}", "--enable-feature=exemplar-storage"]
-    return rig.service(argv, authority, folder)
+    def pull(self, tag: str = "1", name: str = NAME) -> int:
+        return self.client.manifest(f"{HOST}/{name}", tag).status
 
 
 def test_promtool_finds_nothing_to_say_against_the_text(rig: Rig) -> None:
@@ -108,3 +69,34 @@ def test_prometheus_scrapes_a_node_and_its_rules_fire(rig: Rig) -> None:
     assert scene.query("skerry_local_service_good == 1")
     assert not scene.firing("SkerryLocalServiceBad")
     assert scene.client.manifest(f"{HOST}/{NAME}", "1").status == 200
+
+
+FASTER = 60
+"""Rules whose minutes are seconds."""
+
+
+def test_alerts_fire_while_it_is_cut_off_and_end_when_it_is_back(rig: Rig) -> None:
+    scene = Scene(rig, factor=FASTER)
+    for _ in range(PULLS):
+        assert scene.pull() == 200
+    scene.until("up == 1 and on() sum(skerry_registry_answers_total{outcome='hit'}) > 0")
+    assert not scene.query("ALERTS")
+
+    rig.run(scene.wan.switch(REFUSE))
+    for number in range(FAILURES):
+        assert scene.pull("absent", f"none-{number}") == 503
+    scene.until("ALERTS{alertname='SkerryErrorBudgetBurn',alertstate='firing',tier='14.4x'}")
+    scene.until("ALERTS{alertname='SkerryCutOff',alertstate='firing',lost='upstream'}")
+    assert scene.pull() == 200
+
+    rig.run(scene.wan.switch(PASS))
+
+    def quiet() -> bool:
+        """Somebody pulls what is not here; answers for ten seconds end the outage."""
+        assert scene.pull("absent", "none-at-all") in (404, 503)
+        over_by_now = "alertname='SkerryErrorBudgetBurn',tier='14.4x'", "alertname='SkerryCutOff'"
+        return not any(scene.query(f"ALERTS{{{each}}}") for each in over_by_now)
+
+    scene.node.child.wait_until(quiet, seconds_max=60)
+    assert scene.query("sum(skerry_incidents_open) == 0")
+    assert not scene.firing("SkerryLocalServiceBad")
