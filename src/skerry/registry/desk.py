@@ -92,7 +92,9 @@ class Desk:
 
     async def remove(self, reference: str) -> Removed:
         """See `Operations`."""
-        return await self._images.remove(reference)
+        removed = await self._images.remove(reference)
+        self._housekeeper.taken_out(removed.freed_bytes)
+        return removed
 
     async def export(self, reference: str, path: str) -> Exported:
         """See `Operations`."""
@@ -171,7 +173,7 @@ class Desk:
     async def evict(self, *, bytes_wanted: int | None, reference: str | None) -> Evicted:
         """See `Operations`."""
         if reference is not None:
-            removed = await self._images.remove(reference)
+            removed = await self.remove(reference)
             return Evicted((removed.reference,), removed.freed_bytes)
         went = await self._housekeeper.evict(bytes_wanted)
         return Evicted(tuple(_shown(group) for group in went.group_ids), went.freed_bytes)

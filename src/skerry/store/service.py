@@ -147,6 +147,13 @@ class Housekeeper:
                 goal_bytes, EvictedFor.OPERATOR, why="asked for by the operator"
             )
 
+    def taken_out(self, freed_bytes: int) -> None:
+        """Counts one image that somebody else removed, at the operator's wish."""
+        self._evictions += 1
+        self._evicted_groups += 1
+        self._evicted_for[EvictedFor.OPERATOR] += 1
+        self._evicted_bytes += freed_bytes
+
     async def _free(self, goal_bytes: int, cause: EvictedFor, *, why: str) -> Evicted:
         groups = await self._groups()
         blob_count, freed_bytes, named = 0, 0, ""

@@ -43,6 +43,8 @@ ROLLBACK_SECONDS = 10.0
 HEAL_SECONDS = 45.0
 """The longest cooldown of a breaker and a whole pull of the moved image."""
 NEVER_SEEN_TRIES = 4
+NOTICED_SECONDS = 10.0
+LOST_SAMPLE = b'\nskerry_incidents_open{lost="upstream"} 1\n'
 
 CUTS: tuple[tuple[str, Callable[[Stage], None]], ...] = (
     ("refused", lambda stage: stage.switch(REFUSE)),
@@ -185,6 +187,8 @@ def _scenes(stage: Stage, cargo: Cargo) -> Iterator[Promise]:
             checks.never_seen(stage.client, REPOSITORY, "absent", HOST)
         cut(stage)
         yield from _cut_off(stage, cargo, scene, number)
+        if not number:
+            yield _noticed(stage, scene)
     stage.heal()
     yield _heals(stage, cargo)
     stage.switch(REFUSE)
@@ -226,6 +230,20 @@ def _cut_off(stage: Stage, cargo: Cargo, scene: str, number: int) -> Iterator[Pr
     yield Promise(scene, text, ANSWER_SECONDS, (*tries[:-1], *tries_again[:-1]))
     text = "and at once when the node knows"
     yield Promise(scene, text, BREAKER_SECONDS, (tries[-1], tries_again[-1]))
+
+
+def _noticed(stage: Stage, scene: str) -> Promise:
+    """The node has it on record: alarms, alerts and `skerry incidents` stand on that."""
+    started, admin = time.perf_counter(), RegistryClient(stage.node.admin)
+    fault = "the node does not say that the region is gone"
+    while fault and time.perf_counter() - started < NOTICED_SECONDS:
+        if LOST_SAMPLE in admin.get("/metrics").body:
+            fault = ""
+        else:
+            time.sleep(0.1)
+    spent = time.perf_counter() - started
+    measured = (Measured("incident", spent, fault),)
+    return Promise(scene, "the node says what is lost", NOTICED_SECONDS, measured)
 
 
 def _push_signed(stage: Stage, cargo: Cargo) -> None:
