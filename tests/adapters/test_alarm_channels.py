@@ -8,6 +8,8 @@ import json
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from skerry.adapters.alarm_mail import Mail
+from skerry.adapters.alarm_mail import Mail, message_of
 from skerry.adapters.alarm_webhook import Webhook
 from skerry.adapters.http_client import HttpTransport
 from skerry.adapters.resolver import NameResolver
@@ -238,3 +240,54 @@ async def test_a_mail_server_that_is_gone_is_a_channel_that_failed(tmp_path: Pat
     server = MailServer(Postbox(), tmp_path)
     with pytest.raises(ChannelFailed, match="mail server localhost"):
         await mail(server, tmp_path).send(ALARM)
+
+
+def plain_mail(*, port: int, seconds_max: float = 10.0) -> Mail:
+    return Mail(
+        host="127.0.0.1",
+        port=port,
+        sender="rock@example.org",
+        recipients=["ann@example.org"],
+        node="rock",
+        starttls=False,
+        ca_file="",
+        username="",
+        password_file="",
+        seconds_max=seconds_max,
+    )
+
+
+async def test_a_mail_server_that_drips_is_broken_off() -> None:
+    ended = asyncio.Event()
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while not reader.at_eof():
+                writer.write(b"220-wait\r\n")  # always one line more of a greeting
+                await writer.drain()
+                await asyncio.sleep(0)
+        writer.close()
+        ended.set()
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    slow = plain_mail(port=server.sockets[0].getsockname()[1], seconds_max=0.1)
+    with pytest.raises(ChannelFailed):
+        await slow.send(ALARM)
+    await ended.wait()
+    server.close()
+
+
+@pytest.mark.parametrize("text", ["half \ud800 a character", "\x1b[2J\x9b31m", "a\x00b"])
+def test_what_strangers_wrote_becomes_a_message_all_the_same(text: str) -> None:
+    message = message_of(replace(ALARM, what=text, subject=text), plain_mail(port=25))
+    assert message["Subject"].isprintable()
+    assert message.as_bytes()
+
+
+async def test_a_password_that_the_library_cannot_send_is_a_failed_channel(
+    postbox: Postbox, server: MailServer, tmp_path: Path
+) -> None:
+    with pytest.raises(ChannelFailed) as error:
+        await mail(server, tmp_path, "tölpel", server.pair.cert_file).send(ALARM)
+    assert "tölpel" not in str(error.value)
+    assert postbox.messages == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from typing import cast
@@ -16,6 +17,7 @@ from skerry.app.admin.page_facts import NodeFacts
 from skerry.app.admin.pages import AdminPages
 from skerry.app.admin.sessions import IDLE_SECONDS, LIFE_SECONDS, SESSIONS_MAX, Asker, Sessions
 from skerry.base.clock import ManualClock
+from skerry.dashboard.service import LIVE_SECONDS
 from skerry.telemetry.metrics import Registry
 from skerry.trust.tokens.core.rules import Role
 from skerry.wire.message import Answer, Headers, Request
@@ -31,13 +33,17 @@ class Browser:
 
     def __init__(self) -> None:
         self.clock = ManualClock()
+        self.facts = full_facts(self.clock)
         self.operations = RememberingOperations()
         self.nursery = Nursery(on_crash=lambda name, error: None)
         self.door = AdminDoor(
-            self.operations, metrics=Registry(), access=Access(TOKEN), not_ready=lambda: ""
+            self.operations,
+            metrics=Registry(),
+            access=Access(TOKEN, sessions=Sessions(self.clock)),
+            not_ready=lambda: "",
         )
         self.pages = AdminPages(
-            facts=lambda verify: cast(NodeFacts, full_facts(self.clock)),
+            facts=lambda verify: cast(NodeFacts, self.facts),
             api=self.door.api,
             prove=self.door.prove,
             sessions=self.door.sessions,
@@ -201,3 +207,33 @@ async def test_what_other_programs_of_the_host_keep_in_cookies_logs_nobody_out(b
     for cookie in (f"{beside}; {own}", f"{own}; {beside}"):
         browser.cookie = cookie
         assert (await browser.get("/images")).status == 200
+
+
+async def test_a_page_that_stays_open_is_told_nothing_more_once_its_login_is_over() -> None:
+    for over in ("logout", "revoked", "idle"):
+        browser = Browser()
+        await browser.login()
+        page = text_of(await browser.get("/"))
+        stream = (await browser.get("/live/overview")).body
+        assert isinstance(stream, AsyncIterator)
+        assert (await anext(stream)).startswith(b"event: part")
+        if over == "logout":
+            csrf = re.search(r'name="csrf" value="([^"]+)"', page)
+            assert csrf is not None
+            await browser.post("/logout", {"csrf": csrf[1]})
+        elif over == "revoked":
+            browser.door.sessions.end_all(lambda each: True)
+        else:
+            browser.clock.advance(IDLE_SECONDS)
+        browser.facts.happened = ()
+        browser.clock.advance(LIVE_SECONDS)
+        told = browser.nursery.start(_rest(stream), name="reader")
+        for _ in range(50):
+            await asyncio.sleep(0)
+            browser.clock.advance(LIVE_SECONDS)
+        assert told.done(), over
+        assert told.result() == [], over
+
+
+async def _rest(stream: AsyncIterator[object]) -> list[object]:
+    return [piece async for piece in stream]

@@ -6,7 +6,7 @@ import asyncio
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from skerry.app.drill.processes import Setting, toml_text
 from skerry.app.node import Node
 from skerry.app.settings.load import load
 from skerry.budget.core.money import MICRO
-from skerry.budget.core.usage import Amounts, Meter, total, totals
+from skerry.budget.core.usage import Amounts, Hour, Meter, total, totals
 from skerry.cli.main import make_app
 from skerry.dashboard.words import money
 from tests.adapters.http_door import Client, guarded
@@ -211,3 +211,31 @@ async def test_the_first_page_tells_the_money_that_the_ledger_has(scene: Scene) 
     assert costs.spent_micro > 0
     [tile] = [each for each in told["tiles"] if each["question"] == "What does it cost?"]
     assert tile["answer"] == f"{money(costs.spent_micro, 'EUR')} so far"
+
+
+async def test_no_month_of_the_ledger_is_read_where_it_would_hold_up_everybody(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, on_the_loop = scene.node.budget.ledger, []
+    read = ledger.hours
+
+    def hours(start: int, stop: int) -> Sequence[Hour]:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            on_the_loop.append(False)
+        else:
+            on_the_loop.append(True)
+        return read(start, stop)
+
+    monkeypatch.setattr(ledger, "hours", hours)
+    token = (scene.folder / "data" / "admin.token").read_text().strip()
+    connection = await asyncio.open_connection("127.0.0.1", scene.node.admin_port)
+    client = Client(*connection)
+    fields = f"Host: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n\r\n"
+    for path in ("ledger", "ledger?month=2020-01", "ledger/focus", "costs", "report", "budget"):
+        await client.send(f"GET /api/v1/{path} HTTP/1.1\r\n{fields}".encode())
+        assert (await client.answer()).status == 200, path
+    connection[1].close()
+    assert len(on_the_loop) >= 6
+    assert not any(on_the_loop)

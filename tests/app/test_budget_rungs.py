@@ -284,7 +284,7 @@ async def test_the_command_line_tells_where_the_money_went(scene: Scene) -> None
     assert state.forecast.middle_micro >= state.spent_micro
     assert "alarm.test" in await run("alarms", "test")
     await scene.node.budget.alarm_desk.look()
-    assert "http://127.0.0.1" in await run("alarms", "ls")
+    assert "  127.0.0.1:" in await run("alarms", "ls")
     await scene.node.budget.look()
     metrics = scene.node.metrics.expose()
     assert 'skerry_budget_spent{scope="node"} 0.601' in metrics

@@ -270,6 +270,22 @@ def test_a_proxy_password_is_never_shown(file: Path) -> None:
     assert "hunter2" not in to_toml(settings) + str(to_plain(settings))
 
 
+def test_an_address_whose_path_lets_one_in_is_shown_without_it(file: Path) -> None:
+    hook = '[[alarms.webhook]]\nurl = "https://hooks.example.org/services/T0/hunter2"\n'
+    otlp = '[telemetry.otlp]\nurl = "https://otlp.example.org/hunter2"\n'
+    file.write_text(hook + otlp)
+    settings = read(file)
+    assert settings.alarms.webhooks[0].url.endswith("/hunter2")
+    assert settings.alarms.webhooks[0].called == "hooks.example.org:443"
+    shown = to_toml(settings) + str(to_plain(settings))
+    assert "hunter2" not in shown
+    assert shown.count("https://hooks.example.org/***") == 2
+    file.write_text(hook.replace("https", "http"))
+    with pytest.raises(SettingsError) as refused:
+        read(file)
+    assert "hunter2" not in str(refused.value)
+
+
 def test_units_are_written_without_rounding() -> None:
     assert [write_duration(s) for s in (0.25, 1.5, 60, 90, 604800)] == [
         "250ms", "1500ms", "1m", "90s", "1w",

@@ -10,7 +10,7 @@ import pytest
 from skerry.app.admin.access import Access
 from skerry.app.admin.door import AdminDoor
 from skerry.telemetry.metrics import Registry
-from skerry.wire.message import Answer, Headers, Request
+from skerry.wire.message import QUERY_FIELDS_MAX, Answer, Headers, Request
 from tests.app.operations_twin import RememberingOperations
 from tests.registry.world import body_of
 
@@ -75,3 +75,10 @@ async def test_nothing_but_the_token_opens_the_api(fields: tuple[tuple[str, str]
     for method, path in (("GET", "/api/v1/status"), ("POST", "/api/v1/evict"), ("GET", "/api")):
         answer = await ask(method, path, {}, fields=(RIGHT[0], *fields))
         assert answer.status == 401
+
+
+@pytest.mark.parametrize("path", ["/login", "/", "/metrics", "/api/v1/status", "/api/v1/names"])
+async def test_a_query_of_too_many_fields_is_refused_before_anybody_reads_it(path: str) -> None:
+    query = "&".join(["a=1"] * (QUERY_FIELDS_MAX + 1))
+    answer = await door(RememberingOperations())(Request("GET", path, Headers(RIGHT), query))
+    assert answer.status == 400

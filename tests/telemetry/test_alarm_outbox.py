@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from pathlib import Path
 
@@ -134,3 +135,84 @@ def test_pauses_grow_to_an_hour_and_are_spread() -> None:
     assert waits[0] == 15
     assert waits[-1] == 3600
     assert wait_seconds(1, 0.0) < wait_seconds(1, 0.99)
+
+
+async def test_a_fault_with_one_alarm_does_not_silence_the_ones_after_it(scene: Scene) -> None:
+    poison, good = alarm("a"), alarm("b")
+
+    async def send(sent: Alarm) -> None:
+        if sent.key == poison.key:
+            raise UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
+        await Line.send(scene.one, sent)
+
+    scene.one.send = send  # type: ignore[method-assign]
+    await scene.outbox.sound(poison)
+    await scene.outbox.look()
+    await scene.outbox.sound(good)
+    await scene.outbox.look()
+    assert scene.one.took == [good.key]
+    assert scene.two.took == [poison.key, good.key]
+    assert [event.subject for event in scene.events.recent("alarm.channel_failed")] == ["one"]
+
+
+async def test_a_channel_that_never_ends_holds_up_no_other(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("skerry.telemetry.alarm_outbox.SEND_SECONDS_MAX", 0.01)
+
+    async def for_ever(sent: Alarm) -> None:
+        await asyncio.Event().wait()
+
+    scene.one.send = for_ever  # type: ignore[method-assign]
+    await scene.outbox.sound(alarm())
+    await scene.outbox.look()
+    assert scene.two.took == [alarm().key]
+    assert [event.subject for event in scene.events.recent("alarm.channel_failed")] == ["one"]
+
+
+class FullDisk:
+    """An outbox whose disk takes no writes for a while; what is on it can be read."""
+
+    def __init__(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._broken = monkeypatch
+        for name in ("add", "sent", "failed", "drop"):
+            monkeypatch.setattr(scene.file, name, self._refuse)
+
+    async def _refuse(self, *_: object, **__: object) -> int:
+        raise AlarmsUnusable("the disk is full")
+
+    def recovers(self) -> None:
+        self._broken.undo()
+
+
+async def test_a_full_disk_delays_no_alarm_and_doubles_none(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await scene.outbox.sound(alarm("before"))
+    disk = FullDisk(scene, monkeypatch)
+    await scene.outbox.sound(alarm("meanwhile"))
+    for _ in range(3):
+        await scene.outbox.look()
+        scene.clock.advance(60)
+    assert scene.one.took == scene.two.took == ["before", "meanwhile"]
+    disk.recovers()
+    await scene.outbox.sound(alarm("meanwhile"))
+    for _ in range(3):
+        await scene.outbox.look()
+        scene.clock.advance(60)
+    assert scene.one.took == scene.two.took == ["before", "meanwhile"]
+    scene.open()
+    await scene.outbox.look()
+    assert scene.one.took == ["before", "meanwhile"], "the disk was told in the end"
+
+
+async def test_a_broken_channel_is_left_alone_between_attempts_even_on_a_full_disk(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.one.broken = True
+    FullDisk(scene, monkeypatch)
+    await scene.outbox.sound(alarm())
+    for _ in range(600):
+        await scene.outbox.look()
+        scene.clock.advance(1)
+    assert 3 <= scene.one.tried <= 8

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import smtplib
+import socket
 import ssl
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -19,6 +22,30 @@ from skerry.adapters.alarm_webhook import read_secret
 from skerry.telemetry.alarms import Alarm, ChannelFailed
 
 SMTP_SECONDS = 15.0
+"""So long the server may be silent."""
+SMTP_SECONDS_MAX = 50.0
+"""So long the whole conversation may take: a server that says a byte now and then would otherwise
+keep the thread, and there are few of them."""
+
+
+class _Bounded(smtplib.SMTP):
+    """A conversation that is broken off after a time."""
+
+    def __init__(self, host: str, port: int, seconds_max: float) -> None:
+        self._ends = threading.Timer(seconds_max, self._break_off)
+        self._ends.daemon = True
+        self._ends.start()
+        super().__init__(host, port, timeout=SMTP_SECONDS)
+
+    def _break_off(self) -> None:
+        if self.sock is not None:
+            with suppress(OSError):  # it has ended by itself
+                # Not the one of TLS: that would change what the reading thread is at.
+                socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._ends.cancel()
+        super().close()
 
 
 class Mail:
@@ -36,8 +63,10 @@ class Mail:
         ca_file: str,
         username: str,
         password_file: str,
+        seconds_max: float = SMTP_SECONDS_MAX,
     ) -> None:
         """Without `starttls` no password is sent: the settings refuse that."""
+        self._seconds_max = seconds_max
         self._host, self._port = host, port
         self._sender = sender
         self._recipients = tuple(recipients)
@@ -58,7 +87,7 @@ class Mail:
 
     def _send(self, message: EmailMessage) -> None:
         try:
-            with smtplib.SMTP(self._host, self._port, timeout=SMTP_SECONDS) as server:
+            with _Bounded(self._host, self._port, self._seconds_max) as server:
                 if self._starttls:
                     context = ssl.create_default_context(cafile=self._ca_file or None)
                     server.starttls(context=context)
@@ -69,6 +98,8 @@ class Mail:
             raise self._failed(f"said {error.smtp_code}") from error
         except (OSError, smtplib.SMTPException) as error:
             raise self._failed(_reason(error)) from error
+        except UnicodeError as error:  # the library's logins know ASCII alone
+            raise self._failed("cannot be told that user name or password") from error
         if refused:
             raise self._failed(f"took it for {len(self._recipients) - len(refused)} recipients")
 
@@ -104,12 +135,17 @@ def message_of(alarm: Alarm, mail: Mail) -> EmailMessage:
     lines = [alarm.what, "", f"about: {alarm.subject}", f"kind: {alarm.kind}"]
     if alarm.next_step:
         lines.append(f"what to do: {alarm.next_step}")
-    message.set_content("\n".join(lines) + "\n")
+    message.set_content(_sendable("\n".join(lines)) + "\n")
     return message
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join("".join(c if c.isprintable() else " " for c in _sendable(text)).split())
+
+
+def _sendable(text: str) -> str:
+    """What strangers wrote may hold halves of characters, which no message can."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _reason(error: Exception) -> str:

@@ -67,8 +67,15 @@ class Dashboard:
     def statistics(self) -> DashboardStatistics:
         return DashboardStatistics(self._shown, self._streams, self._refused)
 
-    async def __call__(self, request: Request, visitor: Visitor | None) -> Answer:
-        """A page; `visitor` is None for whoever is not logged in."""
+    async def __call__(
+        self,
+        request: Request,
+        visitor: Visitor | None,
+        *,
+        lasts: Callable[[], bool] = lambda: True,
+    ) -> Answer:
+        """A page; `visitor` is None for whoever is not logged in, `lasts` says whether they still
+        are: a page that stays open is told nothing more once they are not."""
         if request.path.startswith("/static/"):
             return self._file(request.path.removeprefix("/static/"))
         if visitor is None:
@@ -77,7 +84,7 @@ class Dashboard:
             return _to(f"/login?{urlencode({'next': wanted})}")
         self._shown += 1
         if request.path.startswith("/live/"):
-            return self._live(request.path.removeprefix("/live/"))
+            return self._live(request.path.removeprefix("/live/"), lasts)
         if request.path.startswith("/actions/"):
             return await self._action(request, visitor, request.path.removeprefix("/actions/"))
         if request.path == "/image":
@@ -183,7 +190,7 @@ class Dashboard:
 
     # what changes
 
-    def _live(self, what: str) -> Answer:
+    def _live(self, what: str, lasts: Callable[[], bool]) -> Answer:
         parts: Mapping[str, Callable[[], Awaitable[str]]] = {
             "overview": self._pages.overview_live,
             "fills": self._pages.fills_live,
@@ -197,17 +204,19 @@ class Dashboard:
             fields = (("Retry-After", "30"), ("Cache-Control", "no-store"))
             return Answer(503, Headers((*SAFE, *fields)))
         fields = (("Content-Type", "text/event-stream"), ("Cache-Control", "no-store"))
-        return Answer(200, Headers((*SAFE, *fields)), self._stream(parts[what]))
+        return Answer(200, Headers((*SAFE, *fields)), self._stream(parts[what], lasts))
 
     async def _jobs_live(self) -> str:
         return self._pages.render("jobs_live", None, rows=self._jobs.listed())
 
-    async def _stream(self, part: Callable[[], Awaitable[str]]) -> AsyncIterator[bytes]:
+    async def _stream(
+        self, part: Callable[[], Awaitable[str]], lasts: Callable[[], bool]
+    ) -> AsyncIterator[bytes]:
         """A part of a page each time it has changed, and a comment now and then."""
         last, told_at = "", self._clock.monotonic()
         self._streams += 1
         try:
-            while True:
+            while lasts():
                 text = await part()
                 if text != last:
                     last, told_at = text, self._clock.monotonic()

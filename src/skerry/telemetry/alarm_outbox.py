@@ -7,8 +7,8 @@ One channel's trouble holds up no other.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 
@@ -22,12 +22,29 @@ GIVEN_UP_SECONDS = 7 * 86400.0
 AT_ONCE_MAX = 20
 HELD_MAX = 256
 """Alarms in memory while the disk takes no writes; the oldest go."""
+UNNOTED_MAX = 1024
+"""Sent, and the disk could not be told: with so many nothing more is sent."""
+SEND_SECONDS_MAX = 60.0
+TURN_SECONDS_MAX = 60.0
+"""A channel that takes alarms slowly has others wait no longer than both of these."""
 
 
 def wait_seconds(attempts: int, chance: float) -> float:
     """How long to wait after so many attempts in vain; `chance` in [0, 1) spreads many nodes."""
     doubled = FIRST_WAIT_SECONDS * 2.0 ** min(attempts - 1, 16)
     return min(doubled, WAIT_SECONDS_MAX) * (0.75 + chance / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    """A channel is left alone until then (monotonic), after so many attempts: in memory, where the
+    disk cannot keep it."""
+
+    attempts: int
+    until: float
+
+
+_NO_PAUSE = _Pause(0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +75,10 @@ class AlarmOutbox:
         self._clock = clock
         self._chance = chance
         self._events = events
-        self._held: deque[Alarm] = deque(maxlen=HELD_MAX)
+        self._held: dict[str, Alarm] = {}
+        self._unnoted: dict[tuple[str, str], None] = {}
+        self._pauses: dict[str, _Pause] = {}
+        self._turn = asyncio.Lock()
         self._sounded = self._sent = self._failed = self._given_up = 0
         self._troubled: set[str] = set()
 
@@ -79,7 +99,9 @@ class AlarmOutbox:
         try:
             await self._outbox.add(alarm, tuple(self._channels))
         except AlarmsUnusable as error:
-            self._held.append(alarm)
+            self._held[alarm.key] = alarm
+            while len(self._held) > HELD_MAX:
+                del self._held[next(iter(self._held))]
             self._tell("alarm.not_kept", alarm.kind, error.what, error.next_step)
 
     async def run(self) -> None:
@@ -89,49 +111,104 @@ class AlarmOutbox:
             await self._clock.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Sends what is due."""
+        """Sends what is due. A disk that takes no writes delays nothing: what it ought to know is
+        told to it later."""
+        async with self._turn:
+            await self._catch_up()
+            by_channel: dict[str, list[Due]] = {}
+            for each in self._due():
+                by_channel.setdefault(each.channel, []).append(each)
+            await asyncio.gather(*(self._empty(name, each) for name, each in by_channel.items()))
+
+    async def _catch_up(self) -> None:
+        """Has the disk know what it could not be told before."""
         try:
             while self._held:
-                await self._outbox.add(self._held[0], tuple(self._channels))
-                self._held.popleft()
+                alarm = next(iter(self._held.values()))
+                await self._outbox.add(alarm, tuple(self._channels))
+                self._held.pop(alarm.key, None)
+            while self._unnoted:
+                key, channel = next(iter(self._unnoted))
+                await self._outbox.sent(key, channel)
+                del self._unnoted[key, channel]
             dropped = await self._outbox.drop(self._clock.now() - GIVEN_UP_SECONDS)
-            due = self._outbox.due(self._clock.now(), AT_ONCE_MAX)
         except AlarmsUnusable:
             return  # told when it was sounded
         if dropped:
             self._given_up += dropped
             what = f"{dropped} could not be sent for a week"
             self._tell("alarm.given_up", "alarms", what, "check the channels: skerry alarms test")
-        by_channel: dict[str, list[Due]] = {}
-        for each in due:
-            by_channel.setdefault(each.channel, []).append(each)
-        await asyncio.gather(*(self._empty(name, each) for name, each in by_channel.items()))
+
+    def _due(self) -> list[Due]:
+        """What is to be tried now, from the disk and from memory."""
+        if len(self._unnoted) >= UNNOTED_MAX:
+            return []
+        try:
+            kept = self._outbox.due(self._clock.now(), AT_ONCE_MAX + len(self._unnoted))
+        except AlarmsUnusable:
+            kept = ()
+        held = [Due(alarm, name, 0) for alarm in self._held.values() for name in self._channels]
+        now = self._clock.monotonic()
+        return [
+            each
+            for each in (*kept, *held)
+            if (each.alarm.key, each.channel) not in self._unnoted
+            and self._pauses.get(each.channel, _NO_PAUSE).until <= now
+        ]
 
     async def _empty(self, name: str, due: Sequence[Due]) -> None:
-        """One channel's, in their order; after one in vain the others of it wait, too."""
-        channel = self._channels.get(name)
+        """One channel's, in their order; after one in vain the others of it wait, too. It takes no
+        longer than a bounded time: the other channels wait for the next turn with it."""
+        channel, ends = self._channels.get(name), self._clock.monotonic() + TURN_SECONDS_MAX
         for each in due:
             if channel is None or not await self._try(channel, each):
                 break
+            if self._clock.monotonic() >= ends:
+                break
 
     async def _try(self, channel: Channel, due: Due) -> bool:
-        key = due.alarm.key
         try:
-            await channel.send(due.alarm)
+            async with asyncio.timeout(SEND_SECONDS_MAX):
+                await channel.send(due.alarm)
         except ChannelFailed as error:
-            self._failed += 1
-            wait = wait_seconds(due.attempts + 1, self._chance.random())
-            await self._outbox.failed(key, channel.name, again_at=self._clock.now() + wait)
-            if channel.name not in self._troubled:
-                self._troubled.add(channel.name)
-                self._tell("alarm.channel_failed", channel.name, error.what, error.next_step)
+            await self._in_vain(channel, due, error.what, error.next_step)
             return False
-        await self._outbox.sent(key, channel.name)
+        except TimeoutError:
+            what = f"{channel.name} took longer than {SEND_SECONDS_MAX:.0f} s"
+            await self._in_vain(channel, due, what, "")
+            return False
+        except Exception as error:  # a fault of ours with one alarm must not silence all others
+            what = f"{channel.name} cannot be told of {due.alarm.kind}: {type(error).__name__}"
+            await self._in_vain(channel, due, what, "please report it")
+            return False
         self._sent += 1
+        self._pauses.pop(channel.name, None)
+        # From here on it is not sent again, whether the disk can be told so now or only later.
+        self._unnoted[due.alarm.key, channel.name] = None
+        if due.alarm.key not in self._held:
+            with suppress(AlarmsUnusable):
+                await self._outbox.sent(due.alarm.key, channel.name)
+                del self._unnoted[due.alarm.key, channel.name]
         if channel.name in self._troubled:
             self._troubled.discard(channel.name)
             self._events.emit("alarm.channel_works", channel.name, cause="it takes alarms again")
         return True
+
+    async def _in_vain(self, channel: Channel, due: Due, what: str, next_step: str) -> None:
+        self._failed += 1
+        pause = self._pauses.get(channel.name, _NO_PAUSE)
+        attempts = max(due.attempts, pause.attempts) + 1
+        wait = wait_seconds(attempts, self._chance.random())
+        key, again_at = due.alarm.key, self._clock.now() + wait
+        try:
+            if key in self._held:
+                raise AlarmsUnusable("it is in memory alone")
+            await self._outbox.failed(key, channel.name, again_at=again_at)
+        except AlarmsUnusable:
+            self._pauses[channel.name] = _Pause(attempts, self._clock.monotonic() + wait)
+        if channel.name not in self._troubled:
+            self._troubled.add(channel.name)
+            self._tell("alarm.channel_failed", channel.name, what, next_step)
 
     def _tell(self, kind: str, subject: str, cause: str, next_step: str) -> None:
         step = next_step or "it is tried again by itself"

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 EVENTS_MAX = 2000
 HISTORY_MAX = 5000
+TEXT_CHARS_MAX = 2000
+"""Of each of an event's texts: the ring's memory and a line of the log have a bound."""
 KIND_BURST = 100
 """Events of one kind that are written down at once."""
 KIND_SECONDS = 6.0
@@ -128,7 +130,7 @@ class Events:
             return
         if unsaid:
             cause += f" (and {unsaid} more of the kind since the last one told)"
-        event = Event(now, kind, subject, cause, next_step, level)
+        event = Event(now, kind, _told(subject), _told(cause), _told(next_step), level)
         self._ring.append(event)
         told = self.veil(event)
         if self._book is not None:
@@ -165,6 +167,13 @@ class Events:
     def statistics(self) -> EventsStatistics:
         """A snapshot."""
         return EventsStatistics(len(self._ring), sum(self._counts.values()))
+
+
+def _told(text: str) -> str:
+    """A text as it can be kept: others may have written it, of any length, and with halves of
+    characters (JSON can) that no file and no message takes."""
+    whole = text if len(text) <= TEXT_CHARS_MAX else f"{text[:TEXT_CHARS_MAX]}..."
+    return whole if whole.isascii() else whole.encode("utf-8", "replace").decode()
 
 
 def _is_of(event: Event, kind: str) -> bool:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import parse_qsl
 
+QUERY_FIELDS_MAX = 64
+
 
 class Headers:
     """An immutable, ordered list of fields; names compare without case (RFC 9110 section 5.1)."""
@@ -127,8 +129,9 @@ class Request:
     certificate: PeerCertificate | None = None
 
     def query_value(self, name: str) -> str | None:
-        """The first value of a query parameter, decoded."""
-        pairs = parse_qsl(self.query, keep_blank_values=True, max_num_fields=64)
+        """The first value of a query parameter, decoded. Whoever opens a door to strangers has
+        refused a query of more than `QUERY_FIELDS_MAX` fields before."""
+        pairs = parse_qsl(self.query, keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX)
         return next((value for key, value in pairs if key == name), None)
 
 

@@ -11,6 +11,7 @@ import hmac
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import PurePosixPath
 
 import msgspec
@@ -49,7 +50,7 @@ from skerry.telemetry.exposition import preferred
 from skerry.telemetry.horizon import Expiry
 from skerry.telemetry.metrics import Registry
 from skerry.trust.tokens.core.rules import Role
-from skerry.wire.message import Answer, BodyAborted, Request
+from skerry.wire.message import QUERY_FIELDS_MAX, Answer, BodyAborted, Request
 
 IMAGES_MAX = 1000
 
@@ -153,10 +154,13 @@ class AdminDoor:
             self._refused_host += 1
             step = "use an IP address or localhost, or add the name to doors.admin_hosts"
             return failure(421, Party.CLIENT, "this door does not answer to that host name", step)
+        if request.query.count("&") >= QUERY_FIELDS_MAX:
+            step = f"send {QUERY_FIELDS_MAX} at most"
+            return failure(400, Party.CLIENT, "the query has too many fields", step)
         if request.path == "/api" or request.path.startswith("/api/"):
             return await self._asked(request)
         if self._pages is not None and is_page(request.path):
-            return await self._pages(request, self._access.bearer(request))
+            return await self._pages(request, partial(self._access.bearer, request))
         return await self._routed(request, self._open.get(request.path))
 
     async def _asked(self, request: Request) -> Answer:

@@ -68,23 +68,28 @@ class AdminPages:
         self._dashboard: Dashboard | None = None
         self._making = asyncio.Lock()
 
-    async def __call__(self, request: Request, bearer: Asker | None) -> Answer:
-        """A page; `bearer` is who sent the request with a token of their own, if they did."""
+    async def __call__(self, request: Request, bearer: Callable[[], Asker | None]) -> Answer:
+        """A page; `bearer` says who sent the request with a token of their own, if they did, for
+        as long as the token holds."""
         dashboard = self._dashboard or await self._make()
         if request.method not in ("GET", "HEAD") and not from_here(request):
             return dashboard.refused("That form is not from here")
         if request.path == "/login":
             return await self._login(request, dashboard)
         session = self.sessions.find(request)
-        visitor = None
+        visitor, asker = None, None if session is not None else bearer()
         if session is not None:
             visitor = _visitor(session.asker, session.csrf)
-        elif bearer is not None:
-            csrf = hmac.digest(self._secret, bearer.name.encode(), hashlib.sha256).hex()
-            visitor = _visitor(bearer, csrf)
+        elif asker is not None:
+            csrf = hmac.digest(self._secret, asker.name.encode(), hashlib.sha256).hex()
+            visitor = _visitor(asker, csrf)
         if request.path == "/logout":
             return await self._logout(request, visitor, dashboard)
-        return await dashboard(request, visitor)
+
+        def lasts() -> bool:
+            return self.sessions.lasts(session) if session is not None else bearer() is not None
+
+        return await dashboard(request, visitor, lasts=lasts)
 
     async def _login(self, request: Request, dashboard: Dashboard) -> Answer:
         """The form, and what it is sent for."""

@@ -81,14 +81,23 @@ class Sessions:
     def find(self, request: Request) -> Session | None:
         """The session of a request's cookie; None when it has none, or it is over."""
         place = _place(_cookie(request))
-        session, now = self._open.get(place), self._clock.monotonic()
+        session = self._open.get(place)
         if session is None:
             return None
-        if now - session.begun_at >= self._life_seconds or now - session.used_at >= IDLE_SECONDS:
+        if self._over(session):
             del self._open[place]
             return None
-        session.used_at = now
+        session.used_at = self._clock.monotonic()
         return session
+
+    def lasts(self, session: Session) -> bool:
+        """Whether a login still holds; to ask is not to use it."""
+        return any(each is session for each in self._open.values()) and not self._over(session)
+
+    def _over(self, session: Session) -> bool:
+        now = self._clock.monotonic()
+        idle_seconds = now - session.used_at
+        return now - session.begun_at >= self._life_seconds or idle_seconds >= IDLE_SECONDS
 
     def end(self, request: Request) -> None:
         """Logs out."""

@@ -55,14 +55,11 @@ def budget_routes(budget: NodeBudget) -> Routes:
 
     async def ledger(request: Request) -> Answer:
         start, stop = _span(request, budget)
-        rows = [_row(row) for row in budget.ledger.hours(start, stop)]
-        return json_answer(LedgerHours(budget.ledger.statistics(), rows))
+        return await asyncio.to_thread(_hours, budget, start, stop)
 
     async def focus(request: Request) -> Answer:
         month = _month(request, budget) or budget.books.month()
-        charges = budget.books.charges(month.start, month.end)
-        text = focus_csv(charges, node=budget.name, currency=budget.books.sheet.currency)
-        return Answer(200, headers_of("text/csv; charset=utf-8"), text.encode())
+        return await asyncio.to_thread(_focus, budget, month)
 
     async def verify(request: Request) -> Answer:
         return json_answer(await asyncio.to_thread(budget.ledger.verify))
@@ -89,6 +86,18 @@ def budget_routes(budget: NodeBudget) -> Routes:
         "/api/v1/ledger/verify": {"GET": verify},
         **budget.alarm_desk.routes,
     }
+
+
+def _hours(budget: NodeBudget, start: int, stop: int) -> Answer:
+    """Off the loop, like every reading of a month: it may have a thousand rows an hour."""
+    rows = [_row(row) for row in budget.ledger.hours(start, stop)]
+    return json_answer(LedgerHours(budget.ledger.statistics(), rows))
+
+
+def _focus(budget: NodeBudget, month: Period) -> Answer:
+    charges = budget.books.charges(month.start, month.end)
+    text = focus_csv(charges, node=budget.name, currency=budget.books.sheet.currency)
+    return Answer(200, headers_of("text/csv; charset=utf-8"), text.encode())
 
 
 def _row(hour: Hour) -> LedgerHour:

@@ -12,7 +12,8 @@ import msgspec
 
 from skerry.app.settings.addresses import split_address
 from skerry.app.settings.errors import Problem
-from skerry.app.settings.units import FilePath
+from skerry.app.settings.units import FilePath, SecretUrl
+from skerry.upstream.core.guard import place_of
 
 KINDS = (
     "horizon.near",
@@ -33,11 +34,16 @@ _KIND = re.compile(r"[a-z_]+\.[a-z_]+\Z")
 class WebhookSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """[[alarms.webhook]]: a URL that gets each alarm as JSON."""
 
-    url: str
+    url: SecretUrl
     name: str = ""
     token_file: FilePath = ""
     ca_file: FilePath = ""
     plain_http: bool = False
+
+    @property
+    def called(self) -> str:
+        """What people read of it. Never the URL: of many services its path is the password."""
+        return self.name or place_of(self.url)
 
 
 class MailSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -79,7 +85,7 @@ def check_alarms(alarms: AlarmSettings) -> Iterator[Problem]:
         yield from url_trouble(f"{here}.url", hook.url, plain_http=hook.plain_http, path=True)
         yield from file_trouble(f"{here}.token_file", hook.token_file)
         yield from bundle_trouble(f"{here}.ca_file", hook.ca_file)
-        name = hook.name or hook.url
+        name = hook.called
         if name in names:
             yield refused(f"{here}.name", name, "is another channel's", "give each its own name")
         names.add(name)

@@ -15,6 +15,8 @@ MASK = "***"
 _SECRET = re.compile(r"pass|secret|token|auth|key$|credential", re.IGNORECASE)
 _NO_SECRETS = frozenset({"access.token"})
 """How long a token holds, for one: what says so is no secret."""
+_SECRET_URL = re.compile(r"(?:alarms\.webhook\[\d+\]|telemetry\.otlp)\.url\Z")
+_PATH = re.compile(r"(://[^/?#]*)[/?#].+\Z", re.DOTALL)
 _USERINFO = re.compile(r"(?<=://)[^/@\s]*@")
 
 
@@ -63,13 +65,19 @@ def without_userinfo(url: str) -> str:
     return _USERINFO.sub(f"{MASK}@", url)
 
 
+def without_path(url: str) -> str:
+    """A URL down to its host: of some services the path is the password."""
+    return _PATH.sub(rf"\1/{MASK}", without_userinfo(url))
+
+
 def shown(field: str, value: object) -> str:
     """A value as it may be printed: secrets masked, long ones cut."""
     named = _SECRET.search(field.rpartition(".")[2]) and field not in _NO_SECRETS
     if named and not field.endswith("_file"):
         return MASK
     if isinstance(value, str):
-        text = f'"{without_userinfo(value)}"'
+        masked = without_path if _SECRET_URL.match(field) else without_userinfo
+        text = f'"{masked(value)}"'
     elif isinstance(value, bool):
         text = str(value).lower()
     elif isinstance(value, list | dict):

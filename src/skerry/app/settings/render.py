@@ -11,7 +11,7 @@ from typing import Annotated, get_args, get_origin
 
 import msgspec
 
-from skerry.app.settings.errors import without_userinfo
+from skerry.app.settings.errors import without_path, without_userinfo
 
 _TIMES = ((604800, "w"), (86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _SIZES = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
@@ -72,6 +72,8 @@ def _scalar(value: object, unit: str) -> object:
         return write_size(value) if isinstance(value, int) else ""
     if unit == "duration-or-empty":
         return write_duration(value) if isinstance(value, int | float) else ""
+    if unit == "secret-url" and isinstance(value, str):
+        return without_path(value)
     return without_userinfo(value) if isinstance(value, str) else value
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from skerry.app.settings.units import Bytes, Count, FilePath, Seconds, Share
+from skerry.app.settings.units import Bytes, Count, FilePath, Seconds, SecretUrl, Share
 
 MIB = 2**20
 
@@ -47,7 +47,7 @@ class BundleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 class OtlpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """[telemetry.otlp]: a collector that metrics and traces are sent to; none without `url`."""
 
-    url: str = ""
+    url: SecretUrl = ""
     every_seconds: Seconds = msgspec.field(default=30.0, name="every")
     metrics: bool = True
     traces: bool = True

@@ -16,4 +16,6 @@ MaybeSeconds = Annotated[float | None, msgspec.Meta(extra={"unit": "duration-or-
 Share = Annotated[float, msgspec.Meta(extra={"unit": "share"})]
 Count = Annotated[int, msgspec.Meta(extra={"unit": "count"})]
 FilePath = Annotated[str, msgspec.Meta(extra={"unit": "path"})]
+SecretUrl = Annotated[str, msgspec.Meta(extra={"unit": "secret-url"})]
+"""A URL whose path may be what lets one in: it is shown without one."""
 Address = Annotated[str, msgspec.Meta(extra={"unit": "address"})]

@@ -169,7 +169,7 @@ def _channels(settings: Settings, transport: Transport) -> list[Channel]:
         )
         found.append(
             Webhook(
-                name=hook.name or hook.url,
+                name=hook.called,
                 url=hook.url,
                 node=settings.node.name,
                 transport=transport,

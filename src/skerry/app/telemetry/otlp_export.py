@@ -27,6 +27,7 @@ from skerry.telemetry.events import Events, Level
 from skerry.telemetry.families import Counter, Family, Histogram
 from skerry.telemetry.metrics import Registry
 from skerry.telemetry.tracer import Tracer
+from skerry.upstream.core.guard import place_of
 from skerry.upstream.core.limits import retry_after_seconds
 from skerry.upstream.ports import Dial, Transport, TransportError
 from skerry.wire.message import Headers
@@ -49,6 +50,11 @@ class Collector:
     url: str
     dial: Dial
     token: Callable[[], str]
+
+    @property
+    def called(self) -> str:
+        """What people read of it: of some services the path is the password."""
+        return place_of(self.url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +167,7 @@ class OtlpExport:
         self._sent += 1
         if self._trouble:
             self._trouble = ""
-            self._events.emit("otlp.sent", collector.url, cause="it takes what is sent again")
+            self._events.emit("otlp.sent", collector.called, cause="it takes what is sent again")
         return 0.0
 
     def _fail(self, error: SkerryError) -> None:
@@ -169,7 +175,7 @@ class OtlpExport:
         if not self._trouble:
             self._events.emit(
                 "otlp.not_sent",
-                self._collector.url,
+                self._collector.called,
                 cause=error.what,
                 next_step=error.next_step or "metrics are sent later, spans are not",
                 level=Level.WARNING,
