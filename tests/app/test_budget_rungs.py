@@ -87,8 +87,8 @@ class Scene:
         (self.folder / "skerry.toml").write_text(toml_text(self.settings()))
         await self.start()
 
-    async def start(self) -> None:
-        self.node = Node(load(self.folder / "skerry.toml", {}, {}))
+    async def start(self, clock: SystemClock | None = None) -> None:
+        self.node = Node(load(self.folder / "skerry.toml", {}, {}), clock=clock)
         await self.node.start()
 
     async def close(self) -> None:
@@ -213,6 +213,54 @@ async def test_nothing_is_fetched_ahead_from_its_rung_on(scene: Scene) -> None:
     assert "too much of the budget is spent" in await prewarm("/ahead/2")
     assert set(scene.origin.asked) == {"/ahead/1"}
     assert (await scene.get("/normal"))[0] == 200
+
+
+async def test_longer_fresh_serves_what_is_stored_four_times_as_long_and_goes_back(
+    scene: Scene,
+) -> None:
+    """The origin says 600 s."""
+
+    async def asks(path: str) -> bool:
+        before = len(scene.origin.asked)
+        assert (await scene.get(path))[0] == 200
+        return len(scene.origin.asked) > before
+
+    assert await asks("/kept")
+    assert await asks("/care/kept")
+    await scene.node.stop()
+    await scene.start(Later(1000.0))
+    await scene.spend(850)
+    assert scene.rung == Rung.LONGER_FRESH
+    assert not await asks("/kept"), "fresh until 2400 s"
+    assert await asks("/care/kept"), "what is protected is as ever"
+    await scene.node.stop()
+    await scene.start(Later(2500.0))
+    assert scene.rung == Rung.LONGER_FRESH, "it was kept"
+    assert await asks("/kept"), "four times, not for ever"
+    await scene.node.stop()
+    text = toml_text(scene.settings()).replace('"1.00"', '"50.00"')
+    (scene.folder / "skerry.toml").write_text(text)
+    await scene.start(Later(3500.0))
+    await scene.node.budget.look()
+    assert scene.rung == Rung.NONE
+    assert await asks("/kept"), "600 s again"
+
+
+async def test_each_rung_is_entered_once_alarms_once_and_leaves_what_is_protected(
+    scene: Scene,
+) -> None:
+    reached = []
+    for more in (500, 300, 50, 50, 100):
+        await scene.spend(more)
+        await scene.node.budget.look()
+        reached.append(scene.rung)
+        await scene.node.budget.alarm_desk.look()
+        assert (await scene.get(f"/care/{scene.rung}"))[0] == 200
+    assert reached == [1, 2, 3, 4, 5]
+    told = [json.loads(asked.body)["what"] for asked in scene.pager.log.asked]
+    shares = ("0.50", "0.80", "0.85", "0.90", "1.00")
+    assert [each.split()[0] for each in told] == list(shares)
+    assert scene.origin.asked == [f"/care/{rung}" for rung in reached]
 
 
 async def test_rungs_are_told_of_as_events_once(scene: Scene) -> None:

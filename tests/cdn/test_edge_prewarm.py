@@ -230,6 +230,24 @@ async def test_an_origin_that_dies_in_between_fails_its_objects_and_ends_the_run
     await world.close()
 
 
+async def test_it_waits_while_the_budget_burns_too_fast_and_goes_on_by_itself() -> None:
+    world = World()
+    world.page("/a", b"a" * 1000)
+    world.page("/b", b"b" * 500)
+    burns = True
+    world.rooms.prewarm._paused = lambda route: burns
+    seen: list[PrewarmEvent] = []
+    async with ticking(world):
+        async for event in world.rooms.prewarm.run(wishes("/a", "/b"), Caps()):
+            seen.append(event)
+            if event.step is Step.PAUSED:
+                assert "burns above 1" in event.what
+                assert not steps(seen, Step.FETCHED)
+                burns = False
+    assert steps(seen, Step.PAUSED) == ["/a"]
+    assert steps(seen, Step.FETCHED) == ["/a", "/b"]
+
+
 async def test_one_run_at_a_time() -> None:
     world = World()
     world.page("/a", b"a")

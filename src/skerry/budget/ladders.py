@@ -15,10 +15,12 @@ import msgspec
 from skerry.base.clock import Clock
 from skerry.base.errors import SkerryError
 from skerry.budget.core import ladder as machine
+from skerry.budget.core.forecast import burn
 from skerry.budget.core.ladder import FREE, Hold, Ladder, Rung, Sight, Steps
 from skerry.budget.core.money import format_money
 from skerry.budget.core.periods import Every, Period, period_of
 from skerry.budget.core.plan import Owner
+from skerry.budget.core.warming import Warming, judge
 from skerry.budget.ports import Ledger, LedgerUnusable
 from skerry.budget.spending import Spending
 from skerry.telemetry.alarms import Alarm, Alarms
@@ -49,7 +51,8 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class LadderStatistics:
-    """Where one budget stands. `means` says what the rung does."""
+    """Where one budget stands. `means` says what the rung does; `burn` is the share of the budget
+    spent over the share of the period passed, in millionths; `warming_paused`: it is above 1."""
 
     scope: str
     period: str
@@ -59,6 +62,8 @@ class LadderStatistics:
     name: str
     means: str
     blind: bool
+    burn: int = 0
+    warming_paused: bool = False
 
 
 class Ladders:
@@ -93,6 +98,7 @@ class Ladders:
         self._alarms = alarms
         self._changed = changed
         self._spent: dict[str, int] = {}
+        self._warming = {scope: Warming() for scope in self._limits}
         self._stand = {scope: Ladder() for scope in self._limits} | self._recalled()
 
     def statistics(self) -> tuple[LadderStatistics, ...]:
@@ -107,6 +113,8 @@ class Ladders:
                 stand.rung.name.lower(),
                 MEANS[stand.rung],
                 stand.sight is Sight.BLIND,
+                self._warming[scope].burn,
+                self._warming[scope].paused,
             )
             for scope, stand in self._stand.items()
         )
@@ -123,6 +131,10 @@ class Ladders:
     def may_warm(self, tenant: str = "") -> bool:
         """Whether something of a tenant may be fetched before somebody asks."""
         return self.rung(tenant) < Rung.NO_WARMING
+
+    def warming_paused(self, tenant: str = "") -> bool:
+        """Whether money goes faster than time, of a tenant or of the node: warming waits."""
+        return any(self._warming[each].paused for each in (WHOLE, tenant) if each in self._warming)
 
     async def run(self) -> None:
         """For ever; at once when there is no budget."""
@@ -141,12 +153,31 @@ class Ladders:
                 self._spent[scope] = _of(scope, spent)
                 share = machine.share_of(self._spent[scope], limit.amount_micro)
                 event = machine.Metered(period.name, share)
+                self._judge_warming(scope, period, share)
             self._stand[scope], commands = machine.step(self._stand[scope], event, self._steps)
             for command in commands:
                 await self._perform(scope, command)
         if self._stand != before:
             await self._keep()
             self._changed()
+
+    def _judge_warming(self, scope: str, period: Period, share: int) -> None:
+        """By burn; while the meter is blind it stays as it is."""
+        passed = int(self._now()) - period.start
+        rate = burn(
+            self._spent[scope],
+            self._limits[scope].amount_micro,
+            passed_seconds=passed,
+            period_seconds=period.seconds,
+        )
+        before = self._warming[scope]
+        after = self._warming[scope] = judge(before, burn=rate, share=share)
+        if after.paused and not before.paused:
+            tenths = rate // 100_000
+            why = f"the budget burns at {tenths // 10}.{tenths % 10}: it ends before the period"
+            self._tell("budget.warming_paused", scope, why)
+        elif before.paused and not after.paused:
+            self._tell("budget.warming_resumed", scope, "money goes slower than time again")
 
     async def _read(self, period: Period) -> Mapping[str, int] | None:
         try:

@@ -40,6 +40,18 @@ def budget_metrics(metrics: Registry, read: Callable[[], Sequence[LadderStatisti
         SCOPES,
     )
     metrics.gauge(
+        "skerry_budget_burn",
+        "Share of the budget spent over share of the period passed: above 1 it ends too early.",
+        lambda: each(lambda ladder: ladder.burn / MILLION),
+        SCOPES,
+    )
+    metrics.gauge(
+        "skerry_budget_warming_paused",
+        "1 while nothing is fetched ahead because the budget burns above 1.",
+        lambda: each(lambda ladder: float(ladder.warming_paused)),
+        SCOPES,
+    )
+    metrics.gauge(
         "skerry_budget_blind",
         "1 while what is spent cannot be metered.",
         lambda: each(lambda ladder: float(ladder.blind)),

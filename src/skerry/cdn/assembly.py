@@ -184,6 +184,7 @@ def _prewarm(parts: EdgeParts, front: Edge, rooms: Rooms, slicing: Slicing) -> P
         busy=busy,
         bytes_per_second=parts.prewarm_bytes_per_second,
         may_warm=parts.steward.may_warm,
+        paused=parts.steward.warming_paused,
     )
 
 

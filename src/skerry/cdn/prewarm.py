@@ -45,6 +45,9 @@ from skerry.upstream.core.limits import Pace, pay
 from skerry.wire.message import Answer, BodyAborted, Headers, Request
 
 TOO_DEAR = "nothing is fetched ahead: too much of the budget is spent"
+BURNS = "the budget burns above 1: it goes on once money goes slower than time again"
+PAUSED_SECONDS = 10.0
+"""Between looks at a budget that burns too fast."""
 WINDOW_BYTES = 4 << 20
 """Asked for at once: a visitor's fetch waits for no more than this of ours."""
 LOOKS_AT_ONCE = 8
@@ -78,6 +81,7 @@ class Prewarm:
         busy: whether something is being fetched for visitors, or for images, at this moment.
         bytes_per_second: at most; 0 for as fast as it goes.
         may_warm: whether the node's budget allows it for a route.
+        paused: whether it has to wait for the budget; it goes on by itself.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class Prewarm:
         busy: Callable[[], bool],
         bytes_per_second: int,
         may_warm: Callable[[Route], bool] = lambda route: True,
+        paused: Callable[[Route], bool] = lambda route: False,
     ) -> None:
         self._front = front
         self._entries = entries
@@ -97,6 +102,7 @@ class Prewarm:
         self._clock = clock
         self._busy = busy
         self._may_warm = may_warm
+        self._paused = paused
         self._pace = Pace(bytes_per_second)
         self._running = False
         self._fetched = self._fetched_bytes = self._failed = 0
@@ -244,6 +250,8 @@ class Prewarm:
             if why := over(spent + done + missing, caps):
                 raise BadInput(f"stopped: {why}", next_step="allow more, and repeat it")
             if missing:
+                async for waited in self._affordable(admitted, url, done):
+                    yield waited
                 async for waited in self._idle(url, done):
                     yield waited
                 done += await self._window(admitted, window if step else None, missing)
@@ -284,6 +292,19 @@ class Prewarm:
         if wait_seconds:
             await self._clock.sleep(wait_seconds)
         return came
+
+    async def _affordable(
+        self, admitted: Admitted, url: str, done: int
+    ) -> AsyncIterator[PrewarmEvent]:
+        """Until money goes slower than time again; tells once that it waits for that. Raises
+        SkerryError when the budget forbids it altogether meanwhile."""
+        told = False
+        while self._paused(admitted.route):
+            if not told:
+                yield PrewarmEvent(Step.PAUSED, url, what=BURNS, done_bytes=done)
+                told = True
+            await self._clock.sleep(PAUSED_SECONDS)
+            self._refuse_without_money(admitted)
 
     async def _idle(self, url: str, done: int) -> AsyncIterator[PrewarmEvent]:
         """Until nothing is fetched for anybody else; tells once that it waits."""

@@ -32,6 +32,9 @@ class Steward(Protocol):
     def may_warm(self, route: Route) -> bool:
         """Whether anything of this route may be fetched before somebody asks."""
 
+    def warming_paused(self, route: Route) -> bool:
+        """Whether that has to wait now: money goes faster than time."""
+
 
 class FreeHand:
     """Counts nothing and holds nothing back."""
@@ -50,6 +53,10 @@ class FreeHand:
     def may_warm(self, route: Route) -> bool:
         """See `Steward`."""
         return True
+
+    def warming_paused(self, route: Route) -> bool:
+        """See `Steward`."""
+        return False
 
 
 class HeldBack(Unavailable):

@@ -100,6 +100,8 @@ def _stand(state: BudgetState) -> None:
     for each in state.ladders:
         sight = " (the meter is blind)" if each.blind else ""
         out().print(f"{plain(each.scope)}: rung {each.name}: {each.means}{sight}")
+        if each.warming_paused:
+            out().print(f"{plain(each.scope)}: warming is paused: the budget burns above 1")
 
 
 def _show(found: Costs) -> None:

@@ -55,7 +55,7 @@ def prewarm(
     with _progress() as progress:
         bars = {}
         for event in client.stream("/api/v1/prewarm", body, PrewarmEvent):
-            if event.step in (Step.FETCHING, Step.WAITING):
+            if event.step in (Step.FETCHING, Step.WAITING, Step.PAUSED):
                 if event.url not in bars:
                     bars[event.url] = progress.add_task(plain(event.url), total=None)
                 total = event.missing_bytes if event.missing_bytes > 0 else None

@@ -120,7 +120,7 @@ class Images:
             named = self.named(image)
             if not self._may_warm(named.repository):
                 step = "see `skerry costs`; raise budget.amount, or wait for the next period"
-                what = "nothing is warmed: too much of the budget is spent"
+                what = "nothing is warmed: too much of the budget is spent, or it burns above 1"
                 raise SkerryError(what, next_step=step, party=Party.OPERATOR)
             root = await self._root_now(named)
             task = self._nursery.start(

@@ -59,6 +59,10 @@ class EdgeSteward:
         """See `Steward`."""
         return self._restraint.may_warm(self._owner(route).tenant)
 
+    def warming_paused(self, route: Route) -> bool:
+        """See `Steward`."""
+        return self._restraint.warming_paused(self._owner(route).tenant)
+
     def _hold(self, route: Route) -> Hold:
         return self._restraint.hold(self._owner(route))
 

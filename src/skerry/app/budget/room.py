@@ -121,6 +121,10 @@ class NodeBudget:
         """See `Restraint`."""
         return self._ladders is None or self._ladders.may_warm(tenant)
 
+    def warming_paused(self, tenant: str) -> bool:
+        """See `Restraint`."""
+        return self._ladders is not None and self._ladders.warming_paused(tenant)
+
     def ladders(self) -> tuple[LadderStatistics, ...]:
         """Where each budget stands, the node's own first."""
         return self._ladders.statistics() if self._ladders is not None else ()

@@ -33,6 +33,7 @@ class Restraint(Protocol):
 
     def hold(self, owner: Owner) -> Hold: ...
     def may_warm(self, tenant: str) -> bool: ...
+    def warming_paused(self, tenant: str) -> bool: ...
 
 
 class RegistrySteward:
@@ -61,7 +62,8 @@ class RegistrySteward:
 
     def may_warm(self, repository: Repository) -> bool:
         """See `Steward`."""
-        return self._restraint.may_warm(self._owner(repository).tenant)
+        tenant = self._owner(repository).tenant
+        return self._restraint.may_warm(tenant) and not self._restraint.warming_paused(tenant)
 
     def held_back(self, upstream: str) -> int:
         """For how many seconds nothing is to be asked of an upstream; 0 for nothing."""

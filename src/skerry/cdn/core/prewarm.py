@@ -93,6 +93,7 @@ class Step(StrEnum):
     ITEM = "item"
     PLAN = "plan"
     WAITING = "waiting"  # visitors need the link
+    PAUSED = "paused"  # the budget burns too fast
     FETCHING = "fetching"
     FETCHED = "fetched"
     FAILED = "failed"

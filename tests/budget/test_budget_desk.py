@@ -1,0 +1,125 @@
+"""What an operator asks of the budget: the second month's report, and warming that pauses."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from skerry.base.clock import ManualClock
+from skerry.budget.bookkeeping import Bookkeeping
+from skerry.budget.core.ladder import Steps
+from skerry.budget.core.money import MICRO
+from skerry.budget.core.periods import DAY_SECONDS, Every, month_of
+from skerry.budget.core.prices import read_sheet
+from skerry.budget.core.rollback import Rollback
+from skerry.budget.core.usage import NODE, Amounts, Dimension, Meter
+from skerry.budget.desk import BudgetDesk
+from skerry.budget.ladders import WHOLE, Ladders, Limit
+from skerry.budget.spending import Spending
+from skerry.budget.testing import MemoryLedger
+from skerry.telemetry.alarms import Silence
+from skerry.telemetry.events import Events
+
+MAY, JUNE = (int(datetime(2026, month, 1, tzinfo=UTC).timestamp()) for month in (5, 6))
+SHEET = read_sheet(
+    '[[price]]\nmeter = "ingress"\nprice = "0.10"\nunit = "GB"\nperiod = "use"\n'
+    'currency = "EUR"\nvalid_from = 2026-01-01\n',
+    "prices.toml",
+)
+GB = 10**9
+PLACES = {name: Dimension("ann", site=f"{name}.example", route="/") for name in "abcde"}
+
+
+class World:
+    def __init__(self, now: int) -> None:
+        self.clock = ManualClock(float(now))
+        self.ledger = MemoryLedger()
+        self.books = Bookkeeping(self.ledger, SHEET, now=self.clock.now)
+        self.events = Events(self.clock.now)
+        self.blind = False
+        self.ladders = Ladders(
+            ledger=self.ledger,
+            spending=Spending(self.books),
+            limits=[Limit(WHOLE, 100 * MICRO)],
+            steps=Steps(),
+            every=Every.MONTH,
+            clock=self.clock,
+            trusted_now=self.clock.now,
+            blind=lambda: self.blind,
+            events=self.events,
+            alarms=Silence(),
+            changed=lambda: None,
+        )
+
+    async def spend(self, amount: int) -> None:
+        at = int(self.clock.now()) // 60 * 60
+        await self.ledger.note(at, {NODE: Amounts.of({Meter.INGRESS_BYTES: amount * 10 * GB})})
+
+    def desk(self, *rollbacks: Rollback) -> BudgetDesk:
+        return BudgetDesk(
+            self.books,
+            Spending(self.books),
+            node="rock",
+            now=self.clock.now,
+            every=Every.MONTH,
+            ladders=self.ladders.statistics,
+            workflows=lambda: ["films"],
+            rollbacks=lambda start, end: [
+                each for each in rollbacks if start <= each.began_at < end
+            ],
+        )
+
+
+async def test_the_report_of_the_second_month_has_deltas_and_the_three_dearest_misses() -> None:
+    world = World(JUNE + 15 * DAY_SECONDS)
+
+    async def used(at: int, name: str, misses: int, ingress: int) -> None:
+        amounts = {
+            Meter.REQUESTS: 100,
+            Meter.HITS: 100 - misses,
+            Meter.MISSES: misses,
+            Meter.INGRESS_BYTES: ingress * GB,
+            Meter.SAVED_BYTES: (100 - misses) * GB,
+        }
+        await world.ledger.note(at, {PLACES[name]: Amounts.of(amounts)})
+
+    for name, misses, ingress in (("a", 10, 10), ("b", 10, 20)):
+        await used(MAY + DAY_SECONDS, name, misses, ingress)
+    for name, misses, ingress in (("a", 50, 400), ("b", 40, 30), ("c", 30, 50), ("d", 1, 1)):
+        await used(JUNE + DAY_SECONDS, name, misses, ingress)
+    rollbacks = (Rollback(MAY + 5.0, 3.0, drill=True), Rollback(JUNE + 5.0, 9.0, drill=True))
+    found = world.desk(*rollbacks).report(month_of(JUNE))
+    assert (found.month, found.before) == ("2026-06", "2026-05")
+    assert found.before_figures.cost_micro == 3_000_000
+    assert found.now_figures.cost_micro == 48_100_000
+    assert (found.before_figures.hit_ratio, found.now_figures.hit_ratio) == (900_000, 697_500)
+    assert [each.what for each in found.dearest] == ["a.example/", "c.example/", "b.example/"]
+    assert [each.micro for each in found.dearest] == [40_000_000, 5_000_000, 3_000_000]
+    assert (found.before_rollback.seconds, found.now_rollback.seconds) == (3.0, 9.0)
+    assert found.now_rollback.of_drill
+    told = "\n".join(found.advice)
+    for what in ("the hit ratio fell", "a request costs over a tenth more", "going back takes"):
+        assert what in told
+
+
+async def test_warming_pauses_while_money_goes_faster_than_time_and_holds_while_blind() -> None:
+    world = World(JUNE + 3 * DAY_SECONDS)  # a tenth of the month
+
+    async def paused_after(amount: int, days: int = 0) -> bool:
+        world.clock.advance(days * DAY_SECONDS)
+        if amount:
+            await world.spend(amount)
+        await world.ladders.look()
+        return world.ladders.warming_paused("ann")
+
+    assert not await paused_after(9)
+    assert await paused_after(2), "11 % of the money in 10 % of the time"
+    world.blind = True
+    assert await paused_after(0, 3), "what cannot be seen changes nothing"
+    world.blind = False
+    assert not await paused_after(0), "11 % in 20 %"
+    assert await paused_after(20)
+    assert await paused_after(0, 4), "31 % in 33 %: not well over yet"
+    assert not await paused_after(0, 1), "31 % in 37 %"
+    kinds = [event.kind for event in world.events.recent() if "warming" in event.kind]
+    assert kinds == ["budget.warming_paused", "budget.warming_resumed"] * 2
+    assert world.ladders.statistics()[0].burn == 31 * 30 * 10**6 // (11 * 100)
