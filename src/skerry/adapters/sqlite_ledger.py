@@ -13,6 +13,8 @@ from dataclasses import astuple
 from pathlib import Path
 
 from skerry.adapters.sqlite_file import Form, Row, SqliteFile
+from skerry.adapters.sqlite_outcomes import OUTCOMES_SCHEMA, OutcomeRows
+from skerry.budget.core.outcomes import Earned, Outcome
 from skerry.budget.core.periods import HOUR_SECONDS
 from skerry.budget.core.usage import METERS, Amounts, Dimension, Hour
 from skerry.budget.ports import LedgerStatistics, LedgerUnusable, Proof
@@ -63,11 +65,12 @@ CREATE TRIGGER closing_stays BEFORE UPDATE ON closing
 """
 LEDGER = Form(
     0x534B4C45,  # "SKLE"
-    1,
-    _SCHEMA,
+    2,
+    _SCHEMA + OUTCOMES_SCHEMA,
     named="the ledger",
     unusable=LedgerUnusable,
     without="usage is counted from nothing; what was counted is in the file you moved",
+    upgrades={1: OUTCOMES_SCHEMA},
 )
 
 
@@ -78,6 +81,7 @@ class SqliteLedger:
         """`file` is the one at `path` where it is open already."""
         self._path = path
         self._file = file or SqliteFile(path, LEDGER)
+        self._outcomes = OutcomeRows(self._file)
         self._ids = {
             Dimension(*row[1:]): int(row[0])
             for row in self._file.read(f"SELECT id, {', '.join(_NAMES)} FROM dimension")
@@ -142,7 +146,8 @@ class SqliteLedger:
 
     def verify(self) -> Proof:
         folded = self._file.read("SELECT ifnull(max(before), 0) FROM folding")[0][0]
-        return _proof(_by_closing(self._closed()), folded)
+        proof = _proof(_by_closing(self._closed()), folded)
+        return proof if proof.broken_at else self._outcomes.proven(proof)
 
     def _closed(self) -> Iterator[Row]:
         """Every closing with its rows, some at a time: a year of them would fill the memory."""
@@ -154,6 +159,15 @@ class SqliteLedger:
         )
         for first in range(0, last, PROVEN_AT_ONCE):
             yield from self._file.read(sql, (first, min(first + PROVEN_AT_ONCE, last)))
+
+    async def report(self, outcome: Outcome) -> bool:
+        return await self._outcomes.report(outcome)
+
+    def outcomes(self, start: int, stop: int, count_max: int) -> list[Outcome]:
+        return self._outcomes.latest(start, stop, count_max)
+
+    def earned(self, start: int, stop: int) -> list[Earned]:
+        return self._outcomes.earned(start, stop)
 
     def noted(self, name: str) -> str:
         rows = self._file.read("SELECT text FROM note WHERE name = ?", (name,))

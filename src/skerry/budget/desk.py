@@ -12,6 +12,7 @@ from skerry.base.errors import BadInput
 from skerry.budget.bookkeeping import Bookkeeping
 from skerry.budget.core.forecast import Forecast, burn, forecast
 from skerry.budget.core.month import MonthBook, month_book
+from skerry.budget.core.outcomes import UnitFigures
 from skerry.budget.core.periods import DAY_SECONDS, Every, Period, day_of, month_before, period_of
 from skerry.budget.core.rating import Charge, rate
 from skerry.budget.core.report import (
@@ -25,6 +26,7 @@ from skerry.budget.core.report import (
 )
 from skerry.budget.core.rollback import Rollback, RollbackTime, rollback_time
 from skerry.budget.core.usage import Amounts, Dimension, totals
+from skerry.budget.core.warmth import SourceCost, SourceUse, source_costs
 from skerry.budget.ladders import WHOLE, LadderStatistics
 from skerry.budget.spending import Spending
 
@@ -39,6 +41,7 @@ class BudgetState:
         burn: share of the budget spent over share of the period passed, in millionths; -1 without a
             budget.
         forecast: what the period will have cost at its end.
+        sources: what each class of sources had fetched since the start, at the prices of now.
     """
 
     at: float
@@ -51,11 +54,13 @@ class BudgetState:
     burn: int
     forecast: Forecast
     ladders: Sequence[LadderStatistics]
+    sources: Sequence[SourceCost] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """One workflow over a window, to measure the next month by. `rollback` is the node's."""
+    """One workflow over a window, to measure the next month by. `rollback` is the node's, `units`
+    are the workflow's alone."""
 
     node: str
     workflow: str
@@ -65,6 +70,7 @@ class Baseline:
     figures: Figures
     dearest: Sequence[Miss]
     rollback: RollbackTime
+    units: Sequence[UnitFigures]
 
 
 class BudgetDesk:
@@ -81,6 +87,7 @@ class BudgetDesk:
         ladders: Callable[[], Sequence[LadderStatistics]],
         workflows: Callable[[], Sequence[str]],
         rollbacks: Callable[[int, int], Sequence[Rollback]],
+        sources: Callable[[], Sequence[SourceUse]] = lambda: (),
     ) -> None:
         """`rollbacks` are those on record that began in a window."""
         self._books = books
@@ -91,6 +98,7 @@ class BudgetDesk:
         self._ladders = ladders
         self._workflows = workflows
         self._rollbacks = rollbacks
+        self._sources = sources
 
     def state(self) -> BudgetState:
         """Where it stands. Raises LedgerUnusable."""
@@ -122,6 +130,7 @@ class BudgetDesk:
                 left_seconds=period.end - now,
             ),
             ladders=ladders,
+            sources=source_costs(self._sources(), self._books.sheet, now),
         )
 
     def report(self, month: Period) -> Report:
@@ -134,6 +143,7 @@ class BudgetDesk:
             (month.name, *now),
             (before.name, *then),
             rollbacks=(self._rollback(month), self._rollback(before)),
+            units=self._books.units(month.start, month.end, self._workflows()),
         )
 
     def month(self, period: Period) -> MonthBook:
@@ -166,6 +176,7 @@ class BudgetDesk:
             figures=figures(mine, money),
             dearest=dearest_misses(parts, money),
             rollback=rollback_time(self._rollbacks(start, end)),
+            units=self._books.units(start, end, (workflow,)),
         )
 
     def _rollback(self, month: Period) -> RollbackTime:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from skerry.base.errors import Party, SkerryError
+from skerry.budget.core.outcomes import Earned, Outcome
 from skerry.budget.core.usage import Amounts, Dimension, Hour
 
 
@@ -39,13 +40,15 @@ class LedgerStatistics:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What reading the whole ledger again found: `broken_at` is the first bad closing, 0 none."""
+    """What reading the whole ledger again found: `broken_at` is the first bad closing, or the first
+    bad outcome where all closings are sound; 0 none."""
 
     closings: int
     rows: int
     chain: str
     broken_at: int
     why: str = ""
+    outcomes: int = 0
 
 
 class Ledger(Protocol):
@@ -75,6 +78,19 @@ class Ledger(Protocol):
 
     async def keep(self, name: str, text: str) -> None:
         """Keeps a text under a name; on the disk when it returns."""
+
+    async def report(self, outcome: Outcome) -> bool:
+        """Keeps what a workflow brought in, sealed as the rest; False for one that is there.
+
+        On the disk when it returns. Raises BadInput for a key that said something else, or when
+        there are too many; LedgerUnusable.
+        """
+
+    def outcomes(self, start: int, stop: int, count_max: int) -> Sequence[Outcome]:
+        """The latest reports of a time, newest first."""
+
+    def earned(self, start: int, stop: int) -> Sequence[Earned]:
+        """The sums of a time, by workflow and currency."""
 
     def statistics(self) -> LedgerStatistics:
         """A snapshot."""

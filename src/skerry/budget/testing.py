@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from skerry.budget.core.outcomes import Earned, Outcome, said_otherwise
 from skerry.budget.core.periods import hour_of
 from skerry.budget.core.usage import NOTHING, Amounts, Dimension, Hour
 from skerry.budget.ports import LedgerStatistics, LedgerUnusable, Proof
@@ -19,6 +20,7 @@ class MemoryLedger:
         self.rows: dict[tuple[int, Dimension], Amounts] = {}
         self.texts: dict[str, str] = {}
         self.broken = False
+        self.reports: dict[str, Outcome] = {}
         self._closed: list[int] = []
         self._open = 0
 
@@ -60,6 +62,26 @@ class MemoryLedger:
     async def keep(self, name: str, text: str) -> None:
         self._writable()
         self.texts[name] = text
+
+    async def report(self, outcome: Outcome) -> bool:
+        self._writable()
+        known = self.reports.setdefault(outcome.key, outcome)
+        if not known.same_as(outcome):
+            raise said_otherwise(outcome.key)
+        return known is outcome
+
+    def outcomes(self, start: int, stop: int, count_max: int) -> list[Outcome]:
+        found = [each for each in self.reports.values() if start <= each.at < stop]
+        return found[::-1][:count_max]
+
+    def earned(self, start: int, stop: int) -> list[Earned]:
+        sums: dict[tuple[str, str], Earned] = {}
+        for each in self.outcomes(start, stop, len(self.reports)):
+            place = (each.workflow, each.currency)
+            old = sums.get(place, Earned(*place, 0, 0, 0))
+            count, orders = old.report_count + 1, old.orders + each.orders
+            sums[place] = Earned(*place, count, orders, old.revenue_micro + each.revenue_micro)
+        return [sums[place] for place in sorted(sums)]
 
     def statistics(self) -> LedgerStatistics:
         return LedgerStatistics(len(self._closed), len(self.rows), "", self._open, 0)

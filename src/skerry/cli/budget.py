@@ -14,6 +14,7 @@ from skerry.budget.core.money import format_money
 from skerry.budget.core.summary import CostLine, Costs
 from skerry.budget.desk import BudgetState
 from skerry.budget.ports import Proof
+from skerry.cli.causes import show_sources, show_warmth
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, connect
 from skerry.cli.screen import out, plain, print_json
 
@@ -40,8 +41,12 @@ def costs(
         print_json(found)
         return
     if not month and found.currency:
-        _stand(client.get("/api/v1/budget", BudgetState))
+        state = client.get("/api/v1/budget", BudgetState)
+        _stand(state)
     _show(found)
+    show_warmth(found.warmth, found.currency)
+    if not month and found.currency:
+        show_sources(state.sources, found.currency)
 
 
 def export(

@@ -21,6 +21,7 @@ from skerry.cli import (
     keys,
     names,
     node,
+    outcomes,
     prewarm,
     reports,
     root,
@@ -111,6 +112,7 @@ def make_app() -> typer.Typer:
     app.command("report", rich_help_panel=MONEY)(reports.report)
     app.command("baseline", rich_help_panel=MONEY)(reports.baseline)
     app.add_typer(budget.make_ledger(), name="ledger", rich_help_panel=MONEY)
+    app.add_typer(outcomes.make_outcomes(), name="outcomes", rich_help_panel=MONEY)
     app.add_typer(reports.make_alarms(), name="alarms", rich_help_panel=MONEY)
     app.command("prewarm", rich_help_panel=SITES)(prewarm.prewarm)
     app.add_typer(keys.make_keys(), name="keys", rich_help_panel=TRUST)

@@ -19,6 +19,7 @@ from skerry.budget.core.report_html import maybe, page, percent, rows_of
 from skerry.budget.desk import Baseline
 from skerry.cli.budget import Month
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, connect
+from skerry.cli.outcomes import show_units, unit_lines
 from skerry.cli.screen import out, plain, print_json
 
 
@@ -50,6 +51,7 @@ def report(
     out().print(f"[bold]{plain(found.node)}[/]")
     out().print(table)
     _misses(found.dearest, found.currency)
+    show_units(found.units, found.currency)
     for each in found.advice:
         out().print(f"- {plain(each)}")
 
@@ -71,6 +73,8 @@ def baseline(
     for name, value in _lines(found.figures, found.currency):
         out().print(f"{name:<24}{plain(value)}")
     out().print(f"{'rollback':<24}{plain(found.rollback.words)}")
+    for name, value in unit_lines(found.units[0], found.currency):
+        out().print(f"{name:<24}{plain(value)}")
     _misses(found.dearest, found.currency)
 
 

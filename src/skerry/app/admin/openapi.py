@@ -33,6 +33,7 @@ from skerry.app.admin.tokens import (
     TokenRequest,
 )
 from skerry.app.admin.trust import SignatureRequest
+from skerry.app.budget.outcomes import OutcomeList, OutcomeRequest, OutcomeTaken
 from skerry.app.budget.routes import LedgerHours
 from skerry.app.edge.desk import PurgeRequest
 from skerry.app.names.desk import KINDS, HoldRequest, NameBelief, NamesReport, ReleaseRequest
@@ -263,9 +264,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/api/v1/alarms"): Operation("The latest alarms.", AlarmList),
     ("POST", "/api/v1/alarms"): Operation("Send a test to every channel.", AlarmList),
     ("GET", "/api/v1/budget"): Operation("Where the budget stands.", BudgetState),
-    ("GET", "/api/v1/report"): Operation(
-        "A month beside the one before.", Report, queries=(_MONTH,)
-    ),
+    ("GET", "/api/v1/report"): Operation("A month beside the last.", Report, queries=(_MONTH,)),
     ("GET", "/api/v1/baseline"): Operation(
         "A workflow over its last days.", Baseline,
         queries=(
@@ -285,6 +284,8 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "A month's charges as FOCUS 1.0.", queries=(_MONTH,), text="text/csv"
     ),
     ("GET", "/api/v1/ledger/verify"): Operation("Prove every closed bucket.", Proof),
+    ("GET", "/api/v1/outcomes"): Operation("What is earned.", OutcomeList, queries=(_MONTH,)),
+    ("POST", "/api/v1/outcomes"): Operation("Report it.", OutcomeTaken, OutcomeRequest),
     ("GET", "/api/v1/robots"): Operation("Every robot.", RobotList),
     ("POST", "/api/v1/robots"): Operation(
         "Make a robot; its secret is shown this once.", RobotMade, RobotRequest

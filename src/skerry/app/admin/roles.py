@@ -59,6 +59,8 @@ NEEDED: Mapping[tuple[str, str], Role] = {
     ("GET", "/api/v1/ledger"): VIEWER,
     ("GET", "/api/v1/ledger/focus"): VIEWER,
     ("GET", "/api/v1/ledger/verify"): VIEWER,
+    ("GET", "/api/v1/outcomes"): VIEWER,
+    ("POST", "/api/v1/outcomes"): OPERATOR,
     ("GET", "/api/v1/vault"): VIEWER,
     ("POST", "/api/v1/vault/verify"): OPERATOR,
     ("POST", "/api/v1/vault/repair"): OPERATOR,

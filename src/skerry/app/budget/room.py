@@ -17,6 +17,7 @@ from skerry.adapters.sqlite_ledger import LEDGER, SqliteLedger
 from skerry.aio.tasks import Nursery
 from skerry.app.budget.ladders import ladders_of
 from skerry.app.budget.plan import plan_of
+from skerry.app.budget.sources import source_uses
 from skerry.app.budget.stewards import RegistrySteward
 from skerry.app.damage import opened
 from skerry.app.doors.hot_tables import HotTables
@@ -161,6 +162,7 @@ class NodeBudget:
             ladders=self.ladders,
             workflows=lambda: [flow.name for flow in self.accounts.plan.workflows],
             rollbacks=rollbacks,
+            sources=lambda: source_uses(node.metrics),
         )
         budget_metrics(node.metrics, self.ladders)
         node.ends.push_async_callback(self.beat)

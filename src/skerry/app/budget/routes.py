@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from skerry.app.admin.replies import Routes, headers_of, json_answer
+from skerry.app.budget.outcomes import outcome_routes
 from skerry.app.budget.room import NodeBudget
 from skerry.base.errors import BadInput
 from skerry.budget.core.focus import focus_csv
@@ -84,6 +85,7 @@ def budget_routes(budget: NodeBudget) -> Routes:
         "/api/v1/ledger": {"GET": ledger},
         "/api/v1/ledger/focus": {"GET": focus},
         "/api/v1/ledger/verify": {"GET": verify},
+        **outcome_routes(budget, lambda request: _month(request, budget)),
         **budget.alarm_desk.routes,
     }
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from skerry.budget.core.money import rounded, share_out
+from skerry.budget.core.outcomes import UnitFigures
 from skerry.budget.core.rating import Charge, cost
 from skerry.budget.core.rollback import RollbackTime, rollback_time
 from skerry.budget.core.usage import NOTHING, Amounts, Dimension, Meter, total
@@ -70,6 +71,7 @@ class Report:
     before_rollback: RollbackTime
     dearest: Sequence[Miss]
     advice: Sequence[str]
+    units: Sequence[UnitFigures] = ()
 
 
 def figures(used: Amounts, charges: Sequence[Charge]) -> Figures:
@@ -122,6 +124,7 @@ def compare(
     before: tuple[str, Mapping[Dimension, Amounts], Sequence[Charge]],
     *,
     rollbacks: tuple[RollbackTime, RollbackTime] = (rollback_time(()), rollback_time(())),
+    units: Sequence[UnitFigures] = (),
 ) -> Report:
     """A month beside the one before it; each is its name, what was used and what that cost.
     `rollbacks` are those of this month and of the one before."""
@@ -134,7 +137,8 @@ def compare(
     dearest = dearest_misses(used, charges)
     advice = [*_changes(here, then), *_slower(*rollbacks)]
     advice += [f"{each.what}: {each.advice}" for each in dearest]
-    return Report(node, currency, month, earlier, here, then, *rollbacks, dearest, tuple(advice))
+    told = tuple(advice)
+    return Report(node, currency, month, earlier, here, then, *rollbacks, dearest, told, units)
 
 
 def named(who: Dimension) -> str:

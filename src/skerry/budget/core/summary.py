@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from skerry.budget.core.rating import Charge, cost_by
 from skerry.budget.core.usage import METERS, NOTHING, Dimension, Hour, totals
+from skerry.budget.core.warmth import Warmth
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,8 @@ class CostLine:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """A month so far. `tenants` and `prices` each add up to `spent_micro`, as the lines do."""
+    """A month so far. `tenants` and `prices` each add up to `spent_micro`, as the lines do.
+    `warmth`: what a cold start costs, and keeping."""
 
     period: str
     start: int
@@ -38,6 +40,7 @@ class Costs:
     tenants: Mapping[str, int]
     prices: Mapping[str, int]
     lines: Sequence[CostLine]
+    warmth: Sequence[Warmth] = ()
 
 
 def lines_of(hours: Iterable[Hour], charges: Iterable[Charge]) -> tuple[CostLine, ...]:

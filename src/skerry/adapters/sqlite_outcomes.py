@@ -1,0 +1,98 @@
+"""The ledger's rows of outcomes: what workflows brought in, as reported.
+
+Owns their table: only ever added to, each row sealed by the mark of all before it. Never knows
+what an order costs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import astuple, replace
+
+from skerry.adapters.sqlite_file import SqliteFile
+from skerry.base.errors import BadInput
+from skerry.budget.core.outcomes import OUTCOMES_MAX, Earned, Outcome, said_otherwise
+from skerry.budget.ports import Proof
+
+_FIELDS = "key, at, workflow, orders, revenue_micro, currency"
+PROVEN_AT_ONCE = 10_000
+
+OUTCOMES_SCHEMA = """
+CREATE TABLE outcome (
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, at INTEGER NOT NULL, workflow TEXT NOT NULL,
+    orders INTEGER NOT NULL, revenue_micro INTEGER NOT NULL, currency TEXT NOT NULL,
+    chain TEXT NOT NULL
+);
+CREATE INDEX outcome_by_time ON outcome (at);
+CREATE TRIGGER outcome_stays BEFORE UPDATE ON outcome
+    BEGIN SELECT RAISE (ABORT, 'an outcome of the ledger never changes'); END;
+CREATE TRIGGER outcome_is_kept BEFORE DELETE ON outcome
+    BEGIN SELECT RAISE (ABORT, 'an outcome of the ledger stays'); END;
+"""
+
+
+class OutcomeRows:
+    """Those of one file."""
+
+    def __init__(self, file: SqliteFile) -> None:
+        self._file = file
+
+    async def report(self, outcome: Outcome) -> bool:
+        """See `Ledger.report`."""
+
+        def change(db: sqlite3.Connection) -> Outcome | None:
+            sql = f"SELECT {_FIELDS} FROM outcome WHERE key = ?"
+            known = db.execute(sql, (outcome.key,)).fetchone()
+            if known is not None:
+                return Outcome(*known)
+            last = db.execute("SELECT id, chain FROM outcome ORDER BY id DESC LIMIT 1").fetchone()
+            number, before = last or (0, "")
+            if number >= OUTCOMES_MAX:
+                raise BadInput(
+                    f"the ledger has {OUTCOMES_MAX} outcomes, and takes no more",
+                    next_step="move ledger.sqlite away and keep it; a new one begins",
+                )
+            row = (*astuple(outcome), _mark(before, outcome))
+            db.execute(f"INSERT INTO outcome ({_FIELDS}, chain) VALUES (?,?,?,?,?,?,?)", row)
+            return None
+
+        known = await self._file.write(change, synced=True)
+        if known is not None and not known.same_as(outcome):
+            raise said_otherwise(outcome.key)
+        return known is None
+
+    def latest(self, start: int, stop: int, count_max: int) -> list[Outcome]:
+        """See `Ledger.outcomes`."""
+        sql = f"SELECT {_FIELDS} FROM outcome WHERE at >= ? AND at < ? ORDER BY id DESC LIMIT ?"
+        return [Outcome(*row) for row in self._file.read(sql, (start, stop, count_max))]
+
+    def earned(self, start: int, stop: int) -> list[Earned]:
+        """See `Ledger.earned`."""
+        sql = (
+            "SELECT workflow, currency, count(*), sum(orders), sum(revenue_micro) FROM outcome "
+            "WHERE at >= ? AND at < ? GROUP BY workflow, currency ORDER BY workflow, currency"
+        )
+        return [Earned(*row) for row in self._file.read(sql, (start, stop))]
+
+    def proven(self, proof: Proof) -> Proof:
+        """What reading every row again adds to a proof."""
+        sql = f"SELECT id, chain, {_FIELDS} FROM outcome WHERE id > ? ORDER BY id LIMIT ?"
+        before, count = "", 0
+        while rows := self._file.read(sql, (count, PROVEN_AT_ONCE)):
+            for number, chain, *fields in rows:
+                why = ""
+                if number != count + 1:
+                    why = f"outcome {count + 1} is missing"
+                elif chain != _mark(before, Outcome(*fields)):
+                    why = "an outcome is not the one that was reported"
+                if why:
+                    return replace(proof, broken_at=number, why=why, outcomes=count)
+                before, count = chain, number
+        return replace(proof, outcomes=count)
+
+
+def _mark(before: str, outcome: Outcome) -> str:
+    words: Sequence[object] = astuple(outcome)
+    return hashlib.sha256("\n".join((before, *map(str, words))).encode()).hexdigest()

@@ -1,0 +1,54 @@
+"""Tables of what costs come from: cold starts, keeping, and who asks. Each number as it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from skerry.base.units import format_bytes
+from skerry.budget.core.money import format_money
+from skerry.budget.core.warmth import SourceCost, Warmth
+from skerry.cli.screen import out, plain
+
+
+def show_warmth(found: Sequence[Warmth], currency: str) -> None:
+    """What a miss costs beside a hit, and keeping; nothing without a sheet."""
+    if not found or not currency:
+        return
+    table = _table("COLD AND WARM", "A HIT", "A MISS, ON TOP", "KEEPING/MONTH", "= MISSES")
+    for each in found:
+        cold = "-" if each.cold_micro is None else format_money(each.cold_micro, places=6)
+        table.add_row(
+            plain(each.what),
+            format_money(each.answer_micro, places=6),
+            cold,
+            format_money(each.kept_month_micro, places=4),
+            "-" if each.breaks_even is None else str(each.breaks_even),
+        )
+    out().print(table)
+
+
+def show_sources(found: Sequence[SourceCost], currency: str) -> None:
+    """What each class of sources caused since the start; nothing where none did."""
+    if not found:
+        return
+    table = _table("FETCHED FOR", "ASKED", "NOT THERE", "REFUSED", "IN", "COST")
+    for each in found:
+        table.add_row(
+            plain(each.source),
+            str(each.asked),
+            str(each.absent),
+            str(each.refused),
+            format_bytes(each.ingress_bytes),
+            format_money(each.micro, currency, places=4),
+        )
+    out().print(table)
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(first)
+    for column in others:
+        table.add_column(column, justify="right")
+    return table
