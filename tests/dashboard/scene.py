@@ -44,7 +44,7 @@ NOVEMBER = Period("2023-11", 1_698_796_800, 1_701_388_800)
 
 def _book() -> MonthBook:
     """A shop with a sale on the second, a workflow, and somebody whose name breaks HTML."""
-    shop = Dimension("shop", "shop", "/sale", data_class="public", workflow="checkout")
+    shop = Dimension("ann", "shop", "/sale", data_class="public", workflow="checkout")
     nasty = Dimension(NASTY, upstream="docker.io")
     day = NOVEMBER.start + DAY_SECONDS
     sold = {Meter.REQUESTS: 4000, Meter.HITS: 3000, Meter.MISSES: 1000, Meter.PULLS: 1000,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -151,6 +152,19 @@ async def test_a_stream_sends_what_changed_and_otherwise_a_sign_of_life() -> Non
     assert b"Pin an image" in await following()
     await answer.body.aclose()  # type: ignore[attr-defined]
     assert scene.dashboard.statistics().stream_count == 0
+
+
+@pytest.mark.parametrize("path", ["/", "/fills", "/jobs", "/upstreams", "/incidents"])
+async def test_a_page_that_is_live_has_a_stream_that_sends_what_it_shows(path: str) -> None:
+    scene = Scene()
+    found = re.search(r'data-live="([^"]*)"', text_of(await scene.get(path)))
+    assert found is not None
+    answer = await scene.get(found[1])
+    assert isinstance(answer.body, AsyncIterator)
+    told = await anext(answer.body)
+    part = json.loads(told.partition(b"data: ")[2])
+    assert part.strip() in text_of(await scene.get(path))
+    await answer.body.aclose()  # type: ignore[attr-defined]
 
 
 async def test_streams_are_bounded() -> None:

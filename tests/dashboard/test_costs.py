@@ -24,6 +24,12 @@ def test_every_day_that_has_begun_is_there_and_the_days_add_up() -> None:
     assert days["2023-11-05"] == 230_000
     assert days["2023-11-03"] == 0
     assert sum(days.values()) == BOOK.spent_micro == 1_730_000
+    named = {name: [label for label, _ in parts] for name, parts in BOOK.cuts.items()}
+    assert named == {
+        "tenant": ["ann", NASTY], "site": ["shop", ""], "route": ["shop/sale", ""],
+        "upstream": ["", "docker.io"], "workflow": ["checkout", ""],
+        "data class": ["public", ""], "price": ["pulls", "ingress"],
+    }  # fmt: skip
     for name, parts in BOOK.cuts.items():
         assert sum(micro for _, micro in parts) == BOOK.spent_micro, name
 

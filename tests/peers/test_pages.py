@@ -18,6 +18,7 @@ from skerry.cli.main import make_app
 from skerry.dashboard.words import money
 from tests.rig import images
 from tests.rig.desk import NAME, TEAM, Desk, open_desk
+from tests.rig.nodes import HOST as HUB
 from tests.rig.pages import HOST, Pages, build
 from tests.rig.processes import Rig, need
 
@@ -259,6 +260,12 @@ def test_the_ledger_is_drawn_and_says_what_the_command_says(browser: Browser, ri
     expect(page.get_by_role("region", name="Workflows")).to_contain_text("deploy")
     _usable(page)
     _shot(page, "pages-costs.png", full=False)
+    used = [each["used"] for each in desk.done("costs")["lines"] if each["upstream"] == HUB]
+    asked, hits = (sum(each.get(name, 0) for each in used) for name in ("requests", "hits"))
+    page.goto("/upstreams")
+    row = page.get_by_role("region", name="Hit ratios").get_by_role("row").filter(has_text=HUB)
+    assert row.inner_text().split()[:3] == [HUB, str(asked), str(hits)]
+    page.goto("/costs")
     for look in LOOKS.values():
         other = opened(browser, desk, "/costs", **look)
         other.locator("summary").click()

@@ -30,6 +30,7 @@ class Shelves:
     def __init__(self, store: MemoryStore) -> None:
         self.all: dict[str, Group] = {}
         self.wanted: set[Digest] = set()
+        self.keeps: set[str] = set()
         self.refuses: SkerryError | None = None
         self.dropped: list[str] = []
         self.present_at_drop: list[bool] = []
@@ -49,7 +50,7 @@ class Shelves:
         await asyncio.sleep(0)
         if self.refuses is not None:
             raise self.refuses
-        for group_id in group_ids:
+        for group_id in (each for each in group_ids if each not in self.keeps):
             members = self.all.pop(group_id).members
             self.present_at_drop += [self._store.size_of(d) is not None for d in members]
             self.dropped.append(group_id)
@@ -265,10 +266,12 @@ async def test_what_was_evicted_is_remembered_by_its_name_and_told_in_the_event(
     house.shelves.all["registry\nimage-1"] = replace(
         house.shelves.all["registry\nimage-1"], pinned=True
     )
+    house.shelves.keeps = {"registry\nimage-2"}  # it became busy since it was listed
     spool = await house.store.begin(size_bytes=MIB)
     await spool.abort(SpoolAborted("done"))
+    assert house.keeper.departures.find("image-2") == []
     [first] = house.keeper.departures.find("image-0")
     assert (first.name, first.kind, first.cause) == ("image-0", "registry", EvictedFor.ROOM)
     assert (first.why, first.last_used, first.size_bytes) == ("room for 1.0 MiB", 1.0, MIB)
     assert house.keeper.departures.find("image-1") == [], "it is pinned, and here"
-    assert house.events.recent("store.evicted")[0].cause == "room for 1.0 MiB: image-0, image-2"
+    assert house.events.recent("store.evicted")[0].cause == "room for 1.0 MiB: image-0"
