@@ -275,7 +275,7 @@ RISEN = {
     "skerry_registry_hot_answers_total", "skerry_registry_starts_total",
     "skerry_store_budget_bytes", "skerry_store_bytes", "skerry_store_disk_free_bytes",
     "skerry_store_evicted_bytes_total", "skerry_store_evicted_total", "skerry_store_writable",
-    "skerry_upstream_breaker_openings_total", "skerry_upstream_breaker_state",
+    "skerry_upstream_breaker_state",
     "skerry_upstream_first_byte_seconds_count", "skerry_upstream_received_bytes_total",
     "skerry_upstream_requests_total", "skerry_upstream_token_requests_total",
 }  # fmt: skip
