@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,7 +116,7 @@ def expect(rules: Path, minute: int, tiers: Sequence[str]) -> Iterator[dict[str,
         yield {"eval_time": f"{minute}m", "alertname": name, "exp_alerts": found}
 
 
-GROUPS = ["skerry-slo-records", "skerry-slo-burn", "skerry-recovery"]
+GROUPS = ["skerry-slo-records", "skerry-slo-burn", "skerry-money-burn", "skerry-recovery"]
 
 
 def play(rules: Path, folder: Path, inputs: list[dict[str, str]], expected: list[object]) -> None:
@@ -124,7 +124,7 @@ def play(rules: Path, folder: Path, inputs: list[dict[str, str]], expected: list
         "rule_files": [str(rules)],
         "evaluation_interval": "1m",
         # Without it promtool takes the groups in any order, and an alert may come a minute late.
-        "group_eval_order": GROUPS,
+        "group_eval_order": [group for group in GROUPS if group in rules.read_text()],
         "tests": [{"interval": "1m", "input_series": inputs, "alert_rule_test": expected}],
     }
     path = folder / "test.yml"
@@ -179,3 +179,104 @@ def test_a_trickle_that_fails_wakes_somebody_and_lets_him_sleep_again(
     expected = [*expect(rules, 62, []), *expect(rules, 80, []), *expect(rules, 90, ["trickle"]),
                 *expect(rules, 96, [])]  # fmt: skip
     play(rules, tmp_path, inputs, expected)
+
+
+MONTH_MINUTES = 43_200
+AMOUNT = 432.0  # 0.01 a minute, if it is to last for the month
+
+
+@dataclass(frozen=True)
+class Spending:
+    """So much a minute for so long, after some was spent before; then nothing."""
+
+    before: float
+    per_minute: float
+    minutes: int
+
+    def at(self, minute: int) -> float:
+        return self.before + self.per_minute * min(max(0, minute), self.minutes)
+
+    def burning(self, minute: int) -> set[str]:
+        """Of the tiers whose windows have been seen whole."""
+
+        def over(window: int, factor: float) -> bool:
+            spent = self.at(minute) - self.at(minute - window)
+            return spent > factor * AMOUNT * window / MONTH_MINUTES
+
+        return {
+            name
+            for name, (factor, long, short) in TIERS.items()
+            if over(long, factor) and over(short, factor) and self.at(minute) >= 0.05 * AMOUNT
+        }
+
+    def values(self, quiet: int, length: int) -> str:
+        """One sample a minute, `quiet` of them before any of it is spent."""
+        return " ".join(f"{self.at(minute):.4f}" for minute in range(-quiet, length))
+
+
+@pytest.fixture(scope="module")
+def money_rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the rules those about money: thousands of minutes are judged."""
+    document = json.loads(CliRunner().invoke(make_app(), ["slo", "rules", "--json"]).stdout)
+    kept = [group for group in document["groups"] if group["name"] == "skerry-money-burn"]
+    assert len(kept) == 1
+    path = tmp_path_factory.mktemp("slo") / "money.rules.yml"
+    path.write_text(json.dumps({"groups": kept}))
+    return path
+
+
+def money(spent: str, length: int) -> list[dict[str, str]]:
+    labels = f'{{job="skerry",instance="{INSTANCE}",scope="node"}}'
+    return [
+        {"series": f"skerry_budget_spent{labels}", "values": spent},
+        {"series": f"skerry_budget_amount{labels}", "values": f"{AMOUNT}x{length}"},
+        {"series": f"skerry_budget_period_seconds{labels}",
+         "values": f"{MONTH_MINUTES * 60}x{length}"},
+    ]  # fmt: skip
+
+
+def burns_of_money(rules: Path, minute: int, tiers: Iterable[str]) -> dict[str, object]:
+    found = []
+    for tier in sorted(tiers):
+        expected = alert(rules, "SkerryMoneyBurn", tier)
+        labels, told = expected["exp_labels"], expected["exp_annotations"]
+        assert isinstance(labels, dict)
+        assert isinstance(told, dict)
+        del labels["service"]
+        labels["scope"] = "node"
+        told = {key: text.replace("{{ $labels.scope }}", "node") for key, text in told.items()}
+        found.append({"exp_labels": labels, "exp_annotations": told})
+    return {"eval_time": f"{minute}m", "alertname": "SkerryMoneyBurn", "exp_alerts": found}
+
+
+@pytest.mark.parametrize(
+    ("tier", "course"),
+    [("14.4x", Spending(30.0, 0.2, 90)), ("6x", Spending(30.0, 0.08, 400)),
+     ("3x", Spending(30.0, 0.04, 1500))],
+)  # fmt: skip
+def test_money_that_goes_too_fast_is_told_tier_by_tier(
+    money_rules: Path, tmp_path: Path, tier: str, course: Spending
+) -> None:
+    quiet = TIERS[tier][1] + 1
+    fires = next(minute for minute in range(course.minutes) if tier in course.burning(minute))
+    # A sample that a window has at its very edge makes it a minute early or late.
+    ends = next(m for m in range(fires, 9000) if tier not in course.burning(m))
+    length = ends + 5
+    inputs = money(course.values(quiet, length), quiet + length)
+    expected: list[object] = []
+    for minute in (0, fires // 2, fires + 3, (fires + course.minutes) // 2, ends + 3):
+        burning = course.burning(minute)
+        assert (tier in burning) == (fires <= minute < ends)
+        expected.append(burns_of_money(money_rules, quiet + minute, burning))
+    play(money_rules, tmp_path, inputs, expected)
+
+
+def test_the_first_money_of_a_month_a_corrected_price_and_a_new_month_wake_nobody(
+    money_rules: Path, tmp_path: Path
+) -> None:
+    """A tenth of a budget's twentieth at once; then half of the sum is taken back; then zero."""
+    spent = "0x90 15x200 7x200 0x200"
+    expected: list[object] = [
+        burns_of_money(money_rules, minute, ()) for minute in range(1, 690, 7)
+    ]
+    play(money_rules, tmp_path, money(spent, 700), expected)

@@ -52,7 +52,8 @@ class Limit:
 @dataclass(frozen=True, slots=True)
 class LadderStatistics:
     """Where one budget stands. `means` says what the rung does; `burn` is the share of the budget
-    spent over the share of the period passed, in millionths; `warming_paused`: it is above 1."""
+    spent over the share of the period passed, in millionths; `warming_paused`: it is above 1;
+    `metered`: what is spent has been read since the start."""
 
     scope: str
     period: str
@@ -64,6 +65,8 @@ class LadderStatistics:
     blind: bool
     burn: int = 0
     warming_paused: bool = False
+    metered: bool = True
+    period_seconds: int = 0
 
 
 class Ladders:
@@ -103,6 +106,7 @@ class Ladders:
 
     def statistics(self) -> tuple[LadderStatistics, ...]:
         """A snapshot, the node's own first."""
+        period_seconds = period_of(int(self._now()), self._every).seconds
         return tuple(
             LadderStatistics(
                 scope,
@@ -115,6 +119,8 @@ class Ladders:
                 stand.sight is Sight.BLIND,
                 self._warming[scope].burn,
                 self._warming[scope].paused,
+                scope in self._spent,
+                period_seconds,
             )
             for scope, stand in self._stand.items()
         )

@@ -21,16 +21,26 @@ def budget_metrics(metrics: Registry, read: Callable[[], Sequence[LadderStatisti
     def each(value: Callable[[LadderStatistics], float]) -> dict[Labels, float]:
         return {(ladder.scope,): value(ladder) for ladder in read()}
 
+    def metered(value: Callable[[LadderStatistics], float]) -> dict[Labels, float]:
+        """Nothing is said before it is known: a zero would look as if all were spent at once."""
+        return {(ladder.scope,): value(ladder) for ladder in read() if ladder.metered}
+
     metrics.gauge(
         "skerry_budget_spent",
         "Money spent in the period that runs, by scope, in the sheet's currency.",
-        lambda: each(lambda ladder: ladder.spent_micro / MILLION),
+        lambda: metered(lambda ladder: ladder.spent_micro / MILLION),
         SCOPES,
     )
     metrics.gauge(
         "skerry_budget_amount",
         "Money that may be spent in a period, by scope.",
         lambda: each(lambda ladder: ladder.amount_micro / MILLION),
+        SCOPES,
+    )
+    metrics.gauge(
+        "skerry_budget_period_seconds",
+        "How long the period is that a budget is for.",
+        lambda: each(lambda ladder: ladder.period_seconds),
         SCOPES,
     )
     metrics.gauge(
@@ -42,7 +52,7 @@ def budget_metrics(metrics: Registry, read: Callable[[], Sequence[LadderStatisti
     metrics.gauge(
         "skerry_budget_burn",
         "Share of the budget spent over share of the period passed: above 1 it ends too early.",
-        lambda: each(lambda ladder: ladder.burn / MILLION),
+        lambda: metered(lambda ladder: ladder.burn / MILLION),
         SCOPES,
     )
     metrics.gauge(

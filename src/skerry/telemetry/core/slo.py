@@ -1,8 +1,9 @@
-"""Rules for Prometheus: when the budget of errors burns too fast, and when recovery was too slow.
+"""Rules for Prometheus: when a budget burns too fast, of errors or of money, and when recovery was
+too slow.
 
-Owns the windows and factors (multi-window, multi-burn-rate alerts on a period of 30 days), the
-guard for low traffic and the rule for trickles (requirements S0 and section 9). Makes values;
-evaluates nothing.
+Owns the windows and factors (multi-window, multi-burn-rate alerts; on a period of 30 days for
+errors, on that of its budget for money), the guard for low traffic and the rule for trickles
+(requirements S0, S3 and section 9). Makes values; evaluates nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ TRICKLE_ERRORS_MIN = 10
 TRICKLE_SHARE = 0.5
 """Where only a trickle comes: so many errors in an hour, and so large a share of it, is a fault."""
 
+MONEY_SHARE_MIN = 0.05
+"""Of a budget of money: while less of it is spent, how fast that went is no matter."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tier:
@@ -33,6 +37,10 @@ class Tier:
     short: str
     severity: str
 
+    @property
+    def windows(self) -> tuple[str, str]:
+        return self.long, self.short
+
 
 TIERS = (
     Tier(14.4, "1h", "5m", "page"),
@@ -40,7 +48,9 @@ TIERS = (
     Tier(3, "1d", "2h", "ticket"),
     Tier(1, "3d", "6h", "ticket"),
 )
-WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
+WINDOWS = {"5m": 300, "30m": 1800, "1h": 3600, "2h": 7200, "6h": 21_600, "1d": 86_400,
+           "3d": 259_200}  # fmt: skip
+"""In seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +100,7 @@ def rules(goals: Goals) -> Document:
         "groups": [
             {"name": "skerry-slo-records", "rules": list(_records())},
             {"name": "skerry-slo-burn", "rules": list(_burns(goals))},
+            {"name": "skerry-money-burn", "rules": list(_money())},
             {"name": "skerry-recovery", "rules": list(_recovery(goals))},
         ]
     }
@@ -119,7 +130,7 @@ def _burns(goals: Goals) -> Iterator[Document]:
         bound = f"{tier.factor * budget:.10g}"
         over = " and ".join(
             f"skerry:slo_errors:rate{window} > {bound} * skerry:slo_requests:rate{window}"
-            for window in (tier.long, tier.short)
+            for window in tier.windows
         )
         guard = f"skerry:slo_requests:rate{tier.long} >= {REQUESTS_PER_SECOND_MIN}"
         yield {
@@ -146,6 +157,27 @@ def _burns(goals: Goals) -> Iterator[Document]:
             "description": "Too few to speak of a rate. See what failed: skerry events.",
         },
     }
+
+
+def _money() -> Iterator[Document]:
+    """A gauge that falls where a period begins or a price is corrected: then these are silent."""
+    spent, amount = "skerry_budget_spent", "skerry_budget_amount"
+    for tier in TIERS:
+        over = " and ".join(
+            f"delta({spent}[{window}]) > {tier.factor:g} * {WINDOWS[window]} * {amount} "
+            "/ skerry_budget_period_seconds"
+            for window in tier.windows
+        )
+        yield {
+            "alert": "SkerryMoneyBurn",
+            "expr": f"{over} and {spent} >= {MONEY_SHARE_MIN} * {amount}",
+            "labels": {"severity": tier.severity, "tier": f"{tier.factor:g}x"},
+            "annotations": {
+                "summary": "{{ $labels.instance }}: the budget of {{ $labels.scope }} is spent "
+                f"{tier.factor:g} times too fast",
+                "description": f"Over {tier.long} and {tier.short}. See what for: skerry costs.",
+            },
+        }
 
 
 def _recovery(goals: Goals) -> Iterator[Document]:
