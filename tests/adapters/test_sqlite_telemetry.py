@@ -63,6 +63,26 @@ async def test_kinds_are_asked_for_whole_or_by_their_first_words(book: SqliteTel
     assert kinds("%") == []
 
 
+async def test_the_newest_are_found_without_sorting_all_that_is_kept(tmp_path: Path) -> None:
+    asked: list[tuple[str, tuple[object, ...]]] = []
+    book = SqliteTelemetry(tmp_path / "telemetry.sqlite", keep_seconds=1000.0, bytes_max=1 << 30)
+    read = book.file.read
+
+    def noted(sql: str, parameters: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+        asked.append((sql, parameters))
+        return read(sql, parameters)
+
+    book.file.read = noted  # type: ignore[method-assign]
+    book.history(**EVER)
+    book.history(**{**EVER, "kind": "tag"})
+    assert len(asked) == 2
+    for sql, parameters in asked:
+        plan = str(read(f"EXPLAIN QUERY PLAN {sql}", parameters))
+        assert "event_at" in plan
+        assert "TEMP B-TREE" not in plan
+    await book.close()
+
+
 async def test_what_is_too_old_goes(book: SqliteTelemetry) -> None:
     book.keep(event(0))
     for number in range(TRIM_EVERY_COUNT):

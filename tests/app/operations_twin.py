@@ -154,6 +154,6 @@ class RememberingOperations:
     async def status(self) -> Status:
         return STATUS
 
-    def events(self, since: float, kind: str = "") -> tuple[Event, ...]:
+    async def events(self, since: float, kind: str = "") -> tuple[Event, ...]:
         self.asked.append(("events", since, kind))
         return (Event(1_700_000_050.0, "tag.moved", "x", "y", "z", Level.WARNING),)

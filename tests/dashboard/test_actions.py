@@ -112,6 +112,21 @@ async def test_an_answer_that_breaks_off_is_a_failure_and_no_crash() -> None:
     assert "it broke off" in await done(scene)
 
 
+async def test_a_job_that_fails_by_a_fault_of_ours_is_not_shown_as_done_well() -> None:
+    scene = Scene()
+
+    async def faulty() -> AsyncIterator[bytes]:
+        yield b'{"step": "progress"}\n'
+        raise ZeroDivisionError
+
+    scene.answer = Answer(200, body=faulty())
+    await scene.post("/actions/scrub", {"csrf": CSRF})
+    await scene.nursery.idle()
+    (job,) = scene.jobs.listed()
+    assert (job.done, job.failed, job.said) == (True, True, "the node has a fault of its own")
+    assert len(scene.crashes) == 1, "and it is reported"
+
+
 async def test_jobs_that_run_are_bounded() -> None:
     scene = Scene()
 

@@ -6,14 +6,16 @@ import json
 import logging
 import sys
 
-from skerry.telemetry.log_lines import EVENTS_LOGGER, JsonLines
+from skerry.telemetry.log_lines import EVENTS_LOGGER, ConsoleLines, JsonLines
 
 
-def record(name: str, message: str, *, broken: bool = False) -> logging.LogRecord:
+def record(
+    name: str, message: str, *, broken: bool = False, why: str = "two\nlines"
+) -> logging.LogRecord:
     found = None
     if broken:
         try:
-            raise ValueError("two\nlines")
+            raise ValueError(why)
         except ValueError:
             found = sys.exc_info()
     return logging.LogRecord(name, logging.WARNING, "f", 1, "%s", (message,), found)
@@ -31,3 +33,9 @@ def test_everything_else_becomes_one_json_line_with_its_traceback() -> None:
     found = json.loads(line)
     assert found["message"] == "a\nb"
     assert "ValueError" in found["traceback"]
+
+
+def test_what_failed_moves_no_cursor_and_makes_no_line_of_its_own_kind() -> None:
+    text = ConsoleLines().format(record("skerry.http", "x", broken=True, why="\x1b[2J\x9b1m\rgone"))
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert "ValueError" in text

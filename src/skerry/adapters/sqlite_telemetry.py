@@ -122,7 +122,8 @@ class SqliteTelemetry:
             where += " AND (kind = ? OR substr(kind, 1, ?) = ?)"
             parameters = (*values, kind, len(kind) + 1, f"{kind}.")
         rows = self.file.read(
-            f"SELECT {_EVENT} FROM event WHERE {where} ORDER BY id DESC LIMIT ?",
+            # As the index has it: by id alone, all rows of the span would be sorted for a few.
+            f"SELECT {_EVENT} FROM event WHERE {where} ORDER BY at DESC, id DESC LIMIT ?",
             (*parameters, count_max),
         )
         return [

@@ -74,6 +74,10 @@ class Jobs:
                 job.failed = True
         except BodyAborted:
             job.failed, job.said = True, "it broke off"
+        except Exception:
+            job.failed, job.said = True, "the node has a fault of its own"
+            job.next_step = "its log has the traceback; please report it"
+            raise
         finally:
             job.done = True
 

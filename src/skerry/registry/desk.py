@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
+from skerry.aio.offload import Aside
 from skerry.base.errors import BadInput
 from skerry.base.reference import Reference, is_tag
 from skerry.registry.assembly import Parts, RegistryRooms
@@ -64,10 +65,11 @@ class Desk:
         self._housekeeper = housekeeper
         self._parts = parts
         self._started_at = parts.clock.now()
+        self._aside = Aside()
 
     async def list_images(self) -> list[ImageRow]:
         """See `Operations`. In a thread: looking at every image takes a while."""
-        return await asyncio.to_thread(self._shelf.rows)
+        return await self._aside.read(self._shelf.rows)
 
     def warm(
         self,
@@ -215,9 +217,9 @@ class Desk:
             warnings=tuple(warnings),
         )
 
-    def events(self, since: float, kind: str = "") -> Sequence[Event]:
-        """See `Operations`."""
-        return self._parts.events.history(since, kind)
+    async def events(self, since: float, kind: str = "") -> Sequence[Event]:
+        """See `Operations`. In a thread: a full record takes a while to search."""
+        return await self._aside.read(self._parts.events.history, since, kind)
 
 
 def _upstream(remote: Remote) -> UpstreamStatus:

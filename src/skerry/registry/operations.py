@@ -359,6 +359,6 @@ class Operations(Protocol):
 
     async def status(self) -> Status: ...
 
-    def events(self, since: float, kind: str = "") -> Sequence[Event]:
+    async def events(self, since: float, kind: str = "") -> Sequence[Event]:
         """Events at or after `since` (seconds since the epoch), oldest first; of one kind, whole
         or by its first word, if given."""

@@ -152,8 +152,9 @@ class Events:
     def history(self, since: float, kind: str = "", count_max: int = HISTORY_MAX) -> list[Event]:
         """The newest since a time, oldest first, with those of the lives before; `kind` is whole
         or its first words. Raises TelemetryUnusable."""
-        recent = [e for e in self._ring if e.at >= since and _is_of(e, kind)]
-        oldest = self._ring[0].at if self._ring else self._now() + 1
+        ring = tuple(self._ring)  # at once: this is also asked in threads
+        recent = [e for e in ring if e.at >= since and _is_of(e, kind)]
+        oldest = ring[0].at if ring else self._now() + 1
         if self._book is None or since >= oldest or len(recent) >= count_max:
             return recent[-count_max:]
         left = count_max - len(recent)

@@ -62,12 +62,17 @@ class ConsoleLines(logging.Formatter):
                 for name, value in json.loads(text).items()
                 if name not in ("at", "level") and value not in ("", None)
             )
-        text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+        text = _plain(text)
         at = time.strftime("%H:%M:%S", time.localtime(record.created))
         line = f"{at} {record.levelname.lower():<7} {record.name.removeprefix('skerry.')}: {text}"
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            # What failed may say what a stranger wrote.
+            line += "\n" + "\n".join(map(_plain, self.formatException(record.exc_info).split("\n")))
         return line
+
+
+def _plain(text: str) -> str:
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 class _Patient(QueueHandler):

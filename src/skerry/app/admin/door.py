@@ -298,9 +298,8 @@ class AdminDoor:
 
     async def _events(self, request: Request) -> Answer:
         since = since_of(request)
-        return json_answer(
-            {"events": self._operations.events(since, request.query_value("kind") or "")}
-        )
+        found = await self._operations.events(since, request.query_value("kind") or "")
+        return json_answer({"events": found})
 
     async def _purge(self, request: Request) -> Answer:
         wanted = await read_body(request, PurgeRequest)

@@ -148,7 +148,7 @@ class NodeFacts:
         return [_fill(each) for each in self._counted.fills.statistics().flying]
 
     async def events(self) -> Sequence[Event]:
-        return self._operations.events(0.0)[::-1]
+        return (await self._operations.events(0.0))[::-1]
 
     def expiries(self) -> Sequence[Expiry]:
         return self._counted.horizon.expiries()
@@ -156,11 +156,7 @@ class NodeFacts:
     async def money(self) -> Money | None:
         if not self._settings().budget.prices_file:
             return None
-        return await asyncio.to_thread(self._money)
-
-    def _money(self) -> Money:
-        """Off the loop: the ledger is read, but of days that are over only once."""
-        state = self._budget.desk.state()
+        state = await self._budget.stand()
         whole = next((each for each in state.ladders if each.scope == WHOLE), None)
         return Money(
             currency=state.currency,
@@ -179,10 +175,11 @@ class NodeFacts:
         if not self._settings().budget.prices_file:
             return None
         period = month_named(name, self._budget) if name else self._budget.books.month()
-        return await asyncio.to_thread(self._budget.desk.month, period)
+        return await self._budget.aside.read(self._budget.desk.month, period)
 
     async def answered(self) -> Answered:
-        book = await asyncio.to_thread(self._budget.desk.month, self._budget.books.month())
+        month = self._budget.books.month()
+        book = await self._budget.aside.read(self._budget.desk.month, month)
         return Answered(
             tuple(_ledger_ratio(name, used) for name, used in book.sites),
             tuple(_ledger_ratio(name, used) for name, used in book.upstreams),

@@ -5,7 +5,6 @@ Owns their JSON. What an order costs is `budget.core.outcomes`'s.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -82,6 +81,6 @@ def outcome_routes(budget: NodeBudget, month_of: Callable[[Request], Period | No
                 budget.ledger.outcomes(month.start, month.end, LATEST_MAX),
             )
 
-        return json_answer(await asyncio.to_thread(read))
+        return json_answer(await budget.aside.read(read))
 
     return {"/api/v1/outcomes": {"GET": show, "POST": take}}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from skerry.adapters.proc_cpu import ProcessorTime
 from skerry.adapters.sqlite_ledger import LEDGER, SqliteLedger
+from skerry.aio.offload import Aside
 from skerry.aio.tasks import Nursery
 from skerry.app.budget.ladders import ladders_of
 from skerry.app.budget.plan import plan_of
@@ -33,7 +34,7 @@ from skerry.budget.core.plan import Owner
 from skerry.budget.core.rollback import Rollback
 from skerry.budget.core.timekeeping import begin, tick
 from skerry.budget.core.usage import Dimension
-from skerry.budget.desk import BudgetDesk
+from skerry.budget.desk import BudgetDesk, BudgetState
 from skerry.budget.ladders import Ladders, LadderStatistics
 from skerry.budget.measures import budget_metrics
 from skerry.budget.metering import Metering
@@ -88,6 +89,8 @@ class NodeBudget:
         self.desk: BudgetDesk
         self._held: dict[Dimension, int] = {}
         self._metering: Metering | None = None
+        self.aside = Aside()
+        self._stand = Aside()
 
     @property
     def name(self) -> str:
@@ -129,6 +132,10 @@ class NodeBudget:
     def ladders(self) -> tuple[LadderStatistics, ...]:
         """Where each budget stands, the node's own first."""
         return self._ladders.statistics() if self._ladders is not None else ()
+
+    async def stand(self) -> BudgetState:
+        """What is spent and where it will end. Never behind somebody's report of a year."""
+        return await self._stand.read(self.desk.state)
 
     async def look(self) -> None:
         """Compares what is spent with what may be, now."""

@@ -5,7 +5,6 @@ Owns their JSON. What things cost is `budget.bookkeeping`'s.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,31 +50,33 @@ class LedgerHours:
 def budget_routes(budget: NodeBudget) -> Routes:
     """`/api/v1/costs` and what follows from the ledger."""
 
+    aside = budget.aside
+
     async def costs(request: Request) -> Answer:
-        return json_answer(await asyncio.to_thread(budget.books.costs, _month(request, budget)))
+        return json_answer(await aside.read(budget.books.costs, _month(request, budget)))
 
     async def ledger(request: Request) -> Answer:
         start, stop = _span(request, budget)
-        return await asyncio.to_thread(_hours, budget, start, stop)
+        return await aside.read(_hours, budget, start, stop)
 
     async def focus(request: Request) -> Answer:
         month = _month(request, budget) or budget.books.month()
-        return await asyncio.to_thread(_focus, budget, month)
+        return await aside.read(_focus, budget, month)
 
     async def verify(request: Request) -> Answer:
-        return json_answer(await asyncio.to_thread(budget.ledger.verify))
+        return json_answer(await aside.read(budget.ledger.verify))
 
     async def state(request: Request) -> Answer:
-        return json_answer(await asyncio.to_thread(budget.desk.state))
+        return json_answer(await budget.stand())
 
     async def report(request: Request) -> Answer:
         month = _month(request, budget) or budget.books.month()
-        return json_answer(await asyncio.to_thread(budget.desk.report, month))
+        return json_answer(await aside.read(budget.desk.report, month))
 
     async def baseline(request: Request) -> Answer:
         workflow = request.query_value("workflow") or ""
         days = _days(request, most=BASELINE_DAYS_MAX) or BASELINE_DAYS
-        return json_answer(await asyncio.to_thread(budget.desk.baseline, workflow, days))
+        return json_answer(await aside.read(budget.desk.baseline, workflow, days))
 
     return {
         "/api/v1/budget": {"GET": state},

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from skerry.adapters.counts_file import CountsFile
 from skerry.adapters.sqlite_bundles import SqliteBundles
+from skerry.aio.offload import Aside
 from skerry.app.admin.replies import NDJSON, headers_of, json_answer
 from skerry.app.settings.telemetry import BundleSettings
 from skerry.app.telemetry.bundle_delivery import Delivery, Server, ToFolder, ToServer
@@ -40,6 +41,7 @@ class BundleRoom:
         """Opens nothing yet. Raises NodeKeyError."""
         settings = node.settings.telemetry.bundles
         self._node = node
+        self._aside = Aside()
         self._key: NodeKey = ensure_key(node.settings.node.data_path)
         self._public = read_public(self._key.public_pem.encode())
         self._book = SqliteBundles(ground.book.file, count_max=settings.keep)
@@ -90,8 +92,21 @@ class BundleRoom:
             each.look()
 
     async def list(self, request: Request) -> Answer:
+        rows = await self._aside.read(self._rows, _after(request))
+        now = [each.statistics() for each in self._deliveries]
+        return json_answer(
+            BundleList(
+                self._key.public_pem,
+                tuple(rows),
+                {each.called: each.waiting_count for each in now},
+                {each.called: each.trouble for each in now if each.trouble},
+            )
+        )
+
+    def _rows(self, after: int) -> Sequence[BundleRow]:
+        """In a thread: a page of large bundles takes a while to read."""
         rows = []
-        for line in self._book.lines(_after(request), count_max=PAGE):
+        for line in self._book.lines(after, count_max=PAGE):
             found = read(line)
             contents = found.contents
             rows.append(
@@ -103,18 +118,11 @@ class BundleRoom:
                     len(line) + 1,
                 )
             )
-        now = [each.statistics() for each in self._deliveries]
-        return json_answer(
-            BundleList(
-                self._key.public_pem,
-                tuple(rows),
-                {each.called: each.waiting_count for each in now},
-                {each.called: each.trouble for each in now if each.trouble},
-            )
-        )
+        return rows
 
     async def lines(self, request: Request) -> Answer:
-        lines = self._book.lines(_after(request), count_max=PAGE)
+        after = _after(request)
+        lines = await self._aside.read(lambda: self._book.lines(after, count_max=PAGE))
         return Answer(200, headers_of(NDJSON), b"".join(line + b"\n" for line in lines))
 
 
