@@ -49,6 +49,23 @@ async def test_a_key_counts_once_and_says_one_thing(ledger: Ledger) -> None:
     assert not ledger.earned(200, 300)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+async def test_no_sum_is_too_large_to_be_told(sign: int) -> None:
+    ledger = SqliteLedger(None)
+    one = sign * (2**62 + 7)
+
+    def rows(db: sqlite3.Connection) -> None:
+        db.executemany(
+            "INSERT INTO outcome (key, at, workflow, orders, revenue_micro, currency, chain) "
+            "VALUES (?, 100, 'shop', 1, ?, 'EUR', '')",
+            [(str(number), one) for number in range(5)],
+        )
+
+    await ledger._file.write(rows)
+    assert ledger.earned(0, 200) == [Earned("shop", "EUR", 5, 5, 5 * one)]
+    await ledger.close()
+
+
 REPORTS = st.lists(
     st.tuples(
         st.integers(0, 12),

@@ -237,3 +237,17 @@ async def test_a_page_that_stays_open_is_told_nothing_more_once_its_login_is_ove
 
 async def _rest(stream: AsyncIterator[object]) -> list[object]:
     return [piece async for piece in stream]
+
+
+@pytest.mark.parametrize("site", ["same-site", "cross-site"])
+@pytest.mark.parametrize("path", ["/live/overview", "/api/v1/overview"])
+async def test_another_ports_page_has_no_part_of_a_login_not_even_to_read(
+    path: str, site: str
+) -> None:
+    browser = Browser()
+    await browser.login()
+    assert (await browser.get(path)).status == 200
+    name, fields, query = browser._target(path, ("Sec-Fetch-Site", site))
+    assert (await browser.door(Request("GET", name, fields, query))).status == 403
+    name, fields, query = browser._target(path, ("Sec-Fetch-Site", "same-origin"))
+    assert (await browser.door(Request("GET", name, fields, query))).status == 200

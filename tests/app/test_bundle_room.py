@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import subprocess
 from base64 import b64decode
 from collections.abc import AsyncIterator, Callable
@@ -25,9 +26,9 @@ from skerry.app.trust.node_key import check_signature, ensure_key, read_public
 from skerry.base.clock import ManualClock, SystemClock
 from skerry.telemetry.bundling import BEAT_SECONDS, Bundling
 from skerry.telemetry.core.bundles import file_name, read, verify
-from skerry.telemetry.events import Events
+from skerry.telemetry.events import Event, Events
 from skerry.telemetry.metrics import Registry
-from skerry.telemetry.ports import Place
+from skerry.telemetry.ports import Beat, Place
 from skerry.upstream.ports import Dial
 from tests.rig.http import Asked, Reply, TinyServer
 from tests.rig.processes import need
@@ -85,6 +86,10 @@ class Life:
             self.pulls.add(pulls, "hit")
             await self.bundling.beat()
 
+    async def written(self) -> None:
+        """Behind every event so far."""
+        await self.record.beat(Beat(self.clock.now(), ended=False))
+
     def lines(self) -> list[bytes]:
         return self.book.lines(0, count_max=10_000)
 
@@ -116,11 +121,47 @@ async def begun(folder: Path, clock: ManualClock) -> Life:
     return life
 
 
+async def test_an_event_that_comes_while_a_bundle_is_cut_is_in_one_of_the_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = await begun(tmp_path, ManualClock())
+    book, asked = SqliteBundles(life.record.file, count_max=10), 0
+
+    def comes() -> None:
+        nonlocal asked
+        asked += 1
+        with sqlite3.connect(tmp_path / "telemetry.sqlite") as file:
+            file.execute(
+                "INSERT INTO event (at, kind, subject, cause, next_step, level) "
+                "VALUES (1, ?, '', '', '', 'info')",
+                (f"came.{asked}",),
+            )
+
+    def after(number: int, *, count_max: int) -> tuple[list[Event], int]:
+        found = book.events_after(number, count_max=count_max)
+        comes()
+        return found
+
+    def newest() -> int:
+        found = book.newest_event()
+        comes()
+        return found
+
+    monkeypatch.setattr(life.book, "events_after", after)
+    monkeypatch.setattr(life.book, "newest_event", newest)
+    bundles = [await life.bundling.cut() for _ in range(3)]
+    told = [each["kind"] for bundle in bundles for each in bundle.contents.events]
+    assert asked == 6
+    assert told == [f"came.{number}" for number in range(1, 6)], "the last is for the next one"
+    assert not any(bundle.contents.left_out_count for bundle in bundles)
+
+
 async def test_a_bundle_holds_what_was_counted_and_what_happened_in_its_time(
     tmp_path: Path,
 ) -> None:
     life = await begun(tmp_path, ManualClock())
     life.events.emit("tag.moved", "image", cause="because", next_step="look")
+    await life.written()
     await life.pass_by(EVERY, pulls=2)
     await life.pass_by(EVERY, pulls=1)
     first, second = map(read, life.lines())

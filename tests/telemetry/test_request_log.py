@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+from skerry.telemetry import accounts
 from skerry.telemetry.accounts import Account
 from skerry.telemetry.log_lines import (
     QUEUED_MAX,
@@ -131,3 +132,9 @@ class Stuck(io.StringIO):
         self.written += text.count("\n")
         self.reads.wait()
         return len(text)
+
+
+def test_no_path_makes_a_long_line() -> None:
+    account = accounts.Account()
+    account.tell(accounts.PUBLIC, f"shop.example.org/{'p' * 8000}")
+    assert len(account.subject) == accounts.SUBJECT_CHARS_MAX

@@ -18,6 +18,9 @@ from skerry.budget.ports import Proof
 
 _FIELDS = "key, at, workflow, orders, revenue_micro, currency"
 PROVEN_AT_ONCE = 10_000
+_PART = 10**9
+"""Revenue is summed up in two parts: SQLite refuses a sum beyond 64 bits, and with it the report of
+a month would be gone for ever, since no row of it can be taken back."""
 
 OUTCOMES_SCHEMA = """
 CREATE TABLE outcome (
@@ -71,10 +74,15 @@ class OutcomeRows:
     def earned(self, start: int, stop: int) -> list[Earned]:
         """See `Ledger.earned`."""
         sql = (
-            "SELECT workflow, currency, count(*), sum(orders), sum(revenue_micro) FROM outcome "
+            "SELECT workflow, currency, count(*), sum(orders), "
+            f"sum(revenue_micro / {_PART}), sum(revenue_micro % {_PART}) FROM outcome "
             "WHERE at >= ? AND at < ? GROUP BY workflow, currency ORDER BY workflow, currency"
         )
-        return [Earned(*row) for row in self._file.read(sql, (start, stop))]
+        rows = self._file.read(sql, (start, stop))
+        return [
+            Earned(flow, currency, count, orders, parts * _PART + rest)
+            for flow, currency, count, orders, parts, rest in rows
+        ]
 
     def proven(self, proof: Proof) -> Proof:
         """What reading every row again adds to a proof."""

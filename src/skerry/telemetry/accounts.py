@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from skerry.telemetry.traces import Span
 
 PUBLIC, SENSITIVE = "public", "sensitive"
+SUBJECT_CHARS_MAX = 300
+"""A stranger's path may be as long as a request: a log of a flood of them would fill the disk."""
 
 
 @dataclass(slots=True)
@@ -42,7 +44,7 @@ class Account:
     def tell(self, data_class: str, subject: str) -> None:
         """The front knows whose business the request is; the subject of a public one is kept."""
         self.data_class = data_class
-        self.subject = subject if data_class == PUBLIC else ""
+        self.subject = subject[:SUBJECT_CHARS_MAX] if data_class == PUBLIC else ""
 
     def end(self, kind: str, outcome: str) -> None:
         """What was asked for, and how it was answered."""

@@ -118,8 +118,9 @@ class Bundling:
     async def cut(self) -> Bundle:
         """Makes a bundle of all since the last one. Raises TelemetryUnusable."""
         counts, now = counts_of(self._metrics), self._clock.now()
-        events, until = self._book.events_after(self._events_until, count_max=EVENTS_MAX)
+        # The newest first: an event that comes between the two is told, not passed over.
         newest = self._book.newest_event()
+        events, until = self._book.events_after(self._events_until, count_max=EVENTS_MAX)
         began_at = min(self._began_at, now)
         contents = Contents(
             _milliseconds(began_at),
