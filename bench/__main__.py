@@ -29,6 +29,7 @@ from bench import (
     still,
     telemetry,
     verdicts,
+    warming,
     workers,
 )
 from bench.figures import Better, Figure, keep
@@ -56,6 +57,7 @@ MEASURES: dict[str, Measure] = {
     "ledger": ledger.month,
     "telemetry": telemetry.watched,
     "breadth": breadth.breadth,
+    "warming": warming.warming,
 }
 
 
