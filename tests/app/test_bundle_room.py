@@ -21,7 +21,14 @@ from skerry.adapters.resolver import NameResolver
 from skerry.adapters.sqlite_bundles import SqliteBundles
 from skerry.adapters.sqlite_telemetry import SqliteTelemetry
 from skerry.aio.tasks import Nursery
-from skerry.app.telemetry.bundle_delivery import Delivery, Destination, Server, ToFolder, ToServer
+from skerry.app.telemetry.bundle_delivery import (
+    Delivery,
+    Destination,
+    NotPut,
+    Server,
+    ToFolder,
+    ToServer,
+)
 from skerry.app.trust.node_key import check_signature, ensure_key, read_public
 from skerry.base.clock import ManualClock, SystemClock
 from skerry.telemetry.bundling import BEAT_SECONDS, Bundling
@@ -334,3 +341,15 @@ def test_turns_go_round_and_the_newest_is_still_known(tmp_path: Path) -> None:
 def _newest(path: Path) -> int:
     data = path.read_bytes()
     return 0 if b'"a":2' in data[:PLACE_BYTES] else 1
+
+
+async def test_a_folder_of_others_leads_no_bundle_elsewhere(tmp_path: Path) -> None:
+    folder, victim = tmp_path / "shared", tmp_path / "victim"
+    folder.mkdir()
+    victim.write_text("as it was")
+    (folder / ".one.json.new").symlink_to(victim)
+    with pytest.raises(NotPut):
+        await ToFolder(folder).put("one.json", b"{}")
+    assert victim.read_text() == "as it was"
+    await ToFolder(folder).put("two.json", b"{}")
+    assert (folder / "two.json").read_text() == "{}\n"

@@ -216,3 +216,12 @@ async def test_a_broken_channel_is_left_alone_between_attempts_even_on_a_full_di
         await scene.outbox.look()
         scene.clock.advance(1)
     assert 3 <= scene.one.tried <= 8
+
+
+async def test_a_row_that_somebody_has_changed_silences_no_other(scene: Scene) -> None:
+    await scene.outbox.sound(alarm("a"))
+    await scene.outbox.sound(alarm("b"))
+    await scene.file._file.write(lambda db: db.execute("UPDATE alarm SET level='x' WHERE key='a'"))
+    await scene.outbox.look()
+    assert scene.one.took == ["a", "b"]
+    assert scene.file.recent(2)

@@ -39,3 +39,9 @@ def test_what_failed_moves_no_cursor_and_makes_no_line_of_its_own_kind() -> None
     text = ConsoleLines().format(record("skerry.http", "x", broken=True, why="\x1b[2J\x9b1m\rgone"))
     assert all(line.isprintable() for line in text.split("\n"))
     assert "ValueError" in text
+
+
+def test_a_line_of_json_moves_no_cursor_either() -> None:
+    line = JsonLines().format(record("skerry.http", "a\x9b2J\u202eb", broken=True, why="\x9b1m"))
+    assert line.isascii()
+    assert json.loads(line)["message"] == "a\x9b2J\u202eb"

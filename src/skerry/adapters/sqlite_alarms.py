@@ -115,4 +115,6 @@ class SqliteAlarms:
 
 def _alarm(row: Row) -> Alarm:
     key, kind, subject, level, what, next_step, at = row
-    return Alarm(key, kind, subject, Level(level), what, next_step, at)
+    # A row that somebody has changed must not keep the others from being sent.
+    known = Level(level) if level in {*Level} else Level.ERROR
+    return Alarm(key, kind, subject, known, what, next_step, at)

@@ -43,11 +43,11 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
         }
         if record.name == REQUESTS_LOGGER:
-            return json.dumps(line, ensure_ascii=False)[:-1] + ", " + record.getMessage()[1:]
+            return json.dumps(line)[:-1] + ", " + record.getMessage()[1:]
         line["message"] = record.getMessage()
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return json.dumps(line)
 
 
 class ConsoleLines(logging.Formatter):

@@ -65,7 +65,9 @@ class ToFolder:
 
     def _write(self, name: str, line: bytes) -> None:
         new = self._folder / f".{name}.new"
-        with new.open("wb") as file:
+        # Others may write to the folder: whoever knows the next name must not lead it elsewhere.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(new, flags, 0o644), "wb") as file:
             file.write(line + b"\n")
             file.flush()
             os.fsync(file.fileno())
