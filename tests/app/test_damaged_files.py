@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from skerry.dashboard.overview import _needs
+from skerry.dashboard.needs import needs
 from tests.app.test_trust_root import Scene
 from tests.rig.crew import A, Crew
 
@@ -69,8 +69,8 @@ async def test_with_every_file_damaged_it_starts_and_says_what_to_do(
     warnings = (await status_of(crew))["warnings"]
     for name in ("tokens.sqlite", "ledger.sqlite", "alarms.sqlite"):
         assert any(name in each and "check the disk" in each for each in warnings)
-    needs = _needs(tuple(reversed(crew.node.events.recent())), crew.clock.now())
-    assert {"file.salvaged", "tokens.closed"} <= {each.kind for each in needs}
+    found = needs(tuple(reversed(crew.node.events.recent())), crew.clock.now())
+    assert {"file.salvaged", "tokens.closed"} <= {each.kind for each in found}
     # Everything works: who is known logs in, what is pushed is kept.
     await crew.fill()
     assert (await crew.ask(AT_A, await crew.token("ann", PULL_A))).body == A.manifest.data

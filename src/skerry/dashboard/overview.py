@@ -11,13 +11,12 @@ from dataclasses import dataclass
 
 from skerry.dashboard import words
 from skerry.dashboard.facts import Facts, FillRow, Money
+from skerry.dashboard.needs import needs
 from skerry.registry.operations import Status, UpstreamStatus
-from skerry.telemetry.events import Event, Level
+from skerry.telemetry.events import Event
 from skerry.telemetry.horizon import Expiry
 from skerry.telemetry.ratios import HitRatio
 
-NEEDS_SECONDS = 86_400.0
-NEEDS_MAX = 12
 FILLS_MAX = 5
 SOON_SECONDS = 86_400.0
 """What ends within a day is worth a word."""
@@ -44,7 +43,7 @@ class Overview:
 
     Attributes:
         at: when, in seconds since the epoch.
-        needs: what asks for somebody, the newest of each kind and subject.
+        needs: what asks for somebody and is not over, the gravest first.
     """
 
     at: float
@@ -68,17 +67,9 @@ async def look(facts: Facts) -> Overview:
             _money_tile(await facts.money()),
         ),
         ratios=tuple(facts.ratios()),
-        needs=_needs(await facts.events(), now),
+        needs=needs(await facts.events(), now, started_at=status.started_at),
         fills=tuple(facts.fills()[:FILLS_MAX]),
     )
-
-
-def _needs(events: Sequence[Event], now: float) -> tuple[Event, ...]:
-    found: dict[tuple[str, str], Event] = {}
-    for event in events:
-        if event.level is not Level.INFO and event.next_step and event.at >= now - NEEDS_SECONDS:
-            found.setdefault((event.kind, event.subject), event)
-    return tuple(found.values())[:NEEDS_MAX]
 
 
 def _alone_tile(expiries: Sequence[Expiry], now: float) -> Tile:
