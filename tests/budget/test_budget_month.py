@@ -25,7 +25,7 @@ from skerry.budget.core.usage import Amounts, Dimension, Meter
 from skerry.budget.ladders import WHOLE, Ladders, Limit
 from skerry.budget.spending import Spending
 from skerry.telemetry.alarms import Alarm
-from skerry.telemetry.events import Events
+from skerry.telemetry.events import Events, Level
 
 STEP_SECONDS = 1800
 START = int(datetime(2026, 6, 1, tzinfo=UTC).timestamp())
@@ -138,7 +138,9 @@ async def test_a_month_of_spikes_outages_and_jumps_keeps_within_two_percent(seed
     world.blind = True
     await world.live(5)
     assert world.ladders.rung() == before, "a blind meter holds the rung"
-    assert world.entered("budget.meter_blind") == [f"{before.name.lower()} is kept until then"]
+    (blind,) = world.events.recent("budget.meter_blind")
+    assert blind.cause.endswith(f"the rung stays: {before.name.lower()}")
+    assert "budget.amount" not in blind.next_step, "no amount mends a ledger"
     world.blind = False
     world.ladders = world.made()  # a restart
     assert world.ladders.rung() == before
@@ -165,7 +167,10 @@ async def test_a_month_of_spikes_outages_and_jumps_keeps_within_two_percent(seed
     await world.live(2)
     assert month_of(int(world.now())).name == "2026-07"
     assert world.ladders.rung() is Rung.NONE
-    assert len(world.entered("budget.rung_left")) == 5
+    left = world.events.recent("budget.rung_left")
+    assert len(left) == 5
+    for each in (*left, *world.events.recent("budget.meter_sees")):
+        assert (each.level, each.next_step) == (Level.INFO, ""), "what is over needs nobody"
     assert not world.ladders.hold(OWNERS["low"]).refused
 
 

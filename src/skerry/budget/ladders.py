@@ -41,6 +41,10 @@ MEANS: Mapping[Rung, str] = {
 }
 
 
+SPEND_LESS = "see `skerry costs`; raise budget.amount, or wait for the next period"
+MEND_LEDGER = "see what the events say of the ledger and its disk; it goes on by itself"
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """What a scope may spend in a period: the node, or one tenant."""
@@ -183,7 +187,7 @@ class Ladders:
             why = f"the budget burns at {tenths // 10}.{tenths % 10}: it ends before the period"
             self._tell("budget.warming_paused", scope, why)
         elif before.paused and not after.paused:
-            self._tell("budget.warming_resumed", scope, "money goes slower than time again")
+            self._calm("budget.warming_resumed", scope, "money goes slower than time again")
 
     async def _read(self, period: Period) -> Mapping[str, int] | None:
         try:
@@ -197,12 +201,13 @@ class Ladders:
                 self._tell("budget.rung", scope, f"{rung.name.lower()}: {MEANS[rung]}")
             case machine.Left(rung):
                 below = MEANS[Rung(rung - 1)]
-                self._tell("budget.rung_left", scope, f"{rung.name.lower()} is over: {below}")
+                self._calm("budget.rung_left", scope, f"{rung.name.lower()} is over: {below}")
             case machine.WentBlind():
-                kept = self._stand[scope].rung
-                self._tell("budget.meter_blind", scope, f"{kept.name.lower()} is kept until then")
+                kept = self._stand[scope].rung.name.lower()
+                why = f"what is spent cannot be read; until it can, the rung stays: {kept}"
+                self._tell("budget.meter_blind", scope, why, step=MEND_LEDGER)
             case machine.Sees():
-                self._tell("budget.meter_sees", scope, "what is spent is known again")
+                self._calm("budget.meter_sees", scope, "what is spent is known again")
             case machine.Alarm(rung, name):
                 await self._alarms.sound(self._alarm(scope, rung, name))
 
@@ -219,16 +224,20 @@ class Ladders:
             at=self._now(),
         )
 
-    def _tell(self, kind: str, scope: str, cause: str) -> None:
-        step = "see `skerry costs`; raise budget.amount, or wait for the next period"
+    def _tell(self, kind: str, scope: str, cause: str, *, step: str = SPEND_LESS) -> None:
         self._events.emit(kind, scope, cause=cause, next_step=step, level=Level.WARNING)
+
+    def _calm(self, kind: str, scope: str, cause: str) -> None:
+        """What needs nobody: something is over."""
+        self._events.emit(kind, scope, cause=cause)
 
     async def _keep(self) -> None:
         text = msgspec.json.encode(self._stand).decode()
         try:
             await self._ledger.keep(NOTE, text)
         except LedgerUnusable as error:
-            self._tell("budget.not_kept", "ladders", error.what)
+            step = error.next_step or MEND_LEDGER
+            self._tell("budget.not_kept", "ladders", error.what, step=step)
 
     def _recalled(self) -> dict[str, Ladder]:
         """Where they stood when the node ended; what cannot be read stood nowhere."""

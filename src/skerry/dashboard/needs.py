@@ -37,6 +37,7 @@ ENDS: Mapping[str, Mapping[str, Reach]] = {
     "breaker.closed": {"breaker.opened": Reach.SAME, "tag.check_failed": Reach.HOST},
     "budget.meter_sees": {"budget.meter_blind": Reach.SAME},
     "budget.rung_left": {"budget.rung": Reach.SAME, "tag.check_failed": Reach.EVERY},
+    "budget.warming_resumed": {"budget.warming_paused": Reach.SAME},
     "budget.sees": {"budget.blind": Reach.SAME},
     "bundles.sent": {"bundles.waiting": Reach.SAME},
     "dns.validating": {"dns.unvalidated": Reach.SAME},
