@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from skerry.app.admin.access import read_token
+from skerry.app.admin.access import TOKEN_FILE, read_token
 from skerry.app.settings.addresses import split_address
 from skerry.app.settings.load import load
 from skerry.base.errors import BadInput, Party, SkerryError
@@ -47,6 +47,7 @@ class NodeAddress:
 
     url: str
     token: str = field(repr=False)
+    token_from: str = "SKERRY_ADMIN_TOKEN"
 
 
 def find_node(
@@ -73,7 +74,10 @@ def find_node(
             f"{named} is another machine, and the token of this one is not for it",
             next_step="put that node's token into SKERRY_ADMIN_TOKEN",
         )
-    return NodeAddress(_door(named), token or read_token(settings.node.data_path))
+    if token:
+        return NodeAddress(_door(named), token)
+    data = settings.node.data_path
+    return NodeAddress(_door(named), read_token(data), str(data / TOKEN_FILE))
 
 
 class AdminClient:
@@ -146,11 +150,23 @@ class AdminClient:
                 response = connection.getresponse()
             except (OSError, http.client.HTTPException) as error:
                 raise self._unreachable(_reason(error)) from error
+            if response.status == 401:
+                raise self._not_let_in()
             if response.status != 200:
                 raise _refusal(response.status, response.read(1 << 20))
             yield response
         finally:
             connection.close()
+
+    def _not_let_in(self) -> NodeRefused:
+        """The node's own words are for programs: they name the field of a request."""
+        return NodeRefused(
+            f"the node at {self._node.url} does not take the token from {self._node.token_from}",
+            next_step="take the one in admin.token of that node's data directory: name its"
+            " --data-dir or --config, and unset SKERRY_ADMIN_TOKEN or set it right",
+            party=Party.CLIENT,
+            status=401,
+        )
 
     def _unreachable(self, reason: str) -> NodeUnreachable:
         return NodeUnreachable(

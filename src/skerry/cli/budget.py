@@ -90,8 +90,8 @@ def make_ledger() -> typer.Typer:
 
 def _stand(state: BudgetState) -> None:
     """Where the budget stands, and where it ends."""
-    spent = format_money(state.spent_micro)
     if state.amount_micro >= 0:
+        spent = plain(format_money(state.spent_micro, state.currency))
         amount = format_money(state.amount_micro, state.currency)
         tenths = state.burn // 100_000
         out().print(
@@ -99,11 +99,12 @@ def _stand(state: BudgetState) -> None:
         )
     ahead = state.forecast
     low, middle, high = (
-        format_money(each) for each in (ahead.low_micro, ahead.middle_micro, ahead.high_micro)
+        plain(format_money(each, state.currency))
+        for each in (ahead.low_micro, ahead.middle_micro, ahead.high_micro)
     )
     out().print(f"at its end {middle}, between {low} and {high} ({ahead.days} days sampled)")
     for each in state.ladders:
-        sight = " (the meter is blind)" if each.blind else ""
+        sight = " (what is spent cannot be read: see `skerry events`)" if each.blind else ""
         out().print(f"{plain(each.scope)}: rung {each.name}: {each.means}{sight}")
         if each.warming_paused:
             out().print(f"{plain(each.scope)}: warming is paused: the budget burns above 1")
@@ -127,7 +128,7 @@ def _show(found: Costs) -> None:
             str(used.get("hits", 0)),
             format_bytes(used.get("egress_bytes", 0)),
             format_bytes(used.get("ingress_bytes", 0)),
-            format_money(line.micro, places=4),
+            plain(format_money(line.micro, found.currency, places=4)),
         )
     if table.row_count:
         out().print(table)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from skerry.base.errors import BadInput
 from skerry.base.units import format_bytes
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, connect
 from skerry.cli.screen import Exit, err, out, plain, print_json
+from skerry.dashboard.words import moment
 
 FILE_BYTES_MAX = 64 << 20
 
@@ -70,7 +70,7 @@ def bundle_list(
         print_json({"bundles": found, "waiting": first.waiting, "trouble": first.trouble})
         return
     for each in found:
-        ended = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each.ended_at))
+        ended = moment(each.ended_at)
         out().print(f"{each.sequence:>8}  until {ended}  {format_bytes(each.size_bytes)}")
     for place, count in first.waiting.items():
         why = f": {plain(first.trouble[place])}" if place in first.trouble else ""

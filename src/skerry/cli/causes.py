@@ -18,12 +18,12 @@ def show_warmth(found: Sequence[Warmth], currency: str) -> None:
         return
     table = _table("COLD AND WARM", "A HIT", "A MISS, ON TOP", "KEEPING/MONTH", "= MISSES")
     for each in found:
-        cold = "-" if each.cold_micro is None else format_money(each.cold_micro, places=6)
+        cold = "-" if each.cold_micro is None else format_money(each.cold_micro, currency, places=6)
         table.add_row(
             plain(each.what),
-            format_money(each.answer_micro, places=6),
-            cold,
-            format_money(each.kept_month_micro, places=4),
+            plain(format_money(each.answer_micro, currency, places=6)),
+            plain(cold),
+            plain(format_money(each.kept_month_micro, currency, places=4)),
             "-" if each.breaks_even is None else str(each.breaks_even),
         )
     out().print(table)

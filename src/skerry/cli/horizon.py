@@ -43,5 +43,5 @@ def left(seconds: float) -> str:
 
 
 def when(at: float) -> str:
-    """A moment to the minute, in local time."""
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
+    """A moment to the minute, as everywhere in UTC."""
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at))

@@ -115,8 +115,9 @@ def _alarms(found: AlarmList) -> None:
     for each in found.alarms:
         sent, waiting = ", ".join(each.sent), ", ".join(each.waiting)
         table.add_row(*map(plain, (each.kind, each.subject, each.what, sent, waiting)))
-    if table.row_count:
-        out().print(table)
+    out().print(table if table.row_count else "none on record")
+    if any(each.waiting for each in found.alarms):
+        out().print("what waits is sent again by itself; why: skerry events --kind alarm")
 
 
 def _lines(found: Figures, currency: str) -> list[tuple[str, str]]:

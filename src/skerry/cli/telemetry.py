@@ -16,6 +16,7 @@ from skerry.base.units import format_seconds, parse_seconds
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, connect
 from skerry.cli.screen import Exit, out, plain, print_json
 from skerry.dashboard.lists import is_about
+from skerry.dashboard.words import moment
 from skerry.telemetry.core.incidents import Incident, Indicator
 from skerry.telemetry.core.slo import Goals, as_yaml
 from skerry.telemetry.core.slo import rules as rules_of
@@ -50,12 +51,14 @@ def events(
     if as_json:
         print_json(found)
         return
+    if not found.events:
+        out().print(f"nothing on record in the last {plain(since)}")
     for event in found.events:
-        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.at))
         cause = f": {plain(event.cause)}" if event.cause else ""
         step = f"; {plain(event.next_step)}" if event.next_step else ""
         style = {"warning": "yellow", "error": "red"}.get(event.level, "default")
-        out().print(f"{at} [{style}]{plain(event.kind)}[/] {plain(event.subject)}{cause}{step}")
+        kind_of = f"[{style}]{plain(event.kind)}[/]"
+        out().print(f"{moment(event.at)} {kind_of} {plain(event.subject)}{cause}{step}")
 
 
 def incidents(
@@ -86,7 +89,7 @@ def _show(found: IncidentList) -> None:
         table.add_row(
             f"{plain(each.lost.value)} {plain(each.what)}"
             + ("" if each.origin.value == "real" else " (drill)"),
-            time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each.began_at)),
+            moment(each.began_at),
             f"after {_span(each, each.noticed_at)}",
             _after(each, each.good_at),
             format_seconds(each.interrupted_seconds),

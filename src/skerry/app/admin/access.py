@@ -81,6 +81,11 @@ def read_token(data_dir: Path) -> str:
         with path.open(encoding="ascii") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             token = file.read(TOKEN_BYTES_MAX).strip()
+    except FileNotFoundError as error:
+        raise TokenError(
+            f"no node has run here: {path} is not there",
+            next_step="start one with `skerry up`, or name that node's --config or --data-dir",
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not text"
         raise TokenError(
