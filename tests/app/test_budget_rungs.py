@@ -324,7 +324,7 @@ async def test_the_command_line_tells_where_the_money_went(scene: Scene) -> None
     assert "not measured" in baseline["rollback"]["words"]
     assert "hit ratio" in await run("baseline", "pages")
     costs = await run("costs")
-    assert "0.60 of 1.00 EUR" in costs
+    assert "0.60 EUR of 1.00 EUR" in costs
     assert "rung notice: nothing is held back yet" in costs
     state = scene.node.budget.desk.state()
     assert state.spent_micro == 601_000

@@ -151,6 +151,7 @@ async def test_a_stream_sends_what_changed_and_otherwise_a_sign_of_life() -> Non
     first = await anext(answer.body)
     assert first.startswith(b"event: part\ndata: ")
     assert b"Nothing yet" in first
+    assert first.endswith(b"\nid: 2023-11-14T22:30:00Z\n\n"), "the footer says when it was so"
 
     async def following() -> bytes:
         told = scene.nursery.start(anext(answer.body), name="reader")  # type: ignore[arg-type]
@@ -177,7 +178,7 @@ async def test_a_page_that_is_live_has_a_stream_that_sends_what_it_shows(path: s
     answer = await scene.get(found[1])
     assert isinstance(answer.body, AsyncIterator)
     told = await anext(answer.body)
-    part = json.loads(told.partition(b"data: ")[2])
+    part = json.loads(told.partition(b"data: ")[2].partition(b"\n")[0])
     assert part.strip() in text_of(await scene.get(path))
     await answer.body.aclose()  # type: ignore[attr-defined]
 

@@ -312,8 +312,12 @@ def test_a_page_whose_connection_dropped_says_so_and_comes_back(
     page.route("**/live/*", lambda route: route.fulfill(status=503))
     page.reload()
     expect(page.locator("#live-state")).to_contain_text("Not live")
+    expect(page.locator("[data-live]")).to_have_class("old")
     page.unroute("**/live/*")
     live(page)
+    expect(page.locator("[data-live]")).not_to_have_class("old")
+    page.evaluate("document.querySelector('footer time').textContent = 'long ago'")
+    expect(page.locator("footer time")).to_contain_text("UTC", timeout=20_000)
     page.context.clear_cookies()
     page.reload()
     assert "/login" in page.url

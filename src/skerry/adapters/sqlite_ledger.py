@@ -69,7 +69,7 @@ LEDGER = Form(
     _SCHEMA + OUTCOMES_SCHEMA,
     named="the ledger",
     unusable=LedgerUnusable,
-    without="usage is counted from nothing; what was counted is in the file you moved",
+    without="what is only in that file is missing from the costs",
     upgrades={1: OUTCOMES_SCHEMA},
 )
 

@@ -187,7 +187,7 @@ def _checked(path: Path, form: Form) -> SqliteFile:
         said = file.read("PRAGMA quick_check(1)")[0][0]
         if said != "ok":
             file.close_now()
-            raise form.unusable(f"{form.named} {path} is damaged ({said})")
+            raise form.unusable(f"{form.named} {path} is damaged ({said.splitlines()[-1]})")
     return file
 
 

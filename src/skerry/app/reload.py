@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from skerry.app.admin.replies import Routes, json_answer
+from skerry.app.settings.checks.budget import sheet_of
 from skerry.app.settings.schema import Settings
 from skerry.app.trust.people import People
 from skerry.app.wiring import edge_tls, registry_tls
@@ -77,6 +78,7 @@ class Reloading:
         settings that were taken."""
         self._settings = settings
         self._started = settings
+        self._prices = sheet_of(settings.budget)
         self._reread = reread
         self._edge = edge
         self._certificates = certificates
@@ -137,6 +139,10 @@ class Reloading:
                 done, users_added=who.added, users_changed=who.changed, users_removed=who.removed
             )
         waiting = (*restart, *waits_for_restart(self._started, new))
+        # The field is as it was, what the file says is not: costs go on with the old prices.
+        field = "budget.prices_file"
+        if field not in waiting and await asyncio.to_thread(sheet_of, new.budget) != self._prices:
+            waiting = (*waiting, field)
         self._events.emit(
             "settings.reloaded",
             "reload",

@@ -18,6 +18,7 @@ from skerry.dashboard.facts import Visitor
 from skerry.dashboard.forms import read_form
 from skerry.dashboard.jobs import Jobs
 from skerry.dashboard.pages import HERE, Pages
+from skerry.dashboard.words import machine_time
 from skerry.wire.message import Answer, Headers, Request
 
 STREAMS_MAX = 32
@@ -220,7 +221,8 @@ class Dashboard:
                 text = await part()
                 if text != last:
                     last, told_at = text, self._clock.monotonic()
-                    yield f"event: part\ndata: {json.dumps(text)}\n\n".encode()
+                    at = machine_time(self._clock.now())
+                    yield f"event: part\ndata: {json.dumps(text)}\nid: {at}\n\n".encode()
                 elif self._clock.monotonic() - told_at >= SILENCE_SECONDS:
                     told_at = self._clock.monotonic()
                     yield b":\n\n"

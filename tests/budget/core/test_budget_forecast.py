@@ -35,6 +35,12 @@ def test_without_a_whole_day_the_day_goes_on_as_it_began() -> None:
     assert found == Forecast(60, 180, 300, 0)
 
 
+def test_days_before_the_first_that_cost_anything_are_no_sample() -> None:
+    new = forecast([0] * 25, today_micro=60, today_seconds=3600, left_seconds=7200)
+    assert new == Forecast(60, 180, 300, 0), "a node of this morning is not free for a month"
+    assert ahead([0, 0, 100, 0, 100]).days == 3, "a free day after that is one"
+
+
 @given(st.lists(st.integers(0, 10**12), max_size=40), st.integers(0, 31 * DAY))
 def test_the_interval_holds_the_middle_and_what_is_spent_is_its_floor(
     days: list[int], left: int

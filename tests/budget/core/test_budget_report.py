@@ -52,7 +52,15 @@ def test_figures_are_those_of_the_ledger() -> None:
     assert found.hit_ratio == (800 + 290) * 1_000_000 // 1800
     assert found.per_thousand_micro == round(cost(charges) * 1000 / 1800)
     assert found.per_saved_gb_micro == round(cost(charges) / 829)
-    assert found.avoided_micro == round((cost(charges) - 18_000) * 829 / 115)
+    here = 800 + 290
+    assert found.avoided_micro == (829 * 100_000) + here * 1_000, "0.10 a GB, 1.00 a thousand"
+
+
+def test_checks_that_a_tag_has_not_moved_do_not_make_bytes_dear() -> None:
+    used = Amounts.of({Meter.REQUESTS: 30, Meter.HITS: 30, Meter.SAVED_BYTES: GB,
+                       Meter.PULLS: 25, Meter.INGRESS_BYTES: 47})  # fmt: skip
+    found = figures(used, rate([Hour(JUNE, HUB, used)], SHEET))
+    assert found.avoided_micro == 30 * 1_000, "47 bytes cost nothing; each answer saved a pull"
 
 
 def test_the_dearest_misses_come_first_with_what_to_do() -> None:

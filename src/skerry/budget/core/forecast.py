@@ -54,7 +54,9 @@ def forecast(
         left_seconds: from now to the period's end.
     """
     spent = sum(days) + today_micro
-    sample = days[-DAYS_SAMPLED:]
+    # Before the first day that cost anything nobody was there to count; zeros would halve the rest.
+    first = next((at for at, each in enumerate(days) if each), len(days))
+    sample = days[first:][-DAYS_SAMPLED:]
     if not sample:
         # Nothing is over yet: the day goes on as it began.
         rate = rounded(today_micro * left_seconds, max(1, today_seconds))

@@ -29,8 +29,9 @@ class Figures:
             -1 without any.
         per_thousand_micro: what a thousand requests cost; -1 without any.
         per_saved_gb_micro: what a gigabyte cost that was answered from here; -1 without any.
-        avoided_micro: what those gigabytes would have cost from outside, at the price that was paid
-            for what did come from there.
+        avoided_micro: what those answers would have cost from outside: their gigabytes at the price
+            that was paid for each that came, and a pull for each of them. Apart, since a check
+            that a tag has not moved is a pull of no bytes.
     """
 
     cost_micro: int
@@ -78,8 +79,9 @@ def figures(used: Amounts, charges: Sequence[Charge]) -> Figures:
     """The numbers of something that used so much."""
     money = cost(charges)
     requests, saved = used[Meter.REQUESTS], used[Meter.SAVED_BYTES]
-    outside = sum(each.micro for each in charges if each.price.meter in _FROM_OUTSIDE)
-    came = used[Meter.INGRESS_BYTES]
+    came, pulls = used[Meter.INGRESS_BYTES], used[Meter.PULLS]
+    paid = {meter: sum(each.micro for each in charges if each.price.meter is meter)
+            for meter in _FROM_OUTSIDE}  # fmt: skip
     here = used[Meter.HITS] + used[Meter.STALE] + used[Meter.SHARED]
     return Figures(
         cost_micro=money,
@@ -90,7 +92,8 @@ def figures(used: Amounts, charges: Sequence[Charge]) -> Figures:
         saved_bytes=saved,
         per_thousand_micro=rounded(money * 1000, requests) if requests else -1,
         per_saved_gb_micro=rounded(money * GB, saved) if saved else -1,
-        avoided_micro=rounded(outside * saved, came) if came else 0,
+        avoided_micro=(rounded(paid[Meter.INGRESS_BYTES] * saved, came) if came else 0)
+        + (rounded(paid[Meter.PULLS] * here, pulls) if pulls else 0),
     )
 
 

@@ -5,12 +5,22 @@
   const spot = document.querySelector("[data-live]");
   if (!spot || !window.EventSource) return;
   const state = document.getElementById("live-state");
+  const time = document.querySelector("footer time");
   let source = null;
-  const say = (text, lost) => { state.textContent = text; state.classList.toggle("lost", lost); };
+  // What is not live any more loses its colours: an old "good" must not look like a new one.
+  const say = (text, lost) => {
+    state.textContent = text;
+    state.classList.toggle("lost", lost);
+    spot.classList.toggle("old", lost);
+  };
   const part = (event) => {
     // Whoever has a control in there in hand is not to lose it.
     const held = spot.contains(document.activeElement) && document.activeElement !== document.body;
-    if (!held) spot.innerHTML = JSON.parse(event.data);
+    if (held) return;
+    spot.innerHTML = JSON.parse(event.data);
+    // The node's clock, as in the page itself: what is told as "5 s ago" is meant by that one.
+    time.dateTime = event.lastEventId;
+    time.textContent = `${event.lastEventId.slice(0, 19).replace("T", " ")} UTC`;
   };
   const begin = () => {
     source = new EventSource(spot.dataset.live);
