@@ -166,3 +166,20 @@ def test_a_mark_reads_as_it_was_written_last(mark: Mark) -> None:
 def test_a_file_that_is_no_mark_is_no_mark(tmp_path: Path, content: bytes) -> None:
     (tmp_path / MARK_FILE).write_bytes(content)
     assert FileMark(tmp_path).read() is None
+
+
+async def test_a_clock_that_jumps_ahead_is_told_once_and_its_way_back_too() -> None:
+    node = Node()
+    await node.start()
+    await node.live(300)
+    assert node.events.recent("clock.ahead") == (), "time that passes is no jump"
+    node.clock.step(86_400)
+    await node.live(60)
+    (ahead,) = node.events.recent("clock.ahead")
+    assert "ahead by 24h00m" in ahead.cause
+    node.clock.step(-86_400)
+    await node.live(60)
+    assert len(node.events.recent("clock.behind")) == 1
+    node.clock.step(86_400)
+    await node.live(60)
+    assert node.events.recent()[-1].kind == "clock.right", "nothing is left to look at"

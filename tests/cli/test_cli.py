@@ -209,6 +209,7 @@ def test_status_says_what_the_first_screen_says_from_the_same_numbers(node: Serv
         "service   Yes, but: docker.io cannot be reached",
         "alone     2h00m: Then ends: tls certificate www.example.org",
         "cost      1.23 EUR so far: At the month's end 2.50 EUR (2.00 EUR to 3.00 EUR)",
+        "Held back by the budget: stop prefetch; Until 2023-12-01 00:00:00 UTC, or until",
         "answered  images: 70.0 % of 1000 requests",
         "answered  public: 33.3 % of 9 requests, 33.3 % of bytes, 1 stale, 0 joined",
         "needs you",

@@ -104,6 +104,10 @@ def test_that_nothing_happened_is_said() -> None:
     assert said({"alarms": []}, "alarms", "ls") == "none on record\n"
 
 
+def test_a_table_of_the_settings_is_named_in_full() -> None:
+    assert "[[dns.watch]]" in said({"domains": []}, "domain", "list")
+
+
 def test_moments_are_in_utc_and_say_so() -> None:
     assert said({"events": [EVENT]}, "events").startswith("2023-11-14 22:13:20 UTC tag.moved")
 

@@ -13,6 +13,9 @@ from skerry.base.high_water import SAVE_SECONDS, HighWater, Mark
 from skerry.base.units import format_seconds
 from skerry.telemetry.events import Events, Level
 
+AHEAD_SECONDS = 60.0
+"""How far a clock may go ahead at once before that is worth a word: time services step by less."""
+
 
 class ClockUpkeep:
     """The mark of one node."""
@@ -23,6 +26,7 @@ class ClockUpkeep:
         self._clock = clock
         self._events = events
         self._told_behind = self._told_unsaved = False
+        self._looked_at = clock.now(), clock.monotonic()
 
     async def begin(self) -> None:
         """Takes up what was seen before, and reserves the time to come."""
@@ -43,7 +47,8 @@ class ClockUpkeep:
         wanted = self._high_water.to_save()
         if wanted is not None:
             await self._write(wanted)
-        self._tell_behind()
+        self._tell_ahead()
+        self._tell_behind()  # after it: who comes back from behind goes ahead, and is right
 
     async def _write(self, at: float) -> None:
         try:
@@ -75,4 +80,21 @@ class ClockUpkeep:
                 " node, delete clock.mark in its data directory and start it",
                 level=Level.WARNING,
             )
+        elif self._told_behind and not behind:
+            self._events.emit("clock.right", "clock", cause="it is not behind any more")
         self._told_behind = bool(behind)
+
+    def _tell_ahead(self) -> None:
+        (wall, steady), now = self._looked_at, (self._clock.now(), self._clock.monotonic())
+        self._looked_at = now
+        ahead = (now[0] - wall) - (now[1] - steady)
+        if ahead > AHEAD_SECONDS:
+            self._events.emit(
+                "clock.ahead",
+                "clock",
+                cause=f"the machine's clock went ahead by {format_seconds(ahead)} at once, or the"
+                " machine slept; what expires by then has expired, and ages are by that clock",
+                next_step="see that it is right (timedatectl, chronyc tracking); if it is not, set"
+                " it right at once: what was seen of time is not taken back",
+                level=Level.WARNING,
+            )

@@ -32,7 +32,7 @@ def list_(
         print_json(found)
         return
     if not found.domains:
-        out().print("no domain is watched: [[dns.watch]] in the settings")
+        out().print(plain("no domain is watched: [[dns.watch]] in the settings"))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("DOMAIN", "STATE", "VERSION", "HEARD", "REGISTERED UNTIL"):

@@ -40,6 +40,8 @@ ENDS: Mapping[str, Mapping[str, Reach]] = {
     "budget.warming_resumed": {"budget.warming_paused": Reach.SAME},
     "budget.sees": {"budget.blind": Reach.SAME},
     "bundles.sent": {"bundles.waiting": Reach.SAME},
+    "clock.behind": {"clock.ahead": Reach.SAME},
+    "clock.right": {"clock.ahead": Reach.SAME, "clock.behind": Reach.SAME},
     "dns.validating": {"dns.unvalidated": Reach.SAME},
     "horizon.clear": {"horizon.near": Reach.EVERY, "horizon.passed": Reach.EVERY},
     "certificate.renewed": {"certificate.refused": Reach.SAME, "certificate.expires": Reach.SAME},

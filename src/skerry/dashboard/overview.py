@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from skerry.budget.core.periods import Every, period_of
 from skerry.dashboard import words
 from skerry.dashboard.facts import Facts, FillRow, Money
 from skerry.dashboard.needs import needs
@@ -64,7 +65,7 @@ async def look(facts: Facts) -> Overview:
             _upstream_tile(status),
             _service_tile(facts.not_ready(), status.warnings),
             _alone_tile(facts.expiries(), now),
-            _money_tile(await facts.money()),
+            _money_tile(await facts.money(), now),
         ),
         ratios=tuple(facts.ratios()),
         needs=needs(await facts.events(), now, started_at=status.started_at),
@@ -114,7 +115,7 @@ def _service_tile(not_ready: str, warnings: tuple[str, ...]) -> Tile:
     return Tile(question, "Yes", "good", ("Everything that is here is served.",))
 
 
-def _money_tile(money: Money | None) -> Tile:
+def _money_tile(money: Money | None, now: float) -> Tile:
     question = "What does it cost?"
     if money is None:
         step = "Say what things cost: budget.prices_file in the settings."
@@ -128,7 +129,9 @@ def _money_tile(money: Money | None) -> Tile:
         details.append(f"Budget {words.money(money.budget_micro, money.currency)}")
         state = "good" if money.forecast[1] <= money.budget_micro else "warn"
     if money.rung:
-        details.append(f"The budget has the node: {money.rung}")
+        ends = period_of(int(now), Every.DAY if len(money.period) > 7 else Every.MONTH).end
+        details.append(f"Held back by the budget: {money.rung}")
+        details.append(f"Until {words.moment(ends)}, or until budget.amount is raised")
         state = "bad"
     spent = words.money(money.spent_micro, money.currency)
     return Tile(question, f"{spent} so far", state, tuple(details), "/costs")
