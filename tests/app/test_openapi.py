@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from skerry.app.admin.openapi import OPERATIONS, document
+from skerry.app.admin.openapi import document
+from skerry.app.admin.operations import OPERATIONS
 from skerry.app.node import Node
 from skerry.app.settings.schema import DoorSettings, NodeSettings, Settings
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import typer
 
-from skerry.app.admin.openapi import OPERATIONS
+from skerry.app.admin.operations import OPERATIONS
 from skerry.app.settings.load import load
 from skerry.app.telemetry.alarms import AlarmRow
 from skerry.app.telemetry.horizon_desk import Listed
