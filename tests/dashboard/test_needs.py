@@ -77,6 +77,25 @@ def test_a_flood_of_one_kind_hides_nothing_and_says_how_much_it_was() -> None:
     ]
 
 
+def test_an_outage_is_one_line_whatever_repeats_it() -> None:
+    lost = trouble("outage.began", "upstream up.test", 50)
+    same = (trouble("breaker.opened", "up.test/origin", 60),
+            trouble("tag.check_failed", "up.test/app:1", 5))  # fmt: skip
+    other = trouble("breaker.opened", "quay.io/origin", 40)
+    assert shown(lost, *same, other) == [
+        ("breaker.opened", "quay.io/origin"),
+        ("outage.began", "upstream up.test"),
+    ]
+    assert len(shown(*same)) == 2, "before it is an outage they are all there is"
+    full = trouble("store.not_writable", "store", 20)
+    disk = trouble("outage.began", "disk store", 30)
+    repeats = [trouble("fill.not_stored", "sha256:ab", 10), trouble("budget.not_kept", "b", 9)]
+    assert shown(full, disk, *repeats) == [
+        ("store.not_writable", "store"),
+        ("outage.began", "disk store"),
+    ]
+
+
 def test_errors_come_first_however_old_they_are() -> None:
     many = [trouble(f"kind.of_{each}", "a", each) for each in range(NEEDS_MAX)]
     found = shown(*many, trouble("catalog.damaged", "catalog", 3600, Level.ERROR))

@@ -6,7 +6,7 @@ Owns the judgement, and the table of which event ends which. Knows no clock and 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum, auto
 
@@ -61,6 +61,14 @@ OUTLIVE = frozenset(
 )
 """What has an end, and is not told of again by a node that starts with it."""
 
+OUTAGE = "outage.began"
+COVERED: Mapping[str, tuple[str, ...]] = {
+    "upstream": ("breaker.opened", "tag.check_failed"),
+    "site": ("breaker.opened",),
+    "disk": tuple(kind for kind in _OF_A_FULL_DISK if kind != "store.not_writable"),
+}
+"""What only repeats an outage that stands, by what was lost. One trouble is one line."""
+
 
 def needs(events: Sequence[Event], now: float, *, started_at: float = 0.0) -> tuple[Event, ...]:
     """The newest of each kind and subject, from events with the newest first.
@@ -81,8 +89,18 @@ def needs(events: Sequence[Event], now: float, *, started_at: float = 0.0) -> tu
             continue
         if asks and not any((event.kind, _key(event.subject, reach)) in over for reach in Reach):
             found.setdefault((event.kind, event.subject), event)
-    ordered = sorted(found.values(), key=lambda each: each.level is not Level.ERROR)
+    lost = {subject for kind, subject in found if kind == OUTAGE}
+    left = [each for each in found.values() if not _is_covered(each, lost)]
+    ordered = sorted(left, key=lambda each: each.level is not Level.ERROR)
     return tuple(_folded(ordered)[:NEEDS_MAX])
+
+
+def _is_covered(event: Event, lost: Container[str]) -> bool:
+    host = event.subject.partition("/")[0]
+    return any(
+        event.kind in kinds and ("disk store" if what == "disk" else f"{what} {host}") in lost
+        for what, kinds in COVERED.items()
+    )
 
 
 def _key(subject: str, reach: Reach) -> str:
