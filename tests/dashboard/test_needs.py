@@ -83,17 +83,32 @@ def test_an_outage_is_one_line_whatever_repeats_it() -> None:
             trouble("tag.check_failed", "up.test/app:1", 5))  # fmt: skip
     other = trouble("breaker.opened", "quay.io/origin", 40)
     assert shown(lost, *same, other) == [
-        ("breaker.opened", "quay.io/origin"),
         ("outage.began", "upstream up.test"),
+        ("breaker.opened", "quay.io/origin"),
     ]
     assert len(shown(*same)) == 2, "before it is an outage they are all there is"
     full = trouble("store.not_writable", "store", 20)
     disk = trouble("outage.began", "disk store", 30)
     repeats = [trouble("fill.not_stored", "sha256:ab", 10), trouble("budget.not_kept", "b", 9)]
     assert shown(full, disk, *repeats) == [
-        ("store.not_writable", "store"),
         ("outage.began", "disk store"),
+        ("store.not_writable", "store"),
     ]
+
+
+def test_an_outage_is_over_when_what_was_lost_answers_though_nobody_wrote_that_down() -> None:
+    lost = trouble("outage.began", "upstream up.test", 50)
+    assert needs([lost], NOW, well={"upstream up.test": NOW - 60}) == (lost,)
+    assert needs([lost], NOW, well={"upstream quay.io": NOW - 1}) == (lost,)
+    assert needs([lost], NOW, well={"upstream up.test": NOW - 10}) == ()
+
+
+def test_outages_come_before_other_warnings() -> None:
+    many = [trouble(f"kind.of_{each}", "a", each) for each in range(NEEDS_MAX)]
+    assert shown(*many, trouble("outage.began", "site a.test", 600))[0] == (
+        "outage.began",
+        "site a.test",
+    )
 
 
 def test_errors_come_first_however_old_they_are() -> None:

@@ -70,11 +70,18 @@ COVERED: Mapping[str, tuple[str, ...]] = {
 """What only repeats an outage that stands, by what was lost. One trouble is one line."""
 
 
-def needs(events: Sequence[Event], now: float, *, started_at: float = 0.0) -> tuple[Event, ...]:
+def needs(
+    events: Sequence[Event],
+    now: float,
+    *,
+    started_at: float = 0.0,
+    well: Mapping[str, float] | None = None,
+) -> tuple[Event, ...]:
     """The newest of each kind and subject, from events with the newest first.
 
-    Errors come first; of a kind with many subjects the last one shown says how many more there
-    are. A node that has started since tells anew of what is still so.
+    Errors come first, then outages; of a kind with many subjects the last one shown says how many more there
+    are. A node that has started since tells anew of what is still so. `well` says since when what
+    was lost has been heard again: an end that was told while the disk was full is not on record.
     """
     over: set[tuple[str, str]] = set()
     told_anew = {kind for kinds in ENDS.values() for kind in kinds} - OUTLIVE
@@ -89,9 +96,12 @@ def needs(events: Sequence[Event], now: float, *, started_at: float = 0.0) -> tu
             continue
         if asks and not any((event.kind, _key(event.subject, reach)) in over for reach in Reach):
             found.setdefault((event.kind, event.subject), event)
+    for what, heard_at in (well or {}).items():
+        if (OUTAGE, what) in found and found[OUTAGE, what].at < heard_at:
+            del found[OUTAGE, what]
     lost = {subject for kind, subject in found if kind == OUTAGE}
     left = [each for each in found.values() if not _is_covered(each, lost)]
-    ordered = sorted(left, key=lambda each: each.level is not Level.ERROR)
+    ordered = sorted(left, key=lambda each: (each.level is not Level.ERROR, each.kind != OUTAGE))
     return tuple(_folded(ordered)[:NEEDS_MAX])
 
 

@@ -68,7 +68,7 @@ async def look(facts: Facts) -> Overview:
             _money_tile(await facts.money(), now),
         ),
         ratios=tuple(facts.ratios()),
-        needs=needs(await facts.events(), now, started_at=status.started_at),
+        needs=needs(await facts.events(), now, started_at=status.started_at, well=_heard(status)),
         fills=tuple(facts.fills()[:FILLS_MAX]),
     )
 
@@ -99,6 +99,17 @@ def _upstream_tile(status: Status) -> Tile:
         return Tile(question, "Not known yet", "none", (said,), "/upstreams")
     said = "Every one that was asked answers."
     return Tile(question, "Yes", "good", (said,), "/upstreams")
+
+
+def _heard(status: Status) -> dict[str, float]:
+    """When what is not in trouble was heard last, as events call it."""
+    named = [("upstream", each) for each in status.upstreams]
+    named += [("site", each) for each in status.sites]
+    return {
+        f"{kind} {each.name}": max(source.heard_at or 0.0 for source in each.sources)
+        for kind, each in named
+        if each.sources and not _in_trouble(each)
+    }
 
 
 def _in_trouble(upstream: UpstreamStatus) -> bool:
