@@ -8,6 +8,7 @@ from io import StringIO
 from rich.console import Console
 
 from skerry.base.clock import ManualClock
+from skerry.cli.status import _mode
 from skerry.cli.top import drawn
 from skerry.dashboard.overview import Overview, look
 from tests.dashboard.scene import NOW, full_facts
@@ -49,3 +50,13 @@ async def test_names_of_strangers_move_no_cursor() -> None:
 async def test_a_node_without_anything_to_tell_is_drawn_too() -> None:
     overview = replace(await seen(), needs=(), ratios=(), fills=())
     assert "What needs you" not in text_of(overview, width=40)
+
+
+async def test_a_node_that_serves_nothing_is_not_called_connected_nor_serving() -> None:
+    found = await seen()
+    upstream, service, *others = found.tiles
+    broken = replace(service, state="bad")
+    assert "serving from here" in _mode(found)
+    assert _mode(replace(found, tiles=(upstream, broken, *others))).endswith("served[/], cut off")
+    there = replace(upstream, state="good")
+    assert "connected" not in _mode(replace(found, tiles=(there, broken, *others)))

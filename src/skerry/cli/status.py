@@ -49,8 +49,10 @@ def status(
 
 
 def _mode(seen: Overview) -> str:
-    """The answer to the first question, in the words of this command."""
-    tile = seen.tiles[0]
+    """The answers to the first two questions, in the words of this command."""
+    tile, service = seen.tiles[:2]
+    if service.state == "bad":
+        return "[bold red]nothing is served[/]" + (", cut off" if tile.state == "bad" else "")
     if tile.state == "bad":
         return "[bold yellow]cut off[/], serving from here"
     if tile.state == "warn":

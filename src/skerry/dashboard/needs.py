@@ -79,9 +79,9 @@ def needs(
 ) -> tuple[Event, ...]:
     """The newest of each kind and subject, from events with the newest first.
 
-    Errors come first, then outages; of a kind with many subjects the last one shown says how many more there
-    are. A node that has started since tells anew of what is still so. `well` says since when what
-    was lost has been heard again: an end that was told while the disk was full is not on record.
+    Errors come first, then outages; of a kind with many subjects the last one shown says how many
+    more there are. A node that has started since tells anew of what is still so. `well` says when
+    what is not in trouble was heard last: an end that was told to a full disk is not on record.
     """
     over: set[tuple[str, str]] = set()
     told_anew = {kind for kinds in ENDS.values() for kind in kinds} - OUTLIVE
