@@ -281,7 +281,7 @@ async def test_each_rung_pages_once_over_an_outage_and_a_restart(scene: Scene) -
 
     await scene.spend(500)
     await look()
-    assert paged() == ["0.50 of 1.00"]
+    assert paged() == ["0.50 EUR of 1.00 EUR"]
     port = scene.pager.port
     await scene.pager.close()
     await scene.spend(300)
@@ -292,12 +292,12 @@ async def test_each_rung_pages_once_over_an_outage_and_a_restart(scene: Scene) -
     for _ in range(3):
         await look()
     assert scene.rung == Rung.NO_WARMING
-    assert paged() == ["0.50 of 1.00"], "it waits a while before it tries again"
+    assert paged() == ["0.50 EUR of 1.00 EUR"], "it waits a while before it tries again"
     scene.node.clock = Later(20.0)  # type: ignore[assignment]
     scene.node.budget.alarm_desk._outbox._clock = scene.node.clock  # type: ignore[union-attr]
     await look()
     await look()
-    assert paged() == ["0.50 of 1.00", "0.80 of 1.00"]
+    assert paged() == ["0.50 EUR of 1.00 EUR", "0.80 EUR of 1.00 EUR"]
 
 
 async def test_the_command_line_tells_where_the_money_went(scene: Scene) -> None:

@@ -7,6 +7,7 @@ much, and a refused miss costs nothing.
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from datetime import UTC, datetime
 
@@ -50,9 +51,11 @@ class Sounded:
 
     def __init__(self) -> None:
         self.keys: list[str] = []
+        self.said: list[str] = []
 
     async def sound(self, alarm: Alarm) -> None:
         self.keys.append(alarm.key)
+        self.said.append(alarm.what)
 
 
 class World:
@@ -160,6 +163,7 @@ async def test_a_month_of_spikes_outages_and_jumps_keeps_within_two_percent(seed
     assert world.entered("budget.rung_left") == [], "and none flaps"
     assert len(set(world.alarms.keys)) == len(world.alarms.keys)
     assert world.alarms.keys[-1] == "budget/node/2026-06/cached_only"
+    assert re.match(r"[\d.]+ EUR of [\d.]+ EUR are spent in 2026-06: ", world.alarms.said[-1])
     assert world.refused["protected"] == 0
     assert world.refused["low"] > world.refused["normal"] > 0
     assert AMOUNT <= world.spent(START) <= AMOUNT * 102 // 100

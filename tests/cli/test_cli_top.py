@@ -8,9 +8,10 @@ from io import StringIO
 from rich.console import Console
 
 from skerry.base.clock import ManualClock
-from skerry.cli.status import _mode
+from skerry.cli.status import _mode, _source
 from skerry.cli.top import drawn
 from skerry.dashboard.overview import Overview, look
+from skerry.registry.operations import SourceStatus
 from tests.dashboard.scene import NOW, full_facts
 
 
@@ -60,3 +61,9 @@ async def test_a_node_that_serves_nothing_is_not_called_connected_nor_serving() 
     assert _mode(replace(found, tiles=(upstream, broken, *others))).endswith("served[/], cut off")
     there = replace(upstream, state="good")
     assert "connected" not in _mode(replace(found, tiles=(there, broken, *others)))
+
+
+def test_a_source_that_only_failed_is_not_said_to_have_been_silent_for_ever() -> None:
+    failed = SourceStatus("origin", "closed", trouble="Connection refused", since=NOW - 7)
+    assert _source(failed, NOW).endswith("not answered since the start")
+    assert _source(SourceStatus("origin", "closed"), NOW).endswith("not asked yet")

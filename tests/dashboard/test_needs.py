@@ -103,6 +103,14 @@ def test_an_outage_is_over_when_what_was_lost_answers_though_nobody_wrote_that_d
     assert needs([lost], NOW, well={"upstream up.test": NOW - 10}) == ()
 
 
+def test_an_outage_of_two_days_is_shown_for_as_long_as_it_lasts() -> None:
+    lost = trouble("outage.began", "upstream up.test", 2 * NEEDS_SECONDS)
+    assert needs([lost], NOW, ill={"upstream up.test"}) == (lost,)
+    assert needs([lost], NOW, ill={"upstream quay.io"}) == ()
+    over = end("outage.ended", "upstream up.test", 1.5 * NEEDS_SECONDS)
+    assert needs([over, lost], NOW, ill={"upstream up.test"}) == (), "this is another one"
+
+
 def test_outages_come_before_other_warnings() -> None:
     many = [trouble(f"kind.of_{each}", "a", each) for each in range(NEEDS_MAX)]
     assert shown(*many, trouble("outage.began", "site a.test", 600))[0] == (

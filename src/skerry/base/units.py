@@ -27,7 +27,7 @@ def parse_bytes(text: str) -> int:
 
 def parse_seconds(text: str) -> float:
     """`15m` -> 900.0. Raises BadInput."""
-    return _parse(text, _TIME, "a duration such as 90s, 15m or 2h")
+    return _parse(text, _TIME, "a duration such as 90s, 15m, 2h or 7d")
 
 
 def format_bytes(count: int) -> str:

@@ -213,7 +213,9 @@ class Ladders:
 
     def _alarm(self, scope: str, rung: Rung, period: str) -> Alarm:
         limit = self._limits[scope]
-        spent, amount = (format_money(each) for each in (self._spent[scope], limit.amount_micro))
+        currency = self._spending.currency
+        spent = format_money(self._spent[scope], currency)
+        amount = format_money(limit.amount_micro, currency)
         return Alarm(
             key=f"budget/{scope}/{period}/{rung.name.lower()}",
             kind="budget.rung",

@@ -21,6 +21,11 @@ class Spending:
         self._books = books
         self._over: dict[int, Mapping[str, int]] = {}
 
+    @property
+    def currency(self) -> str:
+        """What the amounts are in, "" without prices."""
+        return self._books.sheet.currency
+
     def days(self, start: int, end: int, now: int) -> dict[int, Mapping[str, int]]:
         """The days from `start` up to now, none after `end`. Raises LedgerUnusable."""
         found: dict[int, Mapping[str, int]] = {}

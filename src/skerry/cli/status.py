@@ -115,7 +115,7 @@ def _source(source: SourceStatus, now: float) -> str:
     parts = [f"breaker {plain(source.breaker)}"]
     if source.trouble:
         parts[0] += f" after {plain(source.trouble)} ({ago(source.since, now)})"
-    silent = "never answered" if source.trouble else "not asked yet"
+    silent = "not answered since the start" if source.trouble else "not asked yet"
     parts.append(f"answered {ago(source.heard_at, now)}" if source.heard_at else silent)
     if source.blocked_seconds and source.breaker == "closed":
         parts.append(f"rate limited for {format_seconds(source.blocked_seconds)}")

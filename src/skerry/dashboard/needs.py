@@ -76,21 +76,24 @@ def needs(
     *,
     started_at: float = 0.0,
     well: Mapping[str, float] | None = None,
+    ill: Container[str] = (),
 ) -> tuple[Event, ...]:
     """The newest of each kind and subject, from events with the newest first.
 
     Errors come first, then outages; of a kind with many subjects the last one shown says how many
     more there are. A node that has started since tells anew of what is still so. `well` says when
     what is not in trouble was heard last: an end that was told to a full disk is not on record.
+    `ill` is what is in trouble now: an outage of it is shown for as long as it lasts.
     """
     over: set[tuple[str, str]] = set()
     told_anew = {kind for kinds in ENDS.values() for kind in kinds} - OUTLIVE
     found: dict[tuple[str, str], Event] = {}
     for event in events:
-        if event.at < now - NEEDS_SECONDS:
-            continue
         for kind, reach in ENDS.get(event.kind, {}).items():
             over.add((kind, _key(event.subject, reach)))
+        lasts = event.kind == OUTAGE and event.subject in ill
+        if event.at < now - NEEDS_SECONDS and not lasts:
+            continue
         asks = event.level is not Level.INFO and event.next_step
         if event.at < started_at and event.kind in told_anew:
             continue

@@ -58,6 +58,7 @@ class Overview:
 async def look(facts: Facts) -> Overview:
     """One look at a node."""
     status, now = await facts.status(), facts.now()
+    well, ill = _heard(status)
     return Overview(
         at=now,
         status=status,
@@ -68,7 +69,7 @@ async def look(facts: Facts) -> Overview:
             _money_tile(await facts.money(), now),
         ),
         ratios=tuple(facts.ratios()),
-        needs=needs(await facts.events(), now, started_at=status.started_at, well=_heard(status)),
+        needs=needs(await facts.events(), now, started_at=status.started_at, well=well, ill=ill),
         fills=tuple(facts.fills()[:FILLS_MAX]),
     )
 
@@ -101,15 +102,16 @@ def _upstream_tile(status: Status) -> Tile:
     return Tile(question, "Yes", "good", (said,), "/upstreams")
 
 
-def _heard(status: Status) -> dict[str, float]:
-    """When what is not in trouble was heard last, as events call it."""
+def _heard(status: Status) -> tuple[dict[str, float], set[str]]:
+    """When what is not in trouble was heard last, and what is in trouble, as events call it."""
     named = [("upstream", each) for each in status.upstreams]
     named += [("site", each) for each in status.sites]
-    return {
-        f"{kind} {each.name}": max(source.heard_at or 0.0 for source in each.sources)
+    ill = {f"{kind} {each.name}" for kind, each in named if _in_trouble(each)}
+    heard = {
+        f"{kind} {each.name}": max((source.heard_at for source in each.sources), default=0.0)
         for kind, each in named
-        if each.sources and not _in_trouble(each)
     }
+    return {what: at for what, at in heard.items() if what not in ill}, ill
 
 
 def _in_trouble(upstream: UpstreamStatus) -> bool:
