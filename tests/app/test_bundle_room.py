@@ -304,6 +304,7 @@ async def test_a_node_that_never_lived_a_whole_period_makes_its_first_bundle(
     for _ in range(4):
         life = await begun(tmp_path, clock)
         life.events.emit("node.lost", "rock")
+        await life.written()
         await life.pass_by(EVERY / 3, pulls=1)
     [line] = life.lines()
     assert read(line).contents.began_at_milliseconds == 1_700_000_000_000

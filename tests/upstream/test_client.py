@@ -20,6 +20,7 @@ from client_rig import (
 
 from skerry.upstream.ports import (
     Absent,
+    Cause,
     Denied,
     Dial,
     Fetch,
@@ -341,3 +342,12 @@ async def test_nothing_is_left_after_close() -> None:
     await rig.ask()
     await rig.client.close()
     assert rig.transport.open_exchanges == 0
+
+
+def test_what_is_not_asked_by_choice_is_not_said_to_be_out_of_reach() -> None:
+    spent = Cause("origin", Trouble.BUDGET, "the budget is spent")
+    silent = Cause("mirror", Trouble.CONNECT_TIMEOUT, "no answer in 1 s")
+    assert "is not asked now" in str(Unavailable("docker.io", (spent,), retry_after_seconds=60))
+    for causes in ((spent, silent), (silent,), ()):
+        told = str(Unavailable("docker.io", causes, retry_after_seconds=60))
+        assert "cannot be reached now" in told

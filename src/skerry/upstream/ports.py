@@ -70,8 +70,10 @@ class Unavailable(SkerryError):
         self, upstream: str, causes: tuple[Cause, ...], *, retry_after_seconds: int
     ) -> None:
         reasons = "; ".join(f"{c.source}: {c.what}" for c in causes) or "no source is configured"
+        chosen = bool(causes) and all(each.trouble is Trouble.BUDGET for each in causes)
+        how = "is not asked" if chosen else "cannot be reached"
         super().__init__(
-            f"{upstream} cannot be reached now ({reasons})",
+            f"{upstream} {how} now ({reasons})",
             next_step=f"try again in {retry_after_seconds} s",
         )
         self.upstream = upstream
