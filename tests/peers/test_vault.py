@@ -322,7 +322,7 @@ def test_a_vault_that_is_down_for_long_holds_nothing_up_and_the_outbox_stays_bou
     wait_for(pages, there_count=3, waiting_count=0)
 
 
-def test_a_damaged_record_of_the_vault_turns_it_off_and_stops_no_site(rig: Rig) -> None:
+def test_a_damaged_record_of_the_vault_is_laid_aside_and_stops_no_site(rig: Rig) -> None:
     route: dict[str, Setting] = {"data_class": "public"}
     whole: dict[str, Setting] = {"vault": {"url": f"file://{rig.place('cold')}/north"}}
     pages = build(rig, route, whole=whole)
@@ -333,5 +333,6 @@ def test_a_damaged_record_of_the_vault_turns_it_off_and_stops_no_site(rig: Rig) 
     record.write_bytes(b"no database" * 1000)
     pages.node.start()
     assert pages.curl("/page").body == data
-    assert "vault.off" in skerry(pages, "events", "--since", "1h")
-    assert record.read_bytes().startswith(b"no database"), "what waits in it is not thrown away"
+    assert "file.salvaged vault.sqlite" in skerry(pages, "events", "--since", "1h")
+    aside = record.with_name("vault.sqlite.damaged-1")
+    assert aside.read_bytes().startswith(b"no database"), "what waits in it is not thrown away"
