@@ -16,6 +16,7 @@ from tests.rig.nodes import HOST
 SITE = "bench.test"
 GONE = "http://127.0.0.1:1"
 WARM = 3000
+OUTAGE = 'skerry_events_total{kind="outage.began"}'
 
 
 def breadth(stage: Stage, *, quick: bool) -> Iterator[Figure]:
@@ -28,6 +29,8 @@ def breadth(stage: Stage, *, quick: bool) -> Iterator[Figure]:
     for start in range(0, WARM, 300):
         ask_all(node, asks(start, start + 300, site=SITE, upstream=upstream))
     node.child.wait_until(lambda: width_of(node).dimensions >= 4)
+    # Nobody is behind the node; that it says so, once, is no asker's doing.
+    node.child.wait_until(lambda: OUTAGE in width_of(node).series)
     before = width_of(node)
     answered = ask_all(node, asks(WARM, WARM + asked, site=SITE, upstream=upstream))
     if answered != asked:

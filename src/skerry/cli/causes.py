@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
-
 from skerry.base.units import format_bytes
 from skerry.budget.core.money import format_money
 from skerry.budget.core.warmth import SourceCost, Warmth
-from skerry.cli.screen import out, plain
+from skerry.cli.screen import numbers_table, out, plain
 
 
 def show_warmth(found: Sequence[Warmth], currency: str) -> None:
     """What a miss costs beside a hit, and keeping; nothing without a sheet."""
     if not found or not currency:
         return
-    table = _table("COLD AND WARM", "A HIT", "A MISS, ON TOP", "KEEPING/MONTH", "= MISSES")
+    table = numbers_table("COLD AND WARM", "A HIT", "A MISS, ON TOP", "KEEPING/MONTH", "= MISSES")
     for each in found:
         cold = "-" if each.cold_micro is None else format_money(each.cold_micro, currency, places=6)
         table.add_row(
@@ -33,7 +31,7 @@ def show_sources(found: Sequence[SourceCost], currency: str) -> None:
     """What each class of sources caused since the start; nothing where none did."""
     if not found:
         return
-    table = _table("FETCHED FOR", "ASKED", "NOT THERE", "REFUSED", "IN", "COST")
+    table = numbers_table("FETCHED FOR", "ASKED", "NOT THERE", "REFUSED", "IN", "COST")
     for each in found:
         table.add_row(
             plain(each.source),
@@ -44,11 +42,3 @@ def show_sources(found: Sequence[SourceCost], currency: str) -> None:
             format_money(each.micro, currency, places=4),
         )
     out().print(table)
-
-
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(first)
-    for column in others:
-        table.add_column(column, justify="right")
-    return table

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from skerry.app.budget.outcomes import OutcomeList, OutcomeTaken
 from skerry.budget.core.money import format_money, parse_money
 from skerry.budget.core.outcomes import UnitFigures
 from skerry.cli.budget import Month
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, connect
-from skerry.cli.screen import out, plain, print_json
+from skerry.cli.screen import numbers_table, out, plain, print_json
 
 PATH = "/api/v1/outcomes"
 
@@ -78,10 +77,9 @@ def show_units(units: Sequence[UnitFigures], currency: str) -> None:
     """A line for each workflow; nothing where none is described."""
     if not units:
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("WORKFLOW")
-    for column in ("COST", "OF 1000 REQUESTS", "ORDERS", "REVENUE", "COST/ORDER", "REVENUE/ORDER"):
-        table.add_column(column, justify="right")
+    table = numbers_table(
+        "WORKFLOW", "COST", "OF 1000 REQUESTS", "ORDERS", "REVENUE", "COST/ORDER", "REVENUE/ORDER"
+    )
     for each in units:
         table.add_row(
             plain(each.workflow),

@@ -20,7 +20,7 @@ from skerry.budget.desk import Baseline
 from skerry.cli.budget import Month
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, connect
 from skerry.cli.outcomes import show_units, unit_lines
-from skerry.cli.screen import out, plain, print_json
+from skerry.cli.screen import numbers_table, out, plain, print_json
 
 
 def report(
@@ -45,7 +45,7 @@ def report(
     if as_json:
         print_json(found)
         return
-    table = _table("", found.month, found.before)
+    table = numbers_table("", found.month, found.before)
     for name, now, then in rows_of(found):
         table.add_row(name, plain(now), plain(then))
     out().print(f"[bold]{plain(found.node)}[/]")
@@ -135,7 +135,7 @@ def _lines(found: Figures, currency: str) -> list[tuple[str, str]]:
 def _misses(dearest: Sequence[Miss], currency: str) -> None:
     if not dearest:
         return
-    table = _table("DEAREST MISSES", "KIND", "TIMES", "BYTES IN", "COST")
+    table = numbers_table("DEAREST MISSES", "KIND", "TIMES", "BYTES IN", "COST")
     for each in dearest:
         table.add_row(
             plain(each.what),
@@ -145,11 +145,3 @@ def _misses(dearest: Sequence[Miss], currency: str) -> None:
             format_money(each.micro, currency, places=4),
         )
     out().print(table)
-
-
-def _table(first: str, *others: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(first)
-    for column in others:
-        table.add_column(column, justify="right")
-    return table

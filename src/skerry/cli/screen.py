@@ -15,6 +15,7 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from skerry.app.settings.errors import SettingsError
 from skerry.base.errors import BadInput, Party, SkerryError
@@ -114,3 +115,12 @@ def ago(then: float, now: float) -> str:
 def absolute(path: Path) -> str:
     """A path as the node must be told it."""
     return str(Path.cwd() / path.expanduser())
+
+
+def numbers_table(first: str, *others: str) -> Table:
+    """A table of what and how much: the first column is words, the others are numbers."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(first)
+    for column in others:
+        table.add_column(column, justify="right")
+    return table
