@@ -54,8 +54,9 @@ class Cable:
             self._do("-n", name, "addr", "add", f"{address}/30", "dev", "v0")
             self._do("-n", name, "link", "set", "v0", "up")
         self._filter(
-            "table inet rig { counter arrived { }; chain seen { "
-            "type filter hook input priority -10; iif v0 ip protocol tcp counter name arrived; }; "
+            "table inet rig { counter arrived { }; counter openings { }; chain seen { "
+            "type filter hook input priority -10; iif v0 ip protocol tcp counter name arrived; "
+            "iif v0 tcp flags & (syn | ack) == syn counter name openings; }; "
             "chain cut { type filter hook input priority 0; }; }"
         )
 
@@ -72,7 +73,18 @@ class Cable:
 
     def packets(self) -> int:
         """TCP packets that reached the far side, dropped or not."""
-        listed = self._filter("list counter inet rig arrived", as_json=True)
+        return self._counted("arrived")
+
+    def openings(self) -> int:
+        """Packets that ask for a new connection, dropped or not.
+
+        Unlike `packets` it says nothing of the kernel, which goes on to end the connections of a
+        process that was killed.
+        """
+        return self._counted("openings")
+
+    def _counted(self, name: str) -> int:
+        listed = self._filter(f"list counter inet rig {name}", as_json=True)
         found = next(
             item["counter"] for item in json.loads(listed)["nftables"] if "counter" in item
         )
