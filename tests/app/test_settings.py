@@ -158,6 +158,7 @@ SOURCE = '[[upstream]]\nname = "r.lan"\n[[upstream.source]]\n'
         ("[store]\nbudget = true\n", "store.budget", "not a size"),
         ("[store]\nlow_watermark = 0.96\n", "store.low_watermark", "below high_watermark"),
         ("[store]\nhigh_watermark = 1.5\n", "store.high_watermark", "share"),
+        ("[prewarm]\nshare_beside_visitors = 0\n", "prewarm.share_beside_visitors", "share"),
         ('[doors]\nregistry = "5000"\n', "doors.registry", "address"),
         ('[doors]\nadmin = "127.0.0.1:5000"\n', "doors.admin", "other door"),
         ('[doors]\nadmin = "0.0.0.0:5000"\n', "doors.admin", "other door"),

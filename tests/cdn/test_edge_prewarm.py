@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
+from itertools import pairwise
 from random import Random
 
 import pytest
 
 from skerry.base.errors import BadInput
+from skerry.cdn.core.courtesy import WINDOW_BYTES, Courtesy
 from skerry.cdn.core.prewarm import Caps, PrewarmEvent, Step, Wish
 from skerry.cdn.ports import DataClass, RoutePolicy
-from skerry.cdn.prewarm import WINDOW_BYTES
 from skerry.upstream.ports import Trouble
 from tests.cdn.world import World, body_of
 
@@ -279,3 +280,27 @@ async def test_what_is_fetched_ahead_is_nobodys_request_in_the_numbers() -> None
     assert all(row.endswith(" 0") for row in counted)
     assert world.rooms.prewarm.statistics().fetched_bytes == 100
     await world.close()
+
+
+async def test_beside_visitors_pieces_are_small_and_rests_are_long() -> None:
+    took: dict[float, float] = {}
+    for share in (1.0, 0.1):
+        world = World(slice_bytes=SLICE)
+        world.rooms.prewarm._courtesy = Courtesy(share)
+        world.page("/film", BIG, *TAGGED)
+        world.page("/news", b"n" * 100, "Cache-Control: max-age=0")
+        told: list[tuple[float, int]] = []
+        run = world.rooms.prewarm.run(wishes("/film"), Caps())
+        async with ticking(world), aclosing(run) as events:
+            async for event in events:
+                if event.step is Step.FETCHING:
+                    told.append((world.clock.monotonic(), event.done_bytes))
+                    await world.get("/news")
+                if len(told) == 3:
+                    break
+        pieces = [after - before for (_, before), (_, after) in pairwise([(0.0, 0), *told])]
+        assert pieces == [WINDOW_BYTES, SLICE, SLICE]
+        took[share] = told[-1][0] - told[0][0]
+        await world.settle()
+        await world.close()
+    assert took[0.1] > 3 * took[1.0]

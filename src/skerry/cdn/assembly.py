@@ -59,6 +59,7 @@ class EdgeParts:
         siblings: those that are trusted; their keys, and how to reach them.
         steward: accounts for what is served, and holds back what costs money.
         prewarm_bytes_per_second: what prewarming takes at most; 0 for no bound.
+        prewarm_share: of the time, that it takes while visitors are about.
     """
 
     store: Store
@@ -80,6 +81,7 @@ class EdgeParts:
     deeper: Deeper | None = None
     tiers: Callable[[Entries, Purges], Sequence[Tier]] = lambda entries, purges: ()
     prewarm_bytes_per_second: int = 0
+    prewarm_share: float = 1.0
     siblings: SiblingParts | None = None
     misses: Misses | None = None
     identify: Identify = nobody
@@ -182,7 +184,9 @@ def _prewarm(parts: EdgeParts, front: Edge, rooms: Rooms, slicing: Slicing) -> P
         slicing=slicing,
         clock=parts.clock,
         busy=busy,
+        visits=front.meters.outward,
         bytes_per_second=parts.prewarm_bytes_per_second,
+        share=parts.prewarm_share,
         may_warm=parts.steward.may_warm,
         paused=parts.steward.warming_paused,
     )

@@ -35,6 +35,7 @@ class Served(StrEnum):
 LATE_SECONDS = 2.0
 """Nobody should wait so long for what is stored."""
 LABELS = {"class": DataClass, "outcome": Served}
+_HERE = {Served.HIT, Served.STALE, Served.REFUSED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class EdgeMeters:
             "skerry_edge_seconds", "Time to the first byte of an answer.", {"outcome": Served}
         )
         self._requests.begin(tuple(DataClass), tuple(Served))
-        self._late = 0
+        self._late = self._outward = 0
         self._exact: Counter[tuple[str, str]] = Counter()
         self._exact_bytes: Counter[tuple[str, str]] = Counter()
         self.grouped = Grouped(self._show, group_min=metrics.group_min)
@@ -83,6 +84,7 @@ class EdgeMeters:
         key = _key(data_class, outcome)
         self._count(key, 1, size_bytes)
         self._late += outcome in (Served.HIT, Served.STALE) and seconds > LATE_SECONDS
+        self._outward += outcome not in _HERE
         if data_class is not DataClass.PUBLIC and outcome is not Served.REFUSED:
             self.grouped.count(key, requests=1, body_bytes=size_bytes, seconds=(seconds,))
             return
@@ -121,6 +123,10 @@ class EdgeMeters:
     def late(self) -> int:
         """Answers from what is stored that took longer than they may, since start."""
         return self._late
+
+    def outward(self) -> int:
+        """Requests that were not answered from what is here alone, since start."""
+        return self._outward
 
     def statistics(self) -> EdgeTraffic:
         """A snapshot."""

@@ -1,7 +1,8 @@
 """Fetching before anybody asks, while nobody else needs the link.
 
 Owns one run: what is here already, the lengths, the plan, and then one object after another in
-pieces, each when no visitor's fetch is in flight and the pace allows it. Fetches by the same way as
+pieces, each when no visitor's fetch is in flight and the pace allows it, rarer while visitors are
+about (`core.courtesy`). Fetches by the same way as
 a visitor's request, so that what is on its way is joined and nothing comes twice. Only what the
 route table serves and stores can be asked for: there is no way from here to another host. What is
 here is the only memory of a run: repeated, it goes on where it ended.
@@ -18,7 +19,8 @@ from skerry.aio.each import each
 from skerry.base.clock import Clock
 from skerry.base.errors import BadInput, Party, SkerryError
 from skerry.cdn.admission import Admitted, Refused
-from skerry.cdn.core import reuse
+from skerry.cdn.core import courtesy, reuse
+from skerry.cdn.core.courtesy import Courtesy
 from skerry.cdn.core.parts import Span
 from skerry.cdn.core.prewarm import (
     Caps,
@@ -48,8 +50,6 @@ TOO_DEAR = "nothing is fetched ahead: too much of the budget is spent"
 BURNS = "the budget burns above 1: it goes on once money goes slower than time again"
 PAUSED_SECONDS = 10.0
 """Between looks at a budget that burns too fast."""
-WINDOW_BYTES = 4 << 20
-"""Asked for at once: a visitor's fetch waits for no more than this of ours."""
 LOOKS_AT_ONCE = 8
 WAIT_SECONDS_MIN, WAIT_SECONDS_MAX = 0.005, 0.25
 """Between looks at whether others need the link: our own last body may only have its end to write,
@@ -79,7 +79,9 @@ class Prewarm:
 
     Args:
         busy: whether something is being fetched for visitors, or for images, at this moment.
+        visits: visitors' requests that asked the outside, since start.
         bytes_per_second: at most; 0 for as fast as it goes.
+        share: of the time, taken while visitors are about.
         may_warm: whether the node's budget allows it for a route.
         paused: whether it has to wait for the budget; it goes on by itself.
     """
@@ -92,7 +94,9 @@ class Prewarm:
         slicing: Slicing,
         clock: Clock,
         busy: Callable[[], bool],
+        visits: Callable[[], int],
         bytes_per_second: int,
+        share: float,
         may_warm: Callable[[Route], bool] = lambda route: True,
         paused: Callable[[Route], bool] = lambda route: False,
     ) -> None:
@@ -101,6 +105,8 @@ class Prewarm:
         self._slicing = slicing
         self._clock = clock
         self._busy = busy
+        self._visits = visits
+        self._courtesy = Courtesy(share)
         self._may_warm = may_warm
         self._paused = paused
         self._pace = Pace(bytes_per_second)
@@ -241,10 +247,10 @@ class Prewarm:
         if isinstance(admitted, str):
             raise BadInput(admitted, next_step="the sites have changed meanwhile")
         url, size = item.found.wish.url, item.found.size_bytes
-        step = _step(admitted.route.slice_bytes, size)
+        slice_bytes = _slice_bytes(admitted, size)
         at = done = 0
         while size is None or at < size:
-            window = Span(at, at + (step or size or 1))
+            window = Span(at, at + (self._step(slice_bytes) or size or 1))
             missing = self._missing_in(admitted, window)
             self._refuse_without_money(admitted)
             if why := over(spent + done + missing, caps):
@@ -254,10 +260,10 @@ class Prewarm:
                     yield waited
                 async for waited in self._idle(url, done):
                     yield waited
-                done += await self._window(admitted, window if step else None, missing)
+                done += await self._window(admitted, window if slice_bytes else None, missing)
                 total = max(item.found.missing_bytes or 0, done)
                 yield PrewarmEvent(Step.FETCHING, url, missing_bytes=total, done_bytes=done)
-            if step is None:
+            if slice_bytes is None:
                 return
             at, size = window.stop, size or self._total(admitted) or at
 
@@ -279,7 +285,9 @@ class Prewarm:
         return window.size if known is None else _missing(known, window)
 
     async def _window(self, admitted: Admitted, window: Span | None, missing: int) -> int:
-        """Has the node fetch a window, or the whole; the bytes that it was short of."""
+        """Has the node fetch a window, or the whole; the bytes that it was short of. Rests after it
+        as long as pace and courtesy ask."""
+        began = self._clock.monotonic()
         ranged = () if window is None else (("Range", window.range_header),)
         answer = await self._front.ask(_with(admitted, "GET", *ranged))
         passed = await drained(answer.body)
@@ -288,10 +296,27 @@ class Prewarm:
             raise SkerryError(what, next_step="repeat it later", party=Party.UPSTREAM)
         came = passed if window is None else missing
         self._fetched_bytes += came
-        self._pace, wait_seconds = pay(self._pace, came, self._clock.monotonic())
+        now = self._clock.monotonic()
+        self._look_around(now)
+        self._pace, wait_seconds = pay(self._pace, came, now)
+        wait_seconds = max(wait_seconds, courtesy.rest_seconds(self._courtesy, now - began, now))
         if wait_seconds:
             await self._clock.sleep(wait_seconds)
         return came
+
+    def _step(self, slice_bytes: int | None) -> int | None:
+        """How much is asked for at once; None for all of it."""
+        if slice_bytes is None:
+            return None
+        now = self._clock.monotonic()
+        self._look_around(now)
+        return courtesy.window_bytes(self._courtesy, slice_bytes, now)
+
+    def _look_around(self, now: float) -> bool:
+        """Whether something is fetched for others at this moment; remembers visitors."""
+        busy = self._busy()
+        self._courtesy = courtesy.looked(self._courtesy, self._visits(), busy=busy, now=now)
+        return busy
 
     async def _affordable(
         self, admitted: Admitted, url: str, done: int
@@ -309,7 +334,7 @@ class Prewarm:
     async def _idle(self, url: str, done: int) -> AsyncIterator[PrewarmEvent]:
         """Until nothing is fetched for anybody else; tells once that it waits."""
         wait_seconds, told = WAIT_SECONDS_MIN, False
-        while self._busy():
+        while self._look_around(self._clock.monotonic()):
             if wait_seconds >= WAIT_SECONDS_MAX and not told:
                 yield PrewarmEvent(Step.WAITING, url, done_bytes=done)
                 told = True
@@ -336,11 +361,12 @@ def _told(made: Plan) -> list[PrewarmEvent]:
     return [*events, total]
 
 
-def _step(slice_bytes: int | None, size: int | None) -> int | None:
-    """How much of an object is asked for at once; None for all of it."""
-    if slice_bytes is None or (size is not None and size <= slice_bytes):
-        return None
-    return max(slice_bytes, WINDOW_BYTES // slice_bytes * slice_bytes)
+def _slice_bytes(admitted: Admitted, size: int | None) -> int | None:
+    """The slices that an object comes in; None when it comes whole."""
+    slice_bytes = admitted.route.slice_bytes
+    return (
+        None if slice_bytes is None or (size is not None and size <= slice_bytes) else slice_bytes
+    )
 
 
 def _missing(known: Sliceable, span: Span) -> int:

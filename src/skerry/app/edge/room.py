@@ -117,6 +117,7 @@ def open_edge(
             deeper=vault.tier if vault else None,
             tiers=lambda entries, purges: (vault.tier,) if vault else (),
             prewarm_bytes_per_second=settings.prewarm.bytes_per_second,
+            prewarm_share=settings.prewarm.share_beside_visitors,
             siblings=_siblings(parts, outside, settings, key),
             steward=steward,
         ),

@@ -36,6 +36,7 @@ from skerry.app.settings.rules import (
 )
 from skerry.app.settings.schema import (
     DoorSettings,
+    PrewarmSettings,
     RegistrySettings,
     Settings,
     SourceSettings,
@@ -75,6 +76,7 @@ def check(settings: Settings) -> list[Problem]:
         *_node(settings),
         *_doors(settings.doors, edge=bool(settings.sites)),
         *_store(settings.store),
+        *_prewarm(settings.prewarm),
         *_registry(settings),
         *_upstreams(settings.upstreams),
         *check_siblings(settings.siblings),
@@ -216,6 +218,13 @@ def _store(store: StoreSettings) -> Iterator[Problem]:
         yield refused(
             "store.scrub_bytes_per_second", store.scrub_bytes_per_second, reason, "use 1MiB"
         )
+
+
+def _prewarm(prewarm: PrewarmSettings) -> Iterator[Problem]:
+    share = prewarm.share_beside_visitors
+    if not 0 < share <= 1:
+        step = "write a number over 0 and up to 1"
+        yield refused("prewarm.share_beside_visitors", share, "is not a share of the time", step)
 
 
 def _registry(settings: Settings) -> Iterator[Problem]:
