@@ -140,35 +140,6 @@ async def test_a_site_that_comes_and_one_that_goes_are_so_from_the_next_request(
     assert scene.node.events.recent("settings.reloaded")
 
 
-PRICE = """[[price]]
-meter = "egress"
-price = "%s"
-currency = "EUR"
-unit = "GB"
-period = "use"
-valid_from = 2026-01-01
-"""
-
-
-async def test_other_prices_in_the_same_file_are_said_to_wait_for_a_restart(scene: Scene) -> None:
-    sheet = scene.folder / "prices.toml"
-    sheet.write_text(PRICE % "0.08")
-    scene.write(scene.site(scene.one, "a.example"))
-    with scene.config.open("a") as file:
-        file.write(f'[budget]\nprices_file = "{sheet}"\n')
-    reread = partial(load, scene.config, {}, {})
-    scene.node = Node(reread(), reread=reread)
-    await scene.node.start()
-    assert (await guarded(reloading(scene).reload())).restart == ()
-    sheet.write_text(PRICE % "0.09")
-    assert (await guarded(reloading(scene).reload())).restart == ("budget.prices_file",)
-    sheet.write_text(PRICE.replace("EUR", "EURO") % "0.09")
-    with pytest.raises(SettingsError, match="line 4"):
-        await guarded(reloading(scene).reload())
-    sheet.write_text(PRICE % "0.08")
-    assert (await guarded(reloading(scene).reload())).restart == (), "as it runs"
-
-
 async def test_what_is_under_way_ends_as_it_began(scene: Scene) -> None:
     await scene.open(scene.site(scene.one, "a.example"))
     client = await scene.connect()

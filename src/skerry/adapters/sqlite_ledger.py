@@ -15,7 +15,7 @@ from pathlib import Path
 from skerry.adapters.sqlite_file import Form, Row, SqliteFile
 from skerry.adapters.sqlite_outcomes import OUTCOMES_SCHEMA, OutcomeRows
 from skerry.budget.core.outcomes import Earned, Outcome
-from skerry.budget.core.periods import HOUR_SECONDS
+from skerry.budget.core.periods import HOUR_SECONDS, hour_of
 from skerry.budget.core.usage import METERS, Amounts, Dimension, Hour
 from skerry.budget.ports import LedgerStatistics, LedgerUnusable, Proof
 
@@ -31,6 +31,7 @@ _SUMS = ", ".join(f"sum({meter})" for meter in METERS)
 _METERS = ", ".join(f"{meter} INTEGER NOT NULL" for meter in METERS)
 _MARKS = ", ".join("?" * len(METERS))
 _NAMED = ", ".join(f"d.{name}" for name in _NAMES)
+_BY_TIME = (("usage", "bucket"), ("folded", "hour"), ("open_usage", "bucket"))
 
 _SCHEMA = f"""
 CREATE TABLE dimension (
@@ -129,6 +130,18 @@ class SqliteLedger:
             f"GROUP BY bucket, d.id ORDER BY bucket, {_NAMED}"
         )
         return [_hour(row) for row in self._file.read(sql, (start, stop) * 2)]
+
+    def span(self) -> tuple[int, int]:
+        # One aggregate each: SQLite then looks at the end of an index instead of at every row.
+        first, last = (
+            [
+                self._file.read(f"SELECT {end}({column}) FROM {table}")[0][0]
+                for table, column in _BY_TIME
+            ]
+            for end in ("min", "max")
+        )
+        firsts, lasts = ([at for at in each if at is not None] for each in (first, last))
+        return (hour_of(min(firsts)), hour_of(max(lasts)) + HOUR_SECONDS) if firsts else (0, 0)
 
     async def fold(self, before: int) -> int:
         def change(db: sqlite3.Connection) -> int:

@@ -292,6 +292,7 @@ class Node:
             edge=edge.reload if edge else None,
             certificates=self._use_certificates,
             follow=self.budget.use,
+            prices=self.budget.prices,
             events=self.events,
             roots=trust.reload,
             people=People(self.known, access.sessions, self.events),

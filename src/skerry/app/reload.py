@@ -1,8 +1,8 @@
 """New settings for a node that runs.
 
-Owns what may change while it does (sites, routes, origins, certificates, people) and the telling
-of what may not. Reads the same file, environment and flags as at the start; settings that are
-wrong change nothing. Ends no connection: requests under way finish as they began.
+Owns what may change while it does (sites, routes, origins, certificates, people, prices) and the
+telling of what may not. Reads the same file, environment and flags as at the start; settings that
+are wrong change nothing. Ends no connection: requests under way finish as they began.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from skerry.app.admin.replies import Routes, json_answer
-from skerry.app.settings.checks.budget import sheet_of
+from skerry.app.budget.prices import FIELD as PRICES
+from skerry.app.budget.prices import NodePrices
 from skerry.app.settings.schema import Settings
 from skerry.app.trust.people import People
 from skerry.app.wiring import edge_tls, registry_tls
@@ -56,6 +57,7 @@ class Reloaded(msgspec.Struct, frozen=True):
     users_added: tuple[str, ...] = ()
     users_changed: tuple[str, ...] = ()
     users_removed: tuple[str, ...] = ()
+    prices: tuple[str, ...] = ()
 
 
 class Reloading:
@@ -72,13 +74,13 @@ class Reloading:
         events: Events,
         roots: Callable[[], Awaitable[tuple[str, tuple[str, ...]]]] | None = None,
         people: People | None = None,
+        prices: NodePrices | None = None,
     ) -> None:
         """`certificates` takes those of other settings, or raises and changes nothing; `roots`
         takes new roots of trust and says which, and what was refused; `follow` is told of
         settings that were taken."""
         self._settings = settings
         self._started = settings
-        self._prices = sheet_of(settings.budget)
         self._reread = reread
         self._edge = edge
         self._certificates = certificates
@@ -86,6 +88,7 @@ class Reloading:
         self._events = events
         self._roots = roots
         self._people = people
+        self._prices = prices
         self._turn = asyncio.Lock()
 
     @property
@@ -117,15 +120,16 @@ class Reloading:
         new = await asyncio.to_thread(self._reread)
         old = self._settings
         restart: tuple[str, ...] = ()
+        # First what may still be refused.
         people = await self._people.read(new) if self._people is not None else None
+        if self._edge is not None:
+            self._edge.check(new)
+        prices = await self._prices.check(new.budget) if self._prices is not None else None
         if new.sites and self._edge is None:
             # The edge's door was not opened at the start.
             done, restart = Reloaded(), ("site",)
         else:
-            # First what may still be refused.
             renewed = (registry_tls(old), edge_tls(old)) != (registry_tls(new), edge_tls(new))
-            if self._edge is not None:
-                self._edge.check(new)
             self._certificates(new)
             done = Reloaded(certificates=renewed)
             if self._edge is not None:
@@ -133,16 +137,14 @@ class Reloading:
                 done = Reloaded(told.added, told.changed, told.removed, renewed)
         self._settings = new
         self._follow(new)
+        if self._prices is not None:
+            done = msgspec.structs.replace(done, prices=self._prices.use(prices))
         if self._people is not None:
             who = await self._people.use(people)
             done = msgspec.structs.replace(
                 done, users_added=who.added, users_changed=who.changed, users_removed=who.removed
             )
         waiting = (*restart, *waits_for_restart(self._started, new))
-        # The field is as it was, what the file says is not: costs go on with the old prices.
-        field = "budget.prices_file"
-        if field not in waiting and await asyncio.to_thread(sheet_of, new.budget) != self._prices:
-            waiting = (*waiting, field)
         self._events.emit(
             "settings.reloaded",
             "reload",
@@ -171,7 +173,7 @@ def waits_for_restart(started: Settings, new: Settings) -> tuple[str, ...]:
             values = getattr(before, field.name), getattr(after, field.name)
             # Another certificate is taken; to have one or none is another kind of door.
             another = named in ("doors.cert_file", "registry.users_file") and all(values)
-            follows = named == "doors.key_file" or another
+            follows = named == "doors.key_file" or another or (named == PRICES and values[1])
             if values[0] != values[1] and not follows:
                 found.append(named)
     return tuple(found)
@@ -192,6 +194,7 @@ def _told(done: Reloaded) -> str:
             ("changed", done.changed),
             ("removed", done.removed),
             ("users:", _counted(done)),
+            ("prices:", done.prices),
         )
         if names
     ]

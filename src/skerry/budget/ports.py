@@ -67,6 +67,10 @@ class Ledger(Protocol):
     def minutes(self, start: int, stop: int) -> Sequence[Hour]:
         """The same by bucket, as long as buckets are kept; `start` of each is the bucket's."""
 
+    def span(self) -> tuple[int, int]:
+        """From the first hour of which there are rows to the end of the last one; (0, 0) without
+        rows. Raises LedgerUnusable."""
+
     async def fold(self, before: int) -> int:
         """Keeps only the hours of what is older than `before`, a full hour; how many rows went."""
 

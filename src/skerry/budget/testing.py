@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from skerry.budget.core.outcomes import Earned, Outcome, said_otherwise
-from skerry.budget.core.periods import hour_of
+from skerry.budget.core.periods import HOUR_SECONDS, hour_of
 from skerry.budget.core.usage import NOTHING, Amounts, Dimension, Hour
 from skerry.budget.ports import LedgerStatistics, LedgerUnusable, Proof
 
@@ -44,6 +44,10 @@ class MemoryLedger:
     def minutes(self, start: int, stop: int) -> list[Hour]:
         rows = sorted(self.rows.items())
         return [Hour(at, who, each) for (at, who), each in rows if start <= at < stop]
+
+    def span(self) -> tuple[int, int]:
+        begun = [hour_of(bucket) for bucket, _ in self.rows]
+        return (min(begun), max(begun) + HOUR_SECONDS) if begun else (0, 0)
 
     async def fold(self, before: int) -> int:
         old = [place for place in self.rows if place[0] < before and place[0] != self._open]

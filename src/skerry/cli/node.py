@@ -62,6 +62,7 @@ class Reloaded(msgspec.Struct, frozen=True):
     users_added: tuple[str, ...] = ()
     users_changed: tuple[str, ...] = ()
     users_removed: tuple[str, ...] = ()
+    prices: tuple[str, ...] = ()
 
 
 def up(
@@ -221,6 +222,8 @@ def reload(
             out().print(f"{what}: user {plain(name)}")
     if done.certificates:
         out().print("changed: certificates")
+    for price in done.prices:
+        out().print(f"price: {plain(price)}")
     if done.root:
         out().print(f"taken: {plain(done.root)}")
     for why in done.root_refused:

@@ -18,11 +18,12 @@ from skerry.aio.offload import Aside
 from skerry.aio.tasks import Nursery
 from skerry.app.budget.ladders import ladders_of
 from skerry.app.budget.plan import plan_of
+from skerry.app.budget.prices import NodePrices
 from skerry.app.budget.sources import source_uses
 from skerry.app.budget.stewards import RegistrySteward
 from skerry.app.damage import opened
 from skerry.app.doors.hot_tables import HotTables
-from skerry.app.settings.checks.budget import sheet_of
+from skerry.app.settings.checks.budget import sheet_in, sheet_text
 from skerry.app.settings.schema import Settings
 from skerry.app.telemetry.alarms import NodeAlarms
 from skerry.base.clock import Clock
@@ -85,6 +86,7 @@ class NodeBudget:
         self._ladders: Ladders | None = None
         self.ledger: SqliteLedger
         self.books: Bookkeeping
+        self.prices: NodePrices
         self.alarm_desk: NodeAlarms
         self.desk: BudgetDesk
         self._held: dict[Dimension, int] = {}
@@ -152,7 +154,10 @@ class NodeBudget:
         node.alarms = self.alarm_desk.open(transport)
         self.ledger = _ledger(node)
         node.ends.push_async_callback(self.ledger.close)
-        self.books = Bookkeeping(self.ledger, sheet_of(node.settings.budget), now=self.trusted_now)
+        text = sheet_text(node.settings.budget)
+        sheet = sheet_in(text, node.settings.budget.prices_file)
+        self.books = Bookkeeping(self.ledger, sheet, now=self.trusted_now)
+        self.prices = NodePrices(self.books, text, events=node.events, now=self.trusted_now)
         self._ladders = ladders_of(
             node,
             ledger=self.ledger,
@@ -203,6 +208,7 @@ class NodeBudget:
             events=node.events,
             minutes_days=node.settings.budget.keep_minutes_days,
         )
+        node.nursery.start(self.prices.began(), name="budget.prices")
         node.nursery.start(self._metering.run(), name="budget.metering")
         node.nursery.start(self._survey(survey), name="budget.survey")
         if self._ladders is not None:

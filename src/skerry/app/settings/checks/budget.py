@@ -50,11 +50,20 @@ def check_budget(settings: Settings) -> Iterator[Problem]:
 
 def sheet_of(budget: BudgetSettings) -> PriceSheet:
     """The price sheet; one without prices when none is named. Raises BadPrices, OSError."""
+    return sheet_in(sheet_text(budget), budget.prices_file)
+
+
+def sheet_text(budget: BudgetSettings) -> str:
+    """The price sheet as it is written, "" when none is named. Raises OSError."""
     if not budget.prices_file:
-        return PriceSheet()
+        return ""
     with Path(budget.prices_file).open("rb") as file:
-        text = file.read(SHEET_BYTES_MAX + 1)[:SHEET_BYTES_MAX].decode("utf-8", "replace")
-    return read_sheet(text, budget.prices_file)
+        return file.read(SHEET_BYTES_MAX + 1)[:SHEET_BYTES_MAX].decode("utf-8", "replace")
+
+
+def sheet_in(text: str, named: str) -> PriceSheet:
+    """The price sheet in a text; `named` is its file, "" for none. Raises BadPrices."""
+    return read_sheet(text, named) if named else PriceSheet()
 
 
 def _sheet(budget: BudgetSettings) -> Iterator[Problem]:
