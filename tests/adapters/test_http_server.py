@@ -13,8 +13,11 @@ import uvloop
 from http_door import Client, Front, GrowingFile, connect, guarded, opened, request, until
 
 from skerry.adapters.http_server import Door, DoorError
+from skerry.adapters.http_server_metrics import DoorMetrics
 from skerry.base.clock import SystemClock
+from skerry.telemetry.metrics import Registry
 from skerry.wire.message import Answer, BodyAborted, Headers, Request
+from tests.rig.telling import sample_of
 
 POLICIES = [asyncio.DefaultEventLoopPolicy(), uvloop.EventLoopPolicy()]
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy")
@@ -211,7 +214,10 @@ async def test_a_slow_reader_stalls_nobody_else(tmp_path: Path) -> None:
         await slow.head()
         quick = await connect(door)
         assert len((await quick.get("/blob")).body) == len(data)
-        assert door.statistics().sending == 1
+        metrics = Registry()
+        DoorMetrics(metrics).add(door)
+        assert sample_of(metrics, 'skerry_http_sending{door="registry"}') == 1
+        assert sample_of(metrics, 'skerry_http_connections{door="registry"}') == 2
 
 
 async def test_a_client_that_leaves_mid_body_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -7,9 +7,12 @@ import socket
 import struct
 from dataclasses import dataclass, field
 
+from skerry.adapters.http_server_metrics import DoorMetrics
+from skerry.telemetry.metrics import Registry
 from skerry.wire.message import Answer, BodyAborted, Duplex, Headers, Request
 from skerry.wire.testing import MemoryDuplex, pair
 from tests.adapters.http_door import Client, Front, connect, guarded, opened, until
+from tests.rig.telling import sample_of
 
 UPGRADE = b"Connection: upgrade\r\nUpgrade: websocket\r\n"
 ASK = b"GET /ws HTTP/1.1\r\nHost: node\r\n" + UPGRADE + b"\r\n"
@@ -87,12 +90,15 @@ async def switched(client: Client, route: Switching) -> MemoryDuplex:
 
 async def test_bytes_go_both_ways_and_each_half_ends_by_itself() -> None:
     made, route = front()
+    metrics = Registry()
     async with opened(made) as door:
+        DoorMetrics(metrics).add(door)
         client = await connect(door)
         await client.send(ASK + b"first")
         end = await switched(client, route)
         assert await guarded(anext(end)) == b"first"
         assert door.statistics().tunnels == 1
+        assert sample_of(metrics, 'skerry_http_tunnels{door="registry"}') == 1
         await end.write(b"answer")
         assert await take(client, 6) == b"answer"
         client.writer.write_eof()
@@ -103,6 +109,7 @@ async def test_bytes_go_both_ways_and_each_half_ends_by_itself() -> None:
         assert await client.ended()
         await until(lambda: route.over == ["ended"])
         assert door.statistics().tunnels == 0
+        assert sample_of(metrics, 'skerry_http_tunnels{door="registry"}') == 0
 
 
 async def test_what_is_sent_before_the_answer_is_held_and_bounded() -> None:

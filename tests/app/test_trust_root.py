@@ -23,6 +23,7 @@ from skerry.telemetry.validation import Cause
 from skerry.trust.core.root import RootRefused
 from tests.rig import images, nodes
 from tests.rig.nodes import PASSWORD, USER
+from tests.rig.telling import sample_of
 
 IMAGE, OTHER = images.multi_arch(410), images.multi_arch(411)
 NAME = "local/shop/web"
@@ -135,6 +136,14 @@ class Scene:
         code, said = await self.command("sign", f"{NAME}:{tag}", "--key", self.file(f"{who}.key"))
         assert code == 0, said
 
+    def sample(self, line: str) -> float | None:
+        return sample_of(self.node.metrics, line)
+
+    def standing(self) -> list[float | None]:
+        """Of the root in the metrics: valid, under a grace, expired."""
+        kinds = ("valid", "grace", "expired")
+        return [self.sample(f'skerry_trust_root{{standing="{each}"}}') for each in kinds]
+
     def counted(self) -> dict[Cause, int]:
         return {c: n for c, n in self.node.failures.statistics().items() if n}
 
@@ -209,7 +218,9 @@ async def test_when_the_root_ends_what_was_admitted_stays_and_a_grace_goes_on(
     await scene.signed("dora")
     assert await scene.statuses() == {200}
     await scene.pushed(OTHER, "2")
+    assert scene.standing() == [1, 0, 0]
     scene.clock.ahead = 31 * DAY
+    assert scene.standing() == [0, 0, 1]
     [end] = [each for each in scene.node.horizon.expiries() if each.kind is Expires.TRUST_ROOT]
     assert end.what == "root 1"
     assert await scene.statuses() == {200}
@@ -232,6 +243,7 @@ async def test_when_the_root_ends_what_was_admitted_stays_and_a_grace_goes_on(
     assert code == 0, said
     scene.signed_and_published(grace, "ann", "cat")
     assert (await scene.command("reload"))[0] == 0
+    assert scene.standing() == [0, 1, 0]
     assert await scene.status("2") == 200
     code, said = await scene.command("verify", f"{NAME}:2")
     assert (code, "by the word of ann and cat: the link is cut" in " ".join(said.split())) == (
@@ -264,6 +276,7 @@ async def test_two_owners_break_the_glass_for_their_time_and_the_audit_has_it(
     code, said = await scene.command("break-glass", image, "--statement", statement, "--key", devi)
     assert code == 0, said
     assert await scene.statuses() == {200}
+    assert scene.sample('skerry_trust_glass_total{outcome="broken"}') == 1
     code, said = await scene.command("verify", image)
     assert (code, "may leave for now" in said) == (0, True)
     scene.clock.ahead = 2 * 3600.0 + 1
@@ -304,6 +317,7 @@ async def test_a_statement_for_one_node_opens_nothing_at_another(
         "break-glass", image, "--statement", statement, "--key", scene.file("devi.key")
     )
     assert (code, "another image, policy or node" in said) == (2, True)
+    assert scene.sample('skerry_trust_glass_total{outcome="broken"}') is None
     assert await scene.status() == 403
 
 

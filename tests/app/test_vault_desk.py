@@ -16,6 +16,7 @@ from skerry.wire.message import Answer, Headers, Request
 from tests.app.operations_twin import RememberingOperations
 from tests.cdn.vault.vault_world import Vaulted
 from tests.cdn.world import body_of
+from tests.rig.telling import sample_of
 
 TOKEN = "t" * 43
 BODY = b"a public page " * 400
@@ -67,6 +68,36 @@ async def test_the_status_counts_what_is_there_and_says_what_is_wrong(node: Vaul
     [found] = await lines(await ask(desk_of(node), "GET", "/api/v1/vault"))
     assert found["waiting_count"] == 1
     assert found["trouble"]
+
+
+async def test_the_same_stands_in_the_metrics_and_rises_and_falls(node: Vaulted) -> None:
+    metrics = node.world.metrics
+
+    def copies() -> tuple[float | None, ...]:
+        line = 'skerry_vault_copies{{state="{}"}}'
+        return tuple(
+            sample_of(metrics, line.format(each)) for each in ("there", "waiting", "leaving")
+        )
+
+    def work() -> dict[str, float | None]:
+        line = 'skerry_vault_work_total{{outcome="{}"}}'
+        ends = ("sent", "removed", "failed", "dropped")
+        return {each: sample_of(metrics, line.format(each)) for each in ends}
+
+    assert (copies(), sample_of(metrics, "skerry_vault_bytes")) == ((1, 0, 0), len(BODY))
+    assert sample_of(metrics, "skerry_vault_reachable") == 1
+    assert work() == {"sent": 1, "removed": 0, "failed": 0, "dropped": 0}
+    node.memory.down = True
+    await node.fill("/more", BODY[1:])
+    assert copies() == (1, 1, 0)
+    assert sample_of(metrics, "skerry_vault_reachable") == 0
+    assert work() == {"sent": 1, "removed": 0, "failed": 1, "dropped": 0}
+    node.memory.down = False
+    await node.purge("/page")
+    await node.wait_for(lambda: copies() == (1, 0, 0))
+    assert sample_of(metrics, "skerry_vault_reachable") == 1
+    assert sample_of(metrics, "skerry_vault_bytes") == len(BODY) - 1
+    assert work() == {"sent": 2, "removed": 1, "failed": 1, "dropped": 0}
 
 
 async def test_verify_tells_a_plan_first_and_an_end_last(node: Vaulted) -> None:

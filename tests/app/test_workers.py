@@ -13,6 +13,7 @@ import pytest
 
 from tests.app.workers_scene import Scene, Visitor, alive, opened, until
 from tests.rig.http import Asked, Reply
+from tests.rig.telling import sample_of
 
 FRESH = (("Cache-Control", "max-age=600"),)
 
@@ -103,6 +104,7 @@ async def test_a_worker_that_is_killed_is_replaced_and_the_others_go_on(scene: S
     assert after.pid != before.pid
     assert not alive(before.pid)
     assert scene.workers.restart_count == 1
+    assert sample_of(scene.node.metrics, "skerry_worker_restarts_total") == 1
     (event,) = scene.node.events.recent("worker.ended")
     assert "signal 9" in event.cause
     _, worker = await scene.visit_both()

@@ -15,6 +15,7 @@ from skerry.wire.message import Headers, Interim
 from tests.cdn.sibling_world import Site, request_of
 from tests.registry.push_rig import Node
 from tests.registry.world import FakeExchange, World
+from tests.rig.telling import sample_of
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 TAG = "/v2/evil/image/manifests/1"
@@ -221,3 +222,7 @@ async def test_a_letter_that_no_sibling_wrote_is_counted() -> None:
     for headers, body in forged:
         assert (await door(request_of(PURGES_PATH, headers, body))).status == 403
     assert len(refused) == len(forged)
+    line = 'skerry_sibling_letters_total{{kind="purges",outcome="{}"}}'
+    metrics = site.worlds["rock"].metrics
+    assert sample_of(metrics, line.format("refused")) == len(forged)
+    assert sample_of(metrics, line.format("answered")) == door.statistics().answered["purges"] > 0

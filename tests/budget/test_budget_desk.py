@@ -14,10 +14,13 @@ from skerry.budget.core.rollback import Rollback
 from skerry.budget.core.usage import NODE, Amounts, Dimension, Meter
 from skerry.budget.desk import BudgetDesk
 from skerry.budget.ladders import WHOLE, Ladders, Limit
+from skerry.budget.measures import budget_metrics
 from skerry.budget.spending import Spending
 from skerry.budget.testing import MemoryLedger
 from skerry.telemetry.alarms import Silence
 from skerry.telemetry.events import Events
+from skerry.telemetry.metrics import Registry
+from tests.rig.telling import sample_of
 
 MAY, JUNE = (int(datetime(2026, month, 1, tzinfo=UTC).timestamp()) for month in (5, 6))
 SHEET = read_sheet(
@@ -111,10 +114,26 @@ async def test_warming_pauses_while_money_goes_faster_than_time_and_holds_while_
         await world.ladders.look()
         return world.ladders.warming_paused("ann")
 
+    metrics = Registry()
+    budget_metrics(metrics, world.ladders.statistics)
+
+    def shown() -> dict[str, float | None]:
+        families = {
+            "spent": "skerry_budget_spent",
+            "amount": "skerry_budget_amount",
+            "burn": "skerry_budget_burn",
+            "warming_paused": "skerry_budget_warming_paused",
+            "blind": "skerry_budget_blind",
+        }
+        scope = '{scope="node"}'
+        return {each: sample_of(metrics, f"{name}{scope}") for each, name in families.items()}
+
     assert not await paused_after(9)
     assert await paused_after(2), "11 % of the money in 10 % of the time"
+    assert shown() == {"spent": 11, "amount": 100, "burn": 1.1, "warming_paused": 1, "blind": 0}
     world.blind = True
     assert await paused_after(0, 3), "what cannot be seen changes nothing"
+    assert (shown()["blind"], shown()["warming_paused"]) == (1, 1)
     world.blind = False
     assert not await paused_after(0), "11 % in 20 %"
     assert await paused_after(20)
@@ -123,3 +142,6 @@ async def test_warming_pauses_while_money_goes_faster_than_time_and_holds_while_
     kinds = [event.kind for event in world.events.recent() if "warming" in event.kind]
     assert kinds == ["budget.warming_paused", "budget.warming_resumed"] * 2
     assert world.ladders.statistics()[0].burn == 31 * 30 * 10**6 // (11 * 100)
+    assert (shown()["blind"], shown()["warming_paused"]) == (0, 0)
+    period = sample_of(metrics, 'skerry_budget_period_seconds{scope="node"}')
+    assert period == 30 * DAY_SECONDS

@@ -10,6 +10,7 @@ from skerry.cdn import entries
 from skerry.cdn.ports import Entry
 from skerry.store.ports import SMALL_BYTES_MAX
 from tests.cdn.world import World
+from tests.rig.telling import sample_of
 
 
 class SlowIndex:
@@ -54,10 +55,12 @@ async def test_past_so_many_bytes_in_memory_a_miss_passes_through_until_the_inde
     for number in range(count):
         assert "stored" in await slow.asked(f"/{number}", SMALL_BYTES_MAX)
     assert slow.settling == (count, entries.SETTLING_BYTES_MAX)
+    assert sample_of(slow.world.metrics, "skerry_edge_storing") == count
     assert "stored" not in await slow.asked("/more", 3000)
     assert slow.settling == (count, entries.SETTLING_BYTES_MAX)
     await slow.catch_up()
     assert slow.settling == (0, 0)
+    assert sample_of(slow.world.metrics, "skerry_edge_storing") == 0
     assert "stored" in await slow.asked("/more", 3000)
     assert "hit" in await slow.asked("/0", SMALL_BYTES_MAX)
     await slow.world.close()

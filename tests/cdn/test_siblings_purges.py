@@ -17,6 +17,7 @@ from skerry.upstream.ports import Trouble
 from skerry.wire.message import Headers, Request
 from tests.cdn.sibling_world import Site, request_of
 from tests.cdn.world import World
+from tests.rig.telling import sample_of
 
 HOST = "www.example.org"
 ALL = by_host(HOST)
@@ -90,6 +91,13 @@ async def test_a_sibling_that_is_cut_off_is_named_and_nobody_waits_for_it_twice(
     assert site.clock.monotonic() == began
     [link] = site.worlds["a"].rooms.siblings.siblings.statistics()
     assert (link.current, link.behind_count) == (False, 2)
+    metrics = site.worlds["a"].metrics
+    assert sample_of(metrics, 'skerry_sibling_current{sibling="b"}') == 0
+    assert sample_of(metrics, 'skerry_sibling_behind{sibling="b"}') == 2
+    site.cut("a", "b", cut=False)
+    await site.later(2)
+    assert sample_of(metrics, 'skerry_sibling_current{sibling="b"}') == 1
+    assert sample_of(metrics, 'skerry_sibling_behind{sibling="b"}') == 0
     assert len(site.worlds["a"].events.recent("sibling.lost")) == 1
     await site.close()
 

@@ -128,8 +128,11 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 def test_a_changed_delegation_is_told_in_time_and_names_stay_where_they_were(
     scene: Scene,
 ) -> None:
+    begun_at = time.time()
     scene.sign()
     scene.told("domain.state_accepted")
+    heard = 'skerry_domain_heard_timestamp_seconds{domain="example.test"}'
+    assert begun_at < scene.metric(heard) < time.time()
     said = scene.desk.skerry("domain", "check", DOMAIN)
     assert said.code == 0, said
     assert DS.lower() in said.out
@@ -151,6 +154,9 @@ def test_a_changed_delegation_is_told_in_time_and_names_stay_where_they_were(
     scene.parent.stop()
     scene.child.stop()
     looked = scene.desk.skerry("domain", "check", "--json").json()["domains"][0]
+    last = scene.metric(heard)
+    looked = scene.desk.skerry("domain", "check", "--json").json()["domains"][0]
+    assert scene.metric(heard) == last, "nobody said anything"
     assert looked["ns"] is None
     assert looked["held"]
     assert len(scene.desk.events("domain.drift", DOMAIN)) == 1

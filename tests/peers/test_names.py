@@ -17,11 +17,14 @@ import dns.message
 import dns.query
 import dns.rcode
 import pytest
+from typer.testing import CliRunner
 
 from skerry.app.drill.client import RegistryClient
 from skerry.app.drill.processes import NodeProcess, Setting, free_port
+from skerry.cli.main import make_app
 from tests.rig import nodes
 from tests.rig.processes import Rig, certificate, need
+from tests.rig.telling import plain
 from tests.rig.zones import BROKEN, SOUND, Authority, ask, unbound
 
 QUESTIONS = (
@@ -63,6 +66,14 @@ class Node:
 
     def ask(self, name: str, kind: str = "A", *, seconds: float = 5.0) -> dns.message.Message:
         return ask(self.port, name, kind, signatures=True, seconds=seconds)
+
+    def counted(self, family: str) -> dict[str, int]:
+        """What a family of one label counts, by that label, without what never was."""
+        return {
+            "".join(value for _, value in labels): int(count)
+            for (name, labels), count in plain(self.process).items()
+            if name == family and count
+        }
 
     def failures(self) -> dict[str, int]:
         """What was not believed, by cause; those that never were are left out."""
@@ -157,6 +168,30 @@ def test_each_attack_raises_its_own_counter_and_no_other(shore: Shore) -> None:
         assert node.failures() == expected
 
 
+def test_each_question_is_counted_by_how_it_was_answered_and_by_what_was_believed(
+    shore: Shore,
+) -> None:
+    questions, verdicts = "skerry_dns_questions_total", "skerry_dns_verdicts_total"
+    with validating(shore, shore.authority.server) as node:
+        assert node.counted(questions) == node.counted(verdicts) == {}
+        node.ask("www.good.test.")
+        assert (node.counted(questions), node.counted(verdicts)) == ({"asked": 1}, {"secure": 1})
+        node.ask("www.good.test.")
+        assert node.counted(questions) == {"asked": 1, "from_cache": 1}
+        node.ask("www.plain.test.")
+        node.ask("www.forged.test.")
+        assert node.counted(verdicts) == {"secure": 1, "insecure": 1, "bogus": 1}
+        assert sum(node.counted(questions).values()) == 4
+        refused = ask(node.port, "www.good.test.", "AXFR", signatures=True)
+        assert verdict(refused)[0] == "REFUSED"
+        assert node.counted("skerry_dns_site_questions_total") == {"all": 5, "refused": 1}
+        assert node.counted("skerry_dns_held_names") == {}
+        words = ["names", "hold", "www.good.test", "--reason", "a test"]
+        held = CliRunner().invoke(make_app(), [*words, "--config", str(node.process.config)])
+        assert held.exit_code == 0, held.output
+        assert node.counted("skerry_dns_held_names") == {"": 1}
+
+
 def test_kdig_is_told_what_it_should_be(shore: Shore) -> None:
     local = [{"name": "box.lan", "addresses": ["192.168.1.2"]}]
     with validating(shore, shore.authority.server, local=local) as node:
@@ -217,6 +252,7 @@ def test_made_up_names_are_counted_once_and_known_ones_go_on(shore: Shore) -> No
         assert addresses(node.ask("www.good.test.")) == ["44.1.2.1"]
         assert time.monotonic() - begun < 2
         assert node.failures() == {"dns_nxdomain_flood": 1}
+        assert node.counted("skerry_dns_site_questions_total")["flooded"] > 150
 
 
 def test_a_server_that_fails_is_asked_a_bounded_number_of_times(rig: Rig) -> None:
@@ -257,12 +293,14 @@ def test_a_dead_authority_is_outlived_and_so_is_a_restart_of_the_node(rig: Rig) 
     stale = node.ask("www.good.test.")
     assert time.monotonic() - begun < 2
     assert (addresses(stale), ede(stale)) == (["44.1.2.1"], 3)
+    assert node.counted("skerry_dns_questions_total")["stale"] == 1
     begun = time.monotonic()
     assert ede(node.ask("www.good.test.")) == 3
     assert time.monotonic() - begun < 0.5, "nobody waits again for half a minute"
     process.restart()
     client = RegistryClient(process.registry)
     assert client.manifest(f"{nodes.HOST}/b", "1").status == 404, "by the address it wrote down"
+    assert node.counted("skerry_dns_questions_total")["last_good"] >= 1
     assert node.failures() == {}
     authority.start()
     assert until(lambda: verdict(node.ask("www.good.test."))[0] == "NOERROR", seconds_max=30) < 30

@@ -18,6 +18,7 @@ from skerry.cdn.vault.testing import offer, read_all
 from skerry.cli.main import make_app
 from tests.rig.pages import Pages, build
 from tests.rig.processes import Rig
+from tests.rig.telling import plain
 from tests.rig.weed import KEY, LIMITED_KEY, LIMITED_SECRET, SECRET, Weed
 
 MIB = 1 << 20
@@ -96,6 +97,8 @@ def test_evicted_and_the_origin_dead_the_same_bytes_come_from_the_vault(
     stored(pages, "/small", small)
     stored(pages, "/big", big)
     wait_for(pages, there_count=2, waiting_count=0)
+    calls = plain(pages.node)["skerry_vault_calls_total", frozenset()]
+    assert calls >= len(bucket(weed, "evicted")), "each object took a call"
     skerry(pages, "evict", "--bytes", "1GiB")
     pages.origin.child.kill()
     for path, data in (("/small", small), ("/big", big)):
@@ -103,6 +106,7 @@ def test_evicted_and_the_origin_dead_the_same_bytes_come_from_the_vault(
         assert (seen.status, seen.body) == (200, data)
         assert "detail=vault" in seen.cache
     pages.node.wait_until_stored()
+    assert plain(pages.node)["skerry_vault_calls_total", frozenset()] >= calls + 2
     assert "hit" in pages.curl("/big").cache
 
 

@@ -11,6 +11,9 @@ from collections.abc import Mapping
 
 from skerry.app.drill.client import RegistryClient
 from skerry.app.drill.processes import NodeProcess
+from skerry.telemetry.exposition import OPENMETRICS as OPENMETRICS_FORM
+from skerry.telemetry.exposition import PLAIN as PLAIN_FORM
+from skerry.telemetry.metrics import Registry
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 ANSWERS, SIZES = "skerry_registry_answers", "skerry_registry_answer_bytes"
@@ -50,6 +53,16 @@ def samples(text: str) -> Series:
             name, _, labels = head.partition("{")
             found[name, frozenset(re.findall(r'(\w+)="([^"]*)"', labels))] = float(value)
     return found
+
+
+def sample_of(metrics: Registry, sample: str) -> float | None:
+    """One sample as it stands in the text of both forms; None for one that is not there."""
+    found = []
+    for form in (OPENMETRICS_FORM, PLAIN_FORM):
+        rows = [row for row in metrics.expose(form).splitlines() if row.startswith(f"{sample} ")]
+        found.append(float(rows[0].partition(" # ")[0].rpartition(" ")[2]) if rows else None)
+    assert found[0] == found[1], sample
+    return found[0]
 
 
 def by_outcome(series: Series, images: str, pages: str) -> Counts:

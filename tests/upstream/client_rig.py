@@ -59,6 +59,10 @@ class Rig:
     async def ask(self, fetch: Fetch = FETCH) -> Reply:
         return await self.client.ask(fetch, body_bytes_max=1 << 20)
 
+    def line(self, family: str, more: str = "") -> str:
+        """A sample of the first source."""
+        return f'{family}{{upstream="hub",source="{self.sources[0].name}"{more}}}'
+
     def place(self, number: int = 0, fetch: Fetch = FETCH) -> Place:
         return self.client.places(fetch)[number]
 

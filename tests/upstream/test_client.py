@@ -28,6 +28,7 @@ from skerry.upstream.ports import (
     Unavailable,
 )
 from skerry.upstream.testing_transport import Scripted
+from tests.rig.telling import sample_of
 
 GONE = Scripted(404)
 FINE = Scripted(body=b"fine")
@@ -220,6 +221,8 @@ async def test_t32_retry_after_is_obeyed_to_the_second() -> None:
     assert len(rig.transport.seen) == 1
     assert rig.client.retry_after_seconds() == 60
     assert rig.client.statistics().sources[0].remaining == 0
+    left = 'skerry_upstream_requests_left{upstream="hub",source="origin",limit="source"}'
+    assert sample_of(rig.registry, left) == 0
     assert [event.kind for event in rig.events.recent()] == ["source.rate_limited"]
     rig.clock.advance(59.5)
     await failing(rig, 1)
@@ -324,9 +327,49 @@ async def test_metrics_count_outcomes_and_bytes_by_configured_names() -> None:
         ("hub", "origin", "refused"): 1,
     }
     assert rig.metrics.bytes.value("hub", "origin") == 4
+    assert sample_of(rig.registry, rig.line("skerry_upstream_first_byte_seconds_count")) == 1
     assert 'skerry_upstream_source_left_alone{upstream="hub",source="origin"} 0' in (
         rig.registry.expose()
     )
+
+
+async def test_breaker_and_budget_stand_in_the_metrics_as_they_are_now() -> None:
+    rig = Rig((replace(ANONYMOUS, requests_per_minute=10),))
+    rig.transport.on(URL, FINE, DOWN, DOWN, DOWN, FINE)
+
+    def now() -> tuple[float | None, ...]:
+        states = [
+            rig.line("skerry_upstream_breaker_state", f',state="{each}"')
+            for each in ("closed", "open")
+        ]
+        lines = (
+            *states,
+            rig.line("skerry_upstream_breaker_openings_total"),
+            rig.line("skerry_upstream_source_left_alone"),
+        )
+        return tuple(sample_of(rig.registry, line) for line in lines)
+
+    await rig.ask()
+    assert now() == (1, 0, None, 0)
+    assert sample_of(rig.registry, rig.line("skerry_upstream_requests_left", ',limit="own"')) == 9
+    await failing(rig, 3)
+    assert now() == (0, 1, 1, 1)
+    assert sample_of(rig.registry, rig.line("skerry_upstream_requests_left", ',limit="own"')) == 6
+    rig.clock.advance(600)
+    await rig.ask()
+    assert now() == (1, 0, 1, 0)
+
+
+async def test_a_request_is_in_flight_until_its_body_is_at_its_end() -> None:
+    rig = Rig()
+    rig.transport.on(URL, FINE)
+    line = rig.line("skerry_upstream_requests_in_flight")
+    assert sample_of(rig.registry, line) == 0
+    opened = await rig.place().open(0)
+    assert sample_of(rig.registry, line) == 1
+    assert b"".join([chunk async for chunk in opened.exchange.chunks()]) == b"fine"
+    await opened.exchange.close()
+    assert sample_of(rig.registry, line) == 0
 
 
 async def test_the_query_is_sent_as_given() -> None:

@@ -76,7 +76,12 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class ResolutionStatistics:
-    """Since start, and what is kept now."""
+    """Since start, and what is kept now.
+
+    Attributes:
+        asked, from_cache, stale, failed: questions by how they were answered, each in one of them;
+            `asked` are those to which servers gave the answer just then.
+    """
 
     asked: int
     from_cache: int
@@ -170,7 +175,6 @@ class Resolution:
         stale_after_seconds: float,
         signatures: bool,
     ) -> Given:
-        self._asked += 1
         self.validation.probe_soon()
         key = (name, kind)
         use = self.cache.use(key, self._now(), signatures=signatures)
@@ -184,6 +188,7 @@ class Resolution:
             case Use.ASK:
                 answer = await self._within(key, within_seconds)
         if answer is not None:
+            self._asked += 1
             return self._given(answer, answer.ttl_seconds)
         entry = self.cache.entry(key)
         if use is Use.ASK_OR_STALE and entry is not None and self._may_be_stale(entry, signatures):
