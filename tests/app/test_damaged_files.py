@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from skerry.adapters.ledger_mark import LedgerMark, Reached
 from skerry.dashboard.needs import needs
 from tests.app.test_trust_root import Scene
 from tests.rig.crew import A, Crew
@@ -98,6 +99,18 @@ async def test_a_token_that_was_revoked_does_not_come_back_with_the_loss_of_the_
     await restarted(crew, damage)
     assert (await crew.ask(AT_A, revoked)).status == 401
     assert not crew.node.events.recent("tokens.closed")
+
+
+async def test_a_ledger_that_has_lost_its_newest_rows_says_so_at_the_start(crew: Crew) -> None:
+    await crew.stop()
+    mark = LedgerMark(crew.folder / "data" / "ledger.mark")
+    mark.advance(Reached(closing=1000, bucket=0, chain="gone"))
+    await crew.start()
+    (told,) = crew.node.events.recent("ledger.rows_missing")
+    assert "closings, from" in told.cause
+    found = needs(tuple(reversed(crew.node.events.recent())), crew.clock.now())
+    assert "ledger.rows_missing" in {each.kind for each in found}
+    assert "from" in crew.node.budget.ledger.verify().why
 
 
 async def test_a_catalog_with_a_copy_serves_after_its_loss(crew: Crew) -> None:

@@ -6,12 +6,14 @@ sealed into a chain of hashes, and the one bucket that is open. Never knows a pr
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
+from skerry.adapters.ledger_mark import MARK_FILE, LedgerMark, Reached
 from skerry.adapters.sqlite_file import Form, Row, SqliteFile
 from skerry.adapters.sqlite_outcomes import OUTCOMES_SCHEMA, OutcomeRows
 from skerry.budget.core.outcomes import Earned, Outcome
@@ -82,7 +84,8 @@ class SqliteLedger:
         """`file` is the one at `path` where it is open already."""
         self._path = path
         self._file = file or SqliteFile(path, LEDGER)
-        self._outcomes = OutcomeRows(self._file)
+        self._mark = LedgerMark(path and path.with_name(MARK_FILE))
+        self._outcomes = OutcomeRows(self._file, self._mark)
         self._ids = {
             Dimension(*row[1:]): int(row[0])
             for row in self._file.read(f"SELECT id, {', '.join(_NAMES)} FROM dimension")
@@ -92,21 +95,25 @@ class SqliteLedger:
 
     async def note(self, bucket: int, used: Mapping[Dimension, Amounts]) -> None:
         closes = bool(self._open) and bucket != self._open
+        after = self._mark.reached.closing
 
-        def change(db: sqlite3.Connection) -> dict[Dimension, int]:
+        def change(db: sqlite3.Connection) -> tuple[dict[Dimension, int], Reached]:
             new: dict[Dimension, int] = {}
+            closed = Reached()
             # Asked of the file: whoever waited for the last note may have left before it was done.
             noted = db.execute("SELECT bucket FROM open_usage LIMIT 1").fetchone()
             if noted is not None and noted[0] != bucket:
-                _close(db)
+                closed = _close(db, after)
             for dimension, amounts in used.items():
                 place = self._place(db, dimension, new)
                 _add(db, "open_usage", "dimension", (place, bucket, *amounts.values))
-            return new
+            return new, closed
 
-        new = await self._file.write(change, synced=closes)
+        new, closed = await self._file.write(change, synced=closes)
         self._ids.update(new)
         self._open = bucket if used else 0 if closes else self._open
+        if closes:  # or it is not sure to be on the disk
+            await asyncio.to_thread(self._mark.advance, closed)
 
     def hours(self, start: int, stop: int) -> list[Hour]:
         hour = f"bucket - bucket % {HOUR_SECONDS}"
@@ -158,9 +165,17 @@ class SqliteLedger:
         return await self._file.write(change, synced=True)
 
     def verify(self) -> Proof:
-        folded = self._file.read("SELECT ifnull(max(before), 0) FROM folding")[0][0]
-        proof = _proof(_by_closing(self._closed()), folded)
-        return proof if proof.broken_at else self._outcomes.proven(proof)
+        reached = self._mark.reached  # first: what is read then is as far or further
+        before = self._file.read("SELECT ifnull(max(before), 0) FROM folding")[0][0]
+        hours = frozenset(row[0] for row in self._file.read("SELECT DISTINCT hour FROM folded"))
+        proof = _proof(_by_closing(self._closed()), _Folded(before, hours), reached)
+        return proof if proof.broken_at else self._outcomes.proven(proof, reached)
+
+    def missing(self) -> str:
+        """What this file has lost at its end, by the mark beside it; "" for nothing."""
+        closing = self._file.read("SELECT ifnull(max(id), 0) FROM closing")[0][0]
+        lost = self._mark.reached.missing(closing, self._outcomes.newest())
+        return ", and ".join(each for each in lost if each)
 
     def _closed(self) -> Iterator[Row]:
         """Every closing with its rows, some at a time: a year of them would fill the memory."""
@@ -233,25 +248,28 @@ def _add(db: sqlite3.Connection, table: str, keys: str, row: Row) -> None:
     )
 
 
-def _close(db: sqlite3.Connection) -> None:
-    """The open bucket becomes rows that stay, and its mark goes on from the one before."""
+def _close(db: sqlite3.Connection, after: int) -> Reached:
+    """The open bucket becomes rows that stay, and its mark goes on from the one before.
+
+    Its number is above `after`: what was lost at the end of the file leaves a hole in the numbers.
+    """
     rows = db.execute(
         f"SELECT o.bucket, o.dimension, {_NAMED}, {_COLUMNS} FROM open_usage o "
         f"JOIN dimension d ON d.id = o.dimension ORDER BY {_NAMED}"
     ).fetchall()
     if not rows:
-        return
-    last = db.execute("SELECT chain FROM closing ORDER BY id DESC LIMIT 1").fetchone()
-    bucket = rows[0][0]
-    chain = _mark(last[0] if last else "", bucket, (row[2:] for row in rows))
-    cursor = db.execute(
-        "INSERT INTO closing (bucket, row_count, chain) VALUES (?,?,?)", (bucket, len(rows), chain)
-    )
+        return Reached()
+    last = db.execute("SELECT id, chain FROM closing ORDER BY id DESC LIMIT 1").fetchone()
+    newest, before = last or (0, "")
+    number, bucket = max(newest, after) + 1, rows[0][0]
+    chain = _mark(before, bucket, (row[2:] for row in rows))
+    db.execute("INSERT INTO closing VALUES (?,?,?,?)", (number, bucket, len(rows), chain))
     db.executemany(
         f"INSERT INTO usage (closing, dimension, bucket, {_COLUMNS}) VALUES (?,?,?,{_MARKS})",
-        [(cursor.lastrowid, row[1], bucket, *row[2 + len(_NAMES) :]) for row in rows],
+        [(number, row[1], bucket, *row[2 + len(_NAMES) :]) for row in rows],
     )
     db.execute("DELETE FROM open_usage")
+    return Reached(number, bucket, chain)
 
 
 def _mark(before: str, bucket: int, rows: Iterable[Row]) -> str:
@@ -274,14 +292,29 @@ def _by_closing(rows: Iterable[Row]) -> Iterator[tuple[int, int, int, str, list[
         yield (*head, found)
 
 
-def _proof(closings: Iterable[tuple[int, int, int, str, list[Row]]], folded: int) -> Proof:
+@dataclass(frozen=True, slots=True)
+class _Folded:
+    """What is kept by the hour alone: buckets `before`, in these `hours`."""
+
+    before: int
+    hours: frozenset[int]
+
+
+def _proof(
+    closings: Iterable[tuple[int, int, int, str, list[Row]]], folded: _Folded, reached: Reached
+) -> Proof:
     before, count, total, expected = "", 0, 0, 1
     for number, bucket, row_count, chain, rows in closings:
         why = ""
         if number != expected:
-            why = f"closing {expected} is missing"
-        elif bucket < folded and not rows:
-            pass  # kept by the hour alone; its mark still carries the next one
+            many = f"closings {expected} to {number - 1} are missing"
+            why = f"closing {expected} is missing" if number == expected + 1 else many
+        elif number == reached.closing and chain != reached.chain:
+            why = "it is not the one that the mark beside the ledger names"
+        elif bucket < folded.before and not rows:
+            # Kept by the hour alone; its mark still carries the next one.
+            if hour_of(bucket) not in folded.hours:
+                why = "its hour is missing from those that are kept by the hour"
         elif len(rows) != row_count:
             why = f"it had {row_count} rows and has {len(rows)}"
         elif _mark(before, bucket, rows) != chain:
@@ -289,7 +322,8 @@ def _proof(closings: Iterable[tuple[int, int, int, str, list[Row]]], folded: int
         if why:
             return Proof(count, total, before, number, why)
         before, count, total, expected = chain, count + 1, total + len(rows), number + 1
-    return Proof(count, total, before, 0)
+    lost, _ = reached.missing(expected - 1, reached.outcome)
+    return Proof(count, total, before, expected if lost else 0, lost)
 
 
 def _hour(row: Row) -> Hour:

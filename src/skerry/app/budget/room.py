@@ -245,7 +245,9 @@ def _ledger(node: Site) -> SqliteLedger:
     try:
         file, salvage = opened(path, LEDGER, node.events)
         in_memory = salvage is not None and salvage.in_memory
-        return SqliteLedger(None if in_memory else path, file=file)
+        ledger = SqliteLedger(None if in_memory else path, file=file)
+        _tell_missing(ledger, node.events)
+        return ledger
     except LedgerUnusable as error:
         node.events.emit(
             "ledger.off",
@@ -255,6 +257,21 @@ def _ledger(node: Site) -> SqliteLedger:
             level=Level.ERROR,
         )
         return SqliteLedger(None)
+
+
+def _tell_missing(ledger: SqliteLedger, events: Events) -> None:
+    """A file that was salvaged, or put back from a copy, does not know what it has lost. Raises
+    LedgerUnusable."""
+    lost = ledger.missing()
+    if lost:
+        events.emit(
+            "ledger.rows_missing",
+            "ledger",
+            cause=lost,
+            next_step="what was used then may be missing from the costs; keep the damaged file"
+            " with your books, and see `skerry ledger verify`",
+            level=Level.ERROR,
+        )
 
 
 def _by_name(family: CounterFamily, siblings: frozenset[str]) -> dict[str, int]:
