@@ -123,7 +123,6 @@ class Blobs:
     async def _filled(
         self, request: Request, repository: Repository, digest: Digest
     ) -> tuple[Answer, Outcome]:
-        outcome = Outcome.JOINED if self._contents.is_filling(digest) else Outcome.MISS
         toll = self._tolls.blob(request, repository, digest)
         async with self._patience.waiting(request, repository, str(digest)):
             fill = self._contents.fill(repository, digest, toll=toll)
@@ -136,7 +135,8 @@ class Blobs:
                 raise
         if size is not None:
             toll.owe(size)
-        if outcome is Outcome.MISS and self._contents.from_sibling(repository, fill.source):
+        outcome = Outcome.JOINED if fill.joined else Outcome.MISS
+        if not fill.joined and self._contents.from_sibling(repository, fill.source):
             outcome = Outcome.SIBLING
         if size is None:  # nobody says how long it is: sent in chunks, and never as a part
             fields = blob_fields(repository, digest, outcome)

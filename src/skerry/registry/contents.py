@@ -38,13 +38,15 @@ class Held:
     """A manifest with its exact bytes.
 
     `kept` says whether it is in the store and the catalog; a full or read-only disk may make it
-    pass through. `source` is where it came from just now, "" when it was here.
+    pass through. `source` is where it came from just now, "" when it was here. `joined`: somebody
+    else was fetching it.
     """
 
     manifest: Manifest
     body: bytes
     kept: bool = True
     source: str = ""
+    joined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,15 +163,17 @@ class Contents:
         held = await self.manifest_here(repository, digest)
         if held is not None:
             return held
-        if (repository, digest) not in self._manifests:
+        joined = (repository, digest) in self._manifests
+        if not joined:
             toll.pay()
         try:
-            return await self._manifests.run(
+            held = await self._manifests.run(
                 (repository, digest), lambda: self._fetch_manifest(repository, digest)
             )
         except Absent as error:
             toll.found_nothing(error.what)
             raise
+        return replace(held, joined=joined)
 
     async def accept(self, repository: Repository, reply: Reply) -> Held:
         """Takes in a manifest that came by tag: parsed, stored, then known, in that order.
@@ -224,7 +228,7 @@ class Contents:
         remote = self._remote_of(repository, digest)
         size = self.announced_size(repository, digest)
         key = FillKey(digest, authority=repository.upstream, scope=repository.name)
-        if not self.is_filling(digest):
+        if not self._fills.joins(key):
             toll.pay(size or 0)
         return self._fills.get(
             key,

@@ -105,7 +105,9 @@ class Manifests:
         return self._reply(request, repository, held, None, outcome), outcome
 
     def _how(self, repository: Repository, held: Held) -> Outcome:
-        """How a manifest that was not here came."""
+        """How a manifest that was not here came: of several who ask at once one has missed."""
+        if held.joined:
+            return Outcome.JOINED
         near = self._contents.from_sibling(repository, held.source)
         return Outcome.SIBLING if near else Outcome.MISS
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from skerry.aio.single import SingleFlight
 from skerry.aio.tasks import Nursery
@@ -185,9 +185,12 @@ class Tags:
     async def fetch(self, repository: Repository, name: str, toll: Toll = FREE) -> Meaning:
         """Gets a tag that is not here. Raises Absent, Denied, Unavailable, RegistryError."""
         key = (repository, name)
-        if key not in self._fetches:
+        joined = key in self._fetches
+        if not joined:
             toll.pay()
-        return await self._fetches.run(key, lambda: self._fetch(repository, name, toll))
+        found = await self._fetches.run(key, lambda: self._fetch(repository, name, toll))
+        held = found.held and replace(found.held, joined=joined)
+        return replace(found, held=held)
 
     async def fetch_if_there(self, repository: Repository, name: str) -> Meaning | None:
         """A tag that may well not exist, found out by HEAD first: a GET may cost a pull (R3).

@@ -22,6 +22,7 @@ from skerry.telemetry.metrics import Registry
 from skerry.telemetry.validation import Cause as Refused
 from skerry.telemetry.validation import ValidationFailures
 from skerry.upstream.core.fill import SIZE_BYTES_MAX
+from skerry.upstream.fill_statistics import FillProgress, FillsStatistics
 from skerry.upstream.flight import RETRY_AFTER_SECONDS, Admits, Flight, Places, TooLarge
 from skerry.upstream.measures import FillMetrics
 from skerry.upstream.ports import Cause, Trouble, Unavailable
@@ -66,38 +67,14 @@ class Wish:
     admits: Admits | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FillProgress:
-    """One fill in flight, for people. `started_at` is in seconds since the epoch."""
-
-    key: FillKey
-    started_at: float
-    received_bytes: int
-    size_bytes: int | None
-    kept: bool
-
-
-@dataclass(frozen=True, slots=True)
-class FillsStatistics:
-    """A snapshot; the counts are since start. `troubles` is by `Trouble`, largest first."""
-
-    flying: tuple[FillProgress, ...]
-    started_count: int
-    joined_count: int
-    stored_count: int
-    failed_count: int
-    passed_through_count: int
-    resumed_count: int
-    marked_count: int
-    received_bytes: int
-    troubles: tuple[tuple[str, int], ...]
-
-
 Body = bytes | Segment | AsyncGenerator[bytes, None]
 
 
 class Fill:
-    """One asker's view of a fill. The asker may drop it at any time; the fill goes on."""
+    """One asker's view of a fill. The asker may drop it at any time; the fill goes on. `joined`:
+    somebody else began it."""
+
+    joined = False
 
     def __init__(self, fills: Fills, wish: Wish, flight: Flight, started_at: float) -> None:
         self.key = wish.key
@@ -152,7 +129,7 @@ class Fill:
                 self.passes_through = flight.relay is not None
                 return flight.size_bytes
             # Somebody else reads the relay, and its first bytes are gone: have one of one's own.
-            self._flight = self._fills.fly(self._wish, keep=False)
+            self._flight, self.joined = self._fills.fly(self._wish, keep=False), False
 
     def body(self, offset_bytes: int = 0, size_bytes: int | None = None) -> Body:
         """The content, or `size_bytes` of it from an offset: after `opened`, any number of times
@@ -283,12 +260,18 @@ class Fills:
                 f"{key.digest or NAMELESS} is {size_bytes} bytes long, only {size_bytes_max} may be"
             )
         wish = Wish(key, places, size_bytes, size_bytes_max, admits)
-        flight, started_at = self._joinable.get(key, (None, 0.0))
-        if flight is not None and not flight.ended and flight.relay is None:
+        if self.joins(key):
             self._counts["joined"] += 1
-            return Fill(self, wish, flight, started_at)
+            fill = Fill(self, wish, *self._joinable[key])
+            fill.joined = True
+            return fill
         keep = keep and self._unkeepable.get(key, 0.0) <= self._clock.monotonic()
         return Fill(self, wish, self.fly(wish, keep=keep), self._clock.now())
+
+    def joins(self, key: FillKey) -> bool:
+        """Whether who gets it now has what somebody else fetches."""
+        flight, _ = self._joinable.get(key, (None, 0.0))
+        return flight is not None and not flight.ended and flight.relay is None
 
     def fly(self, wish: Wish, *, keep: bool) -> Flight:
         """Starts a fetch; joinable if it is to be kept. Raises Unavailable when too many wait."""

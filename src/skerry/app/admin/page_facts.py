@@ -36,7 +36,8 @@ from skerry.telemetry.events import Event
 from skerry.telemetry.horizon import Expiry, Horizon
 from skerry.telemetry.metrics import Registry
 from skerry.telemetry.ratios import HitRatio
-from skerry.upstream.fills import FillProgress, Fills
+from skerry.upstream.fill_statistics import FillProgress
+from skerry.upstream.fills import Fills
 
 SCANNED_MAX = 20_000
 """So many of the objects used last are looked at for a search."""
