@@ -1,4 +1,4 @@
-"""podman and containerd with every file of theirs in one folder.
+"""podman and containerd with every file of theirs in one folder, but for what podman runs by.
 
 Owns their configuration and one call of each. Debian 12 as root: rlimits must be given, crun
 refuses hybrid cgroups, so runc runs everything.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,6 +23,9 @@ class Podman:
     ) -> None:
         self._program = program
         self._folder = folder
+        # Its clean-up behind a container refuses a path of more than 50 characters here, and what
+        # waits for the container's end learns of none for twenty seconds.
+        self._run_root = tempfile.TemporaryDirectory(prefix="podman-", ignore_cleanup_errors=True)
         self.registries = folder / "registries.conf"
         (folder / "containers.conf").write_text(
             '[containers]\ndefault_ulimits = ["nofile=1024:4096", "nproc=2048:2048"]\n'
@@ -31,7 +35,7 @@ class Podman:
         )
         (folder / "storage.conf").write_text(
             f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/graph"\n'
-            f'runroot = "{folder}/run"\n'
+            f'runroot = "{self._run_root.name}"\n'
         )
         (folder / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
         self.registries.write_text(
@@ -69,6 +73,8 @@ class Podman:
     def close(self) -> None:
         self.forget()
         _unmount_below(self._folder)
+        _unmount_below(Path(self._run_root.name))
+        self._run_root.cleanup()
 
 
 class Containerd:
