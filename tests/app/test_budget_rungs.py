@@ -323,6 +323,14 @@ async def test_the_command_line_tells_where_the_money_went(scene: Scene) -> None
     assert (baseline["figures"]["requests"], baseline["figures"]["cost_micro"]) == (1, 1000)
     assert "not measured" in baseline["rollback"]["words"]
     assert "hit ratio" in await run("baseline", "pages")
+    for words, said in (
+        (("report", "--month", "2999-01"), "2999-01 has not begun"),
+        (("costs", "--month", "2999-01"), "2999-01 has not begun"),
+        (("baseline", "pages", "--days", "0"), "'0' is no number of days"),
+        (("report", "--html", str(scene.folder / "none" / "r.html")), "no such file or directory"),
+    ):
+        done = await asyncio.to_thread(CliRunner().invoke, make_app(), list(words), env=env)
+        assert said in done.output, words
     costs = await run("costs")
     assert "0.60 EUR of 1.00 EUR" in costs
     assert "rung notice: nothing is held back yet" in costs

@@ -226,6 +226,24 @@ def test_a_wrong_setting_is_refused_with_its_field_and_reason(
     assert (found_field, reason in found_reason) == (field, True), found_reason
 
 
+def test_a_price_sheet_is_read_to_its_end_or_not_at_all(file: Path) -> None:
+    sheet = file.parent / "prices.toml"
+    good = (
+        '[[price]]\nmeter = "egress"\nprice = "1"\nunit = "GB"\nperiod = "use"\n'
+        'currency = "EUR"\nvalid_from = 2026-01-01\n'
+    )
+    text = f'[budget]\nprices_file = "{sheet}"\n'
+    sheet.write_text(good + "[[price]]\n")
+    field, _, reason = only(file, text)
+    assert (field, "unit is missing" in reason or "meter is missing" in reason) == (
+        "budget.prices_file",
+        True,
+    )
+    sheet.write_text(good + "# much to say\n" * 80_000 + "[[price]]\n")
+    field, _, reason = only(file, text)
+    assert (field, "over 1 MiB" in reason) == ("budget.prices_file", True), reason
+
+
 def test_how_long_a_token_holds_is_no_secret() -> None:
     assert shown("access.token", "5 parsecs") == '"5 parsecs"'
     assert shown("upstream[0].source[0].token", "abc") == "***"

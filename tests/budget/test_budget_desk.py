@@ -104,6 +104,34 @@ async def test_the_report_of_the_second_month_has_deltas_and_the_three_dearest_m
         assert what in told
 
 
+async def test_a_forecast_goes_by_the_last_days_over_the_turn_of_a_month() -> None:
+    world = World(JUNE - 3 * DAY_SECONDS)
+    for _ in range(3):
+        await world.spend(10)
+        world.clock.advance(DAY_SECONDS)
+    await world.spend(5)
+    world.clock.advance(60)
+    found = world.desk().state()
+    assert (found.period, found.spent_micro, found.forecast.days) == ("2026-06", 5 * MICRO, 3)
+    to_come = 10 * MICRO * (30 * DAY_SECONDS - 60) / DAY_SECONDS
+    assert found.forecast.middle_micro == round(5 * MICRO + to_come)
+
+
+async def test_a_node_of_this_afternoon_is_not_judged_by_the_whole_day() -> None:
+    world = World(JUNE + 25 * DAY_SECONDS + 20 * 3600)
+    await world.spend(2)
+    world.clock.advance(2 * 3600)
+    await world.spend(2)
+    found = world.desk().state().forecast
+    assert (found.days, found.middle_micro) == (0, 4 * MICRO + 2 * MICRO * (4 * 24 + 2))
+    world.clock.advance(12 * 3600)
+    await world.spend(10)
+    found = world.desk().state().forecast
+    assert (found.days, found.middle_micro) == (0, 14 * MICRO + MICRO * (3 * 24 + 14)), (
+        "a day of four hours"
+    )
+
+
 async def test_warming_pauses_while_money_goes_faster_than_time_and_holds_while_blind() -> None:
     world = World(JUNE + 3 * DAY_SECONDS)  # a tenth of the month
 

@@ -34,14 +34,17 @@ def edited(lines: Sequence[bytes]) -> list[bytes]:
 
 
 DEEDS: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
-    "edited": (edited, "bundle 4: The signature is not this bundle's."),
+    "edited": (edited, "bundles line 4: The signature is not this bundle's."),
     "gap": (lambda lines: lines[:2] + lines[4:], "Between bundles 2 and 5 some are missing."),
     "reordered": (
         lambda lines: [lines[0], lines[2], lines[1], *lines[3:]],
         "Bundle 2 follows bundle 3.",
     ),
     "replayed": (lambda lines: [*lines, lines[2]], "Bundle 3 is here twice."),
-    "another key's": (lambda lines: chain(6, OTHER), "The signature is not this bundle's."),
+    "another key's": (
+        lambda lines: chain(6, OTHER),
+        "none of the 6 bundles is signed with this key is it this node's? get it with",
+    ),
 }
 
 
@@ -73,3 +76,37 @@ def test_what_was_done_to_it_is_refused_with_the_reason(tmp_path: Path, deed: st
     assert (code, good) == (1, False)
     assert sentence in said
     assert flaw_of(lines, PEM), "somebody else's program finds it too"
+
+
+def test_of_a_folder_it_says_which_file_is_wrong_an_empty_one_too(tmp_path: Path) -> None:
+    folder, key = tmp_path / "bundles", tmp_path / "node.pub"
+    folder.mkdir()
+    key.write_bytes(PEM)
+    for number, line in enumerate(chain(6), start=1):
+        (folder / f"a-{number}.json").write_bytes(line + b"\n")
+    (folder / "a-6.json").write_bytes(b"")
+    words = ["bundle", "verify", str(folder), "--key", str(key)]
+    ran = CliRunner().invoke(make_app(), words)
+    said = " ".join(ran.output.split())
+    assert ran.exit_code == 1
+    assert f"{folder}/a-6.json: The line is no bundle" in said
+    assert "skerry bundle export" in said
+    told = json.loads(CliRunner().invoke(make_app(), [*words, "--json"]).stdout)
+    assert [each["where"] for each in told["findings"]] == [f"{folder}/a-6.json"]
+
+
+def test_what_is_no_bundle_at_all_does_not_fill_the_screen(tmp_path: Path) -> None:
+    _, said, good = verified(tmp_path, [b"[node]"] * 300)
+    assert not good
+    assert said.count("is no bundle") == 10
+    assert "and 290 more" in said
+
+
+def test_a_file_that_is_no_key_is_named_with_where_to_get_one(tmp_path: Path) -> None:
+    file, key = tmp_path / "bundles", tmp_path / "node.pub"
+    file.write_bytes(chain(1)[0])
+    key.write_bytes(b"no key")
+    ran = CliRunner().invoke(make_app(), ["bundle", "verify", str(file), "--key", str(key)])
+    assert ran.exit_code == 2
+    said = " ".join(ran.output.split())
+    assert f"{key} holds no node's public key" in said

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from skerry.base.errors import BadInput
 from skerry.budget.bookkeeping import Bookkeeping
-from skerry.budget.core.forecast import Forecast, burn, forecast
+from skerry.budget.core.forecast import DAYS_SAMPLED, Forecast, Sample, burn, forecast, sample
 from skerry.budget.core.month import MonthBook, month_book
 from skerry.budget.core.outcomes import UnitFigures
 from skerry.budget.core.periods import DAY_SECONDS, Every, Period, day_of, month_before, period_of
@@ -104,13 +104,9 @@ class BudgetDesk:
         """Where it stands. Raises LedgerUnusable."""
         now = int(self._now())
         period = period_of(now, self._every)
-        days = self._spending.days(period.start, period.end, now)
-        today = day_of(now)
-        whole = [sum(money.values()) for day, money in sorted(days.items()) if day < today]
-        running = sum(days.get(today, {}).values())
         ladders = self._ladders()
         amount = next((each.amount_micro for each in ladders if each.scope == WHOLE), -1)
-        spent = sum(whole) + running
+        spent = sum(self._spending.spent(period, now).values())
         passed = now - period.start
         return BudgetState(
             at=float(now),
@@ -123,12 +119,7 @@ class BudgetDesk:
             burn=-1
             if amount < 0
             else burn(spent, amount, passed_seconds=passed, period_seconds=period.seconds),
-            forecast=forecast(
-                whole,
-                today_micro=running,
-                today_seconds=now - today,
-                left_seconds=period.end - now,
-            ),
+            forecast=forecast(self._sample(now), spent_micro=spent, left_seconds=period.end - now),
             ladders=ladders,
             sources=source_costs(self._sources(), self._books.sheet, now),
         )
@@ -178,6 +169,15 @@ class BudgetDesk:
             rollback=rollback_time(self._rollbacks(start, end)),
             units=self._books.units(start, end, (workflow,)),
         )
+
+    def _sample(self, now: int) -> Sample:
+        """The last days, of the period before too: what money goes for begins anew with no month.
+        Before the first day that cost anything nobody was there to count."""
+        start = day_of(now) - DAYS_SAMPLED * DAY_SECONDS
+        found = self._spending.days(start, now + 1, now)
+        days = {day: sum(money.values()) for day, money in found.items()}
+        first = min((day for day, cost in days.items() if cost), default=day_of(now))
+        return sample(days, first_hour=self._spending.begun(first), now=now)
 
     def _rollback(self, month: Period) -> RollbackTime:
         return rollback_time(self._rollbacks(month.start, month.end))

@@ -20,6 +20,7 @@ class Spending:
     def __init__(self, books: Bookkeeping) -> None:
         self._books = books
         self._over: dict[int, Mapping[str, int]] = {}
+        self._begun = -1, 0
 
     @property
     def currency(self) -> str:
@@ -40,6 +41,16 @@ class Spending:
             for tenant, micro in by_tenant.items():
                 spent[tenant] = spent.get(tenant, 0) + micro
         return spent
+
+    def begun(self, day: int) -> int:
+        """The first hour of a day in which anything was counted, its own beginning without one.
+        Raises LedgerUnusable."""
+        if self._begun[0] != day:
+            hours = self._books.ledger.hours(day, day + DAY_SECONDS)
+            if not hours:
+                return day
+            self._begun = day, min(each.start for each in hours)
+        return self._begun[1]
 
     def _read(self, day: int, now: int) -> Mapping[str, int]:
         charges = self._books.charges(day, day + DAY_SECONDS)

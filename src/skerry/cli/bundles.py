@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
-from skerry.base.chain import Anchor, Finding
+from skerry.base.chain import Anchor, Finding, Flaw
 from skerry.base.errors import BadInput
 from skerry.base.units import format_bytes
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, connect
@@ -17,6 +18,7 @@ from skerry.cli.screen import Exit, err, out, plain, print_json
 from skerry.dashboard.words import moment
 
 FILE_BYTES_MAX = 64 << 20
+FINDINGS_SHOWN_MAX = 10
 
 After = Annotated[int, typer.Option(metavar="N", min=0, help="Only those after this.")]
 
@@ -133,22 +135,28 @@ def bundle_verify(
     from skerry.app.trust.node_key import check_signature, read_public
     from skerry.telemetry.core.bundles import verify
 
-    lines = [line for path in files for line in _lines(path)]
-    if not lines:
+    placed = [placed for path in files for placed in _lines(path)]
+    if not placed:
         raise BadInput("there is no bundle", next_step="get some with skerry bundle export")
+    try:
+        public_key = read_public(_read(key))
+    except BadInput as error:
+        what = f"{key} holds no node's public key"
+        raise BadInput(
+            what, next_step="get it with `skerry bundle key`, on a way you trust"
+        ) from error
     findings = verify(
-        lines,
-        public_key=read_public(_read(key)),
+        [line for _, line in placed],
+        public_key=public_key,
         check=check_signature,
         anchors=_anchors(anchor),
     )
+    places = ["all of them", *(place for place, _ in placed)]
     if as_json:
-        print_json(Verified(len(lines), not findings, [_told(each) for each in findings]))
+        told = [_told(each, places[each.line]) for each in findings]
+        print_json(Verified(len(placed), not findings, told))
     else:
-        for finding in findings:
-            err().print(f"[bold red]bundle {finding.line}:[/] {plain(finding.sentence)}")
-        if not findings:
-            out().print(f"{len(lines)} bundles: good")
+        _say(findings, places)
     if findings:
         raise typer.Exit(Exit.FAILED)
 
@@ -166,8 +174,33 @@ def make_bundle() -> typer.Typer:
     return app
 
 
-def _told(finding: Finding) -> dict[str, object]:
-    return {"flaw": finding.flaw.value, "line": finding.line, "sentence": finding.sentence}
+def _say(findings: Sequence[Finding], places: Sequence[str]) -> None:
+    """What is wrong, where, and what to do about it."""
+    count = len(places) - 1
+    if not findings:
+        out().print(f"{count} bundles: good")
+        return
+    if count > 1 and [each.flaw for each in findings] == [Flaw.EDITED] * count:
+        err().print(f"[bold red]skerry:[/] none of the {count} bundles is signed with this key")
+        err().print("        is it this node's? get it with `skerry bundle key` from the node")
+        return
+    for finding in findings[:FINDINGS_SHOWN_MAX]:
+        err().print(f"[bold red]{plain(places[finding.line])}:[/] {plain(finding.sentence)}")
+    if len(findings) > FINDINGS_SHOWN_MAX:
+        err().print(f"and {len(findings) - FINDINGS_SHOWN_MAX} more: --json has them all")
+    err().print(
+        "        get them from the node once more, `skerry bundle export`; what is not good"
+    )
+    err().print("        there either was changed at the node")
+
+
+def _told(finding: Finding, place: str) -> dict[str, object]:
+    return {
+        "flaw": finding.flaw.value,
+        "line": finding.line,
+        "where": place,
+        "sentence": finding.sentence,
+    }
 
 
 def _anchors(text: str) -> tuple[Anchor, ...]:
@@ -179,16 +212,24 @@ def _anchors(text: str) -> tuple[Anchor, ...]:
     return (Anchor(int(number), digest.lower()),)
 
 
-def _lines(path: Path) -> list[bytes]:
-    """A file's lines; of a folder, those of its files by name, as they are numbered."""
+def _lines(path: Path) -> list[tuple[str, bytes]]:
+    """A file's lines, each with its place; of a folder, those of its files by name, as they are
+    numbered. An empty file is a line that is no bundle: something was to be there."""
     if path.is_dir():
         return [
-            line
+            placed
             for name in sorted(os.listdir(path))
             if name.endswith(".json")
-            for line in _lines(path / name)
+            for placed in _lines(path / name)
         ]
-    return [line for line in _read(path).splitlines() if line.strip()]
+    lines = [
+        (f"{path} line {number}", line)
+        for number, line in enumerate(_read(path).splitlines(), start=1)
+        if line.strip()
+    ]
+    return (
+        [(str(path), line) for _, line in lines] if len(lines) == 1 else lines or [(str(path), b"")]
+    )
 
 
 def _read(path: Path) -> bytes:

@@ -61,6 +61,8 @@ def show(
     if as_json:
         print_json(found)
         return
+    if not found.units:
+        out().print("no workflow is described: [[budget.workflow]] in the settings", markup=False)
     show_units(found.units, found.currency)
 
 

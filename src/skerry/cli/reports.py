@@ -41,7 +41,9 @@ def report(
         try:
             html.write_text(page(found), encoding="utf-8")
         except OSError as error:
-            raise BadInput(f"{html} cannot be written", next_step="name another file") from error
+            reason = (error.strerror or "unknown").lower()
+            what = f"{html} cannot be written: {reason}"
+            raise BadInput(what, next_step="name another file") from error
     if as_json:
         print_json(found)
         return

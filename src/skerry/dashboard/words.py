@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from skerry.base.units import format_bytes, format_seconds
-from skerry.budget.core.money import format_money
+from skerry.budget.core.money import format_money, rounded
 
 MICRO = 1_000_000
 
@@ -44,16 +44,17 @@ def share(part: int | None, whole: int | None) -> str:
     """A share in percent; a dash of nothing."""
     if part is None or not whole:
         return "–"
-    # 99.96 % is not all of it: only what is whole is written as 100.
-    percent = min(100 * part / whole, 99.9) if part < whole else 100 * part / whole
-    return f"{percent:.1f} %"
+    # 99.96 % is not all of it: only what is whole is written as 100. Rounded as `percent` does.
+    tenths = rounded(part * 1000, whole)
+    tenths = min(tenths, 999) if part < whole else tenths
+    return f"{tenths // 10}.{tenths % 10} %"
 
 
 def money(micro: int, currency: str) -> str:
-    """Micro-units of a currency with two places, halves away from zero."""
-    cents, rest = divmod(abs(micro), MICRO // 100)
-    cents += rest * 2 >= MICRO // 100
-    return f"{'-' if micro < 0 else ''}{cents // 100:,}.{cents % 100:02d} {currency}"
+    """Micro-units of a currency with two places, rounded as the commands do (`format_money`)."""
+    cents = rounded(abs(micro), MICRO // 100)
+    sign = "-" if micro < 0 and cents else ""
+    return f"{sign}{cents // 100:,}.{cents % 100:02d} {currency}"
 
 
 def fine_money(micro: int, currency: str) -> str:

@@ -7,13 +7,14 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skerry.budget.core.forecast import Forecast, burn, forecast
+from skerry.budget.core.forecast import Forecast, Sample, burn, forecast, sample
 
-DAY = 86400
+DAY, HOUR = 86400, 3600
+JUNE = 20_605 * DAY
 
 
 def ahead(days: list[int], left_days: int = 10) -> Forecast:
-    return forecast(days, today_micro=0, today_seconds=0, left_seconds=left_days * DAY)
+    return forecast(Sample(tuple(days)), spent_micro=sum(days), left_seconds=left_days * DAY)
 
 
 def test_burn_is_one_when_money_and_time_go_alike() -> None:
@@ -27,25 +28,40 @@ def test_days_that_are_alike_leave_no_doubt() -> None:
 
 
 def test_only_the_last_week_tells_the_future() -> None:
-    assert ahead([9_000] * 20 + [100] * 7).middle_micro == 9_000 * 20 + 700 + 1000
+    costs = [9_000] * 20 + [100] * 7
+    days = {JUNE + at * DAY: cost for at, cost in enumerate(costs)}
+    assert sample(days, first_hour=JUNE, now=JUNE + 27 * DAY).days == (100,) * 7
 
 
-def test_without_a_whole_day_the_day_goes_on_as_it_began() -> None:
-    found = forecast([], today_micro=60, today_seconds=3600, left_seconds=7200)
-    assert found == Forecast(60, 180, 300, 0)
+def test_before_a_day_is_over_it_goes_on_as_it_began_when_the_node_did() -> None:
+    noon = JUNE + 12 * HOUR
+    seen = sample({JUNE: 60}, first_hour=noon, now=noon + 2 * HOUR)
+    assert seen == Sample((), 60, 2 * HOUR)
+    assert forecast(seen, spent_micro=60, left_seconds=4 * HOUR) == Forecast(60, 180, 300, 0)
 
 
-def test_days_before_the_first_that_cost_anything_are_no_sample() -> None:
-    new = forecast([0] * 25, today_micro=60, today_seconds=3600, left_seconds=7200)
-    assert new == Forecast(60, 180, 300, 0), "a node of this morning is not free for a month"
-    assert ahead([0, 0, 100, 0, 100]).days == 3, "a free day after that is one"
+def test_a_day_that_a_node_began_at_noon_is_no_whole_one() -> None:
+    days = {JUNE: 100, JUNE + DAY: 20}
+    seen = sample(days, first_hour=JUNE + 14 * HOUR, now=JUNE + DAY + 2 * HOUR)
+    assert seen == Sample((), 120, 12 * HOUR), "ten an hour for twelve hours"
+    later = sample(
+        {**days, JUNE + DAY: 240, JUNE + 2 * DAY: 7},
+        first_hour=JUNE + 14 * HOUR,
+        now=JUNE + 2 * DAY + HOUR,
+    )
+    assert later.days == (240,)
+
+
+def test_the_first_minutes_count_for_an_hour() -> None:
+    assert sample({JUNE: 60}, first_hour=JUNE, now=JUNE + 7).seen_seconds == HOUR
 
 
 @given(st.lists(st.integers(0, 10**12), max_size=40), st.integers(0, 31 * DAY))
 def test_the_interval_holds_the_middle_and_what_is_spent_is_its_floor(
     days: list[int], left: int
 ) -> None:
-    found = forecast(days, today_micro=7, today_seconds=60, left_seconds=left)
+    seen = Sample(tuple(days), 7, 60)
+    found = forecast(seen, spent_micro=sum(days) + 7, left_seconds=left)
     assert sum(days) + 7 <= found.low_micro <= found.middle_micro <= found.high_micro
 
 

@@ -134,7 +134,7 @@ def _days(request: Request, *, most: int) -> int:
     if not text:
         return 0
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:5]) <= most):
-        raise BadInput("days is no number of days", next_step=f"send 1 to {most}")
+        raise BadInput(f"{text[:20]!r} is no number of days", next_step=f"use 1 to {most}")
     return int(text[:5])
 
 
@@ -151,4 +151,7 @@ def month_named(text: str, budget: NodeBudget) -> Period:
     match = _MONTH.match(text)
     if match is None:
         raise BadInput(f"{text[:40]!r} is no month", next_step="write it as 2026-01, or last")
-    return month_of(int(datetime(int(match[1]), int(match[2]), 1, tzinfo=UTC).timestamp()))
+    month = month_of(int(datetime(int(match[1]), int(match[2]), 1, tzinfo=UTC).timestamp()))
+    if month.start > budget.now:
+        raise BadInput(f"{text} has not begun", next_step="ask for a month up to this one (UTC)")
+    return month

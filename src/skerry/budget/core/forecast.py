@@ -1,19 +1,19 @@
 """How fast money goes, and where that ends.
 
-Owns burn and forecast. The method: the days that are over, the last seven at most, are taken for a
-sample; what is left of the period costs their mean for each day, and the interval is the one in
-which a new sum of so many days from the same source falls in nineteen of twenty cases (Student's t,
-which widens it while there are few days). Whole numbers throughout.
+Owns burn and forecast. The method: the last seven days that are over, of the period before too, are
+taken for a sample; what is left of the period costs their mean for each day, and the interval is
+the one in which a new sum of so many days from the same source falls in nineteen of twenty cases
+(Student's t, which widens it while there are few days). Whole numbers throughout.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isqrt
 
 from skerry.budget.core.money import rounded
-from skerry.budget.core.periods import DAY_SECONDS
+from skerry.budget.core.periods import DAY_SECONDS, HOUR_SECONDS, day_of
 
 DAYS_SAMPLED = 7
 MILLION = 1_000_000
@@ -43,31 +43,44 @@ def burn(spent_micro: int, amount_micro: int, *, passed_seconds: int, period_sec
     return spent_micro * period_seconds * MILLION // (amount_micro * passed_seconds)
 
 
-def forecast(
-    days: Sequence[int], *, today_micro: int, today_seconds: int, left_seconds: int
-) -> Forecast:
-    """Where a period ends.
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the future is judged by: `days` that were counted from their first hour to their last,
+    and what it all cost since the first hour that was counted, for when no day is over yet."""
+
+    days: tuple[int, ...]
+    seen_micro: int = 0
+    seen_seconds: int = HOUR_SECONDS
+
+
+def sample(days: Mapping[int, int], *, first_hour: int, now: int) -> Sample:
+    """The sample of some days up to the one that runs, each by when it began.
 
     Args:
-        days: what each whole day of the period has cost, oldest first.
-        today_micro: what the day that runs has cost in its first `today_seconds`.
-        left_seconds: from now to the period's end.
+        first_hour: the first that was counted in the first of them that cost anything. A day that
+            a node began at noon is half a day: taken for a whole one it would halve the rest.
     """
-    spent = sum(days) + today_micro
-    # Before the first day that cost anything nobody was there to count; zeros would halve the rest.
-    first = next((at for at, each in enumerate(days) if each), len(days))
-    sample = days[first:][-DAYS_SAMPLED:]
-    if not sample:
-        # Nothing is over yet: the day goes on as it began.
-        rate = rounded(today_micro * left_seconds, max(1, today_seconds))
+    today = day_of(now)
+    over = [cost for day, cost in sorted(days.items()) if first_hour <= day < today]
+    seen = sum(cost for day, cost in days.items() if day >= day_of(first_hour))
+    # Of the first minutes nothing can be said: what they cost is taken for an hour's.
+    return Sample(tuple(over[-DAYS_SAMPLED:]), seen, max(HOUR_SECONDS, now - first_hour))
+
+
+def forecast(seen: Sample, *, spent_micro: int, left_seconds: int) -> Forecast:
+    """Where a period ends that has cost `spent_micro` and lasts for `left_seconds` more."""
+    days, spent = seen.days, spent_micro
+    if not days:
+        # Nothing is over yet: it goes on as it began.
+        rate = rounded(seen.seen_micro * left_seconds, seen.seen_seconds)
         return Forecast(spent, spent + rate, spent + 2 * rate, 0)
-    count, total = len(sample), sum(sample)
+    count, total = len(days), sum(days)
     to_come = rounded(total * left_seconds, count * DAY_SECONDS)
     middle = spent + to_come
     if count < 2:
         return Forecast(spent, middle, spent + 2 * to_come, count)
     # n * sum(x^2) - (sum x)^2 = n * (n-1) * variance
-    spread = count * sum(each * each for each in sample) - total * total
+    spread = count * sum(each * each for each in days) - total * total
     left_days = max(1, -(-left_seconds // DAY_SECONDS))
     variance = spread * left_days * (count + left_days) // (count * count * (count - 1))
     margin = isqrt(variance) * _T_HUNDREDTHS[min(count - 2, len(_T_HUNDREDTHS) - 1)] // 100

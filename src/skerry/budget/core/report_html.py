@@ -9,8 +9,8 @@ from __future__ import annotations
 from html import escape
 
 from skerry.base.units import format_bytes
-from skerry.budget.core.money import format_money
-from skerry.budget.core.report import Report
+from skerry.budget.core.money import format_money, rounded
+from skerry.budget.core.report import MILLION, Report
 from skerry.budget.core.rollback import RollbackTime
 
 _STYLE = (
@@ -57,7 +57,9 @@ def percent(millionths: int) -> str:
     """934512 -> `93.4 %`; `-` for none."""
     if millionths < 0:
         return "-"
-    whole, tenth = divmod(millionths // 1000, 10)
+    # As the pages round: 99.96 % is not all of it, only what is whole is written as 100.
+    tenths = rounded(millionths, 1000)
+    whole, tenth = divmod(min(tenths, 999) if millionths < MILLION else tenths, 10)
     return f"{whole}.{tenth} %"
 
 

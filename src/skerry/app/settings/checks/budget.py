@@ -18,7 +18,7 @@ from skerry.base.errors import SkerryError
 from skerry.budget.core.money import parse_money
 from skerry.budget.core.periods import Every
 from skerry.budget.core.plan import Priority
-from skerry.budget.core.prices import PriceSheet, read_sheet
+from skerry.budget.core.prices import BadPrices, PriceSheet, read_sheet
 
 SHEET_BYTES_MAX = 1 << 20
 TENANTS_MAX, WORKFLOWS_MAX = 64, 64
@@ -54,11 +54,15 @@ def sheet_of(budget: BudgetSettings) -> PriceSheet:
 
 
 def sheet_text(budget: BudgetSettings) -> str:
-    """The price sheet as it is written, "" when none is named. Raises OSError."""
+    """The price sheet as it is written, "" when none is named. Raises BadPrices, OSError."""
     if not budget.prices_file:
         return ""
     with Path(budget.prices_file).open("rb") as file:
-        return file.read(SHEET_BYTES_MAX + 1)[:SHEET_BYTES_MAX].decode("utf-8", "replace")
+        text = file.read(SHEET_BYTES_MAX + 1)
+    if len(text) > SHEET_BYTES_MAX:
+        # What is behind the limit may be the price that holds: never read a part of a sheet.
+        raise BadPrices(f"{budget.prices_file} is over 1 MiB", next_step="leave old prices out")
+    return text.decode("utf-8", "replace")
 
 
 def sheet_in(text: str, named: str) -> PriceSheet:
