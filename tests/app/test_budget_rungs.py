@@ -342,6 +342,9 @@ async def test_the_command_line_tells_where_the_money_went(scene: Scene) -> None
     await scene.node.budget.alarm_desk.look()
     assert "  127.0.0.1:" in await run("alarms", "ls")
     await scene.node.budget.look()
+    await scene.node.budget.prospect.look()
     metrics = scene.node.metrics.expose()
     assert 'skerry_budget_spent{scope="node"} 0.601' in metrics
+    assert 'skerry_cost_spent{tenant="node"} 0.6\n' in metrics
+    assert "budget.prospect" in {task.get_name() for task in asyncio.all_tasks()}
     assert 'skerry_budget_rung{scope="node"} 1' in metrics

@@ -12,9 +12,11 @@ from skerry.budget.core.periods import DAY_SECONDS, Every, month_of
 from skerry.budget.core.prices import read_sheet
 from skerry.budget.core.rollback import Rollback
 from skerry.budget.core.usage import NODE, Amounts, Dimension, Meter
-from skerry.budget.desk import BudgetDesk
+from skerry.budget.desk import BudgetDesk, BudgetState
 from skerry.budget.ladders import WHOLE, Ladders, Limit
 from skerry.budget.measures import budget_metrics
+from skerry.budget.ports import LedgerUnusable
+from skerry.budget.prospect import Prospect
 from skerry.budget.spending import Spending
 from skerry.budget.testing import MemoryLedger
 from skerry.telemetry.alarms import Silence
@@ -130,6 +132,36 @@ async def test_a_node_of_this_afternoon_is_not_judged_by_the_whole_day() -> None
     assert (found.days, found.middle_micro) == (0, 14 * MICRO + MICRO * (3 * 24 + 14)), (
         "a day of four hours"
     )
+
+
+async def test_what_is_spent_and_where_it_ends_is_among_the_metrics_without_a_budget() -> None:
+    world = World(JUNE + 10 * DAY_SECONDS)
+    who = (Dimension("ann", workflow="films"), Dimension("bob"))
+    for dimension, gigabytes in zip(who, (1004, 507), strict=True):
+        used = {dimension: Amounts.of({Meter.INGRESS_BYTES: gigabytes * 10**7})}
+        await world.ledger.note(int(world.clock.now()), used)
+    metrics, desk = Registry(), world.desk()
+    broken = False
+
+    async def stand() -> BudgetState:
+        if broken:
+            raise LedgerUnusable("no")
+        return desk.state()
+
+    prospect = Prospect(stand, world.clock)
+    prospect.declare(metrics)
+    assert "skerry_cost_spent{" not in metrics.expose(), "nothing is known yet"
+    await prospect.look()
+    told = metrics.expose()
+    assert 'skerry_cost_spent{tenant="ann"} 1\n' in told, "1.004, to the hundredth"
+    assert 'skerry_cost_spent{tenant="bob"} 0.51\n' in told
+    assert 'skerry_cost_workflow_spent{workflow="films"} 1\n' in told
+    assert 'workflow=""' not in told
+    ends = desk.state().forecast
+    assert f'skerry_cost_forecast{{bound="high"}} {ends.high_micro / MICRO:g}' in told
+    broken = True
+    await prospect.look()
+    assert "skerry_cost_spent{" not in metrics.expose(), "an old number is no number"
 
 
 async def test_warming_pauses_while_money_goes_faster_than_time_and_holds_while_blind() -> None:

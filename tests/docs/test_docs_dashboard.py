@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from skerry.app.telemetry.ratios import IMAGE_HITS, IMAGES_SERVED, PAGE_HITS, PAGES_SERVED
 from skerry.telemetry.core.slo import Goals, rules
 from tools.metrics_page import ROOT, Family, declared
 
@@ -84,3 +85,33 @@ def test_every_panel_has_a_question_and_a_place() -> None:
     assert len(places) == len(set(places))
     assert len({panel["id"] for panel in panels}) == len(panels)
     assert all(panel["title"] for panel in panels)
+
+
+def test_a_hit_ratio_is_of_what_the_pages_and_the_status_call_answered() -> None:
+    board = json.loads(DASHBOARD.read_text())
+    ratios = [
+        target["expr"]
+        for panel in board["panels"]
+        if panel["title"].startswith("Hit ratio")
+        for target in panel["targets"]
+    ]
+    assert len(ratios) == 4
+    for ratio in ratios:
+        pages = "skerry_edge" in ratio
+        told = [set(found.split("|")) for found in re.findall(r"outcome=~?'([^']*)'", ratio)]
+        assert told == [
+            set(PAGE_HITS if pages else IMAGE_HITS),
+            set(PAGES_SERVED if pages else IMAGES_SERVED),
+        ]
+
+
+def test_money_is_on_the_dashboard_as_latency_is() -> None:
+    told = "\n".join(expressions())
+    for name in (
+        "cost_spent",
+        "cost_workflow_spent",
+        "cost_forecast",
+        "budget_burn",
+        "budget_rung",
+    ):
+        assert f"skerry_{name}{{" in told, name

@@ -5,8 +5,8 @@ Owns the putting together; every judgement is a core's. Reads the ledger: call i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from skerry.base.errors import BadInput
 from skerry.budget.bookkeeping import Bookkeeping
@@ -41,6 +41,7 @@ class BudgetState:
         burn: share of the budget spent over share of the period passed, in millionths; -1 without a
             budget.
         forecast: what the period will have cost at its end.
+        tenants, workflows: what each has spent, in micro-units; the tenants add up to all of it.
         sources: what each class of sources had fetched since the start, at the prices of now.
     """
 
@@ -55,6 +56,8 @@ class BudgetState:
     forecast: Forecast
     ladders: Sequence[LadderStatistics]
     sources: Sequence[SourceCost] = ()
+    tenants: Mapping[str, int] = field(default_factory=dict)
+    workflows: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,8 @@ class BudgetDesk:
         period = period_of(now, self._every)
         ladders = self._ladders()
         amount = next((each.amount_micro for each in ladders if each.scope == WHOLE), -1)
-        spent = sum(self._spending.spent(period, now).values())
+        tenants = self._spending.spent(period, now)
+        spent = sum(tenants.values())
         passed = now - period.start
         return BudgetState(
             at=float(now),
@@ -122,6 +126,8 @@ class BudgetDesk:
             forecast=forecast(self._sample(now), spent_micro=spent, left_seconds=period.end - now),
             ladders=ladders,
             sources=source_costs(self._sources(), self._books.sheet, now),
+            tenants=tenants,
+            workflows=self._spending.workflows(period, now),
         )
 
     def report(self, month: Period) -> Report:

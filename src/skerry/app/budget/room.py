@@ -41,6 +41,7 @@ from skerry.budget.measures import budget_metrics
 from skerry.budget.metering import Metering
 from skerry.budget.ports import LedgerUnusable
 from skerry.budget.probes import CpuProbe, HeldProbe, UpstreamProbe, VaultProbe
+from skerry.budget.prospect import Prospect
 from skerry.budget.spending import Spending
 from skerry.telemetry.alarms import Alarms
 from skerry.telemetry.events import Events, Level
@@ -93,6 +94,7 @@ class NodeBudget:
         self._metering: Metering | None = None
         self.aside = Aside()
         self._stand = Aside()
+        self.prospect = Prospect(self.stand, node.clock)
 
     @property
     def name(self) -> str:
@@ -177,6 +179,7 @@ class NodeBudget:
             sources=lambda: source_uses(node.metrics),
         )
         budget_metrics(node.metrics, self.ladders)
+        self.prospect.declare(node.metrics)
         node.ends.push_async_callback(self.beat)
 
     def start(
@@ -211,6 +214,8 @@ class NodeBudget:
         node.nursery.start(self.prices.began(), name="budget.prices")
         node.nursery.start(self._metering.run(), name="budget.metering")
         node.nursery.start(self._survey(survey), name="budget.survey")
+        if node.settings.budget.prices_file:
+            node.nursery.start(self.prospect.run(), name="budget.prospect")
         if self._ladders is not None:
             node.nursery.start(self._ladders.run(), name="budget.ladders")
 
