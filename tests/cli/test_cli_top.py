@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from io import StringIO
 
+import pytest
 from rich.console import Console
 
 from skerry.base.clock import ManualClock
 from skerry.cli.status import _mode, _source
-from skerry.cli.top import drawn
+from skerry.cli.top import _look, drawn, drawn_small
 from skerry.dashboard.overview import Overview, look
 from skerry.registry.operations import SourceStatus
 from tests.dashboard.scene import NOW, full_facts
@@ -46,6 +48,42 @@ async def test_names_of_strangers_move_no_cursor() -> None:
     text = text_of(replace(overview, needs=(nasty,)))
     assert "\x1b[2J" not in text
     assert "\x07" not in text
+
+
+async def test_in_forty_columns_and_a_dozen_rows_one_sees_what_is_wrong_and_what_it_costs() -> None:
+    found = await seen()
+    upstream, *others = found.tiles
+    lost = replace(upstream, state="bad", answer="No", details=("No registry can be reached.",))
+    overview = replace(found, tiles=(lost, *others))
+    console = Console(file=StringIO(), width=40, force_terminal=True, no_color=True)
+    console.print(drawn_small(overview))
+    assert isinstance(console.file, StringIO)
+    rows = [re.sub(r"\x1b\[[0-9;]*m", "", row) for row in console.file.getvalue().splitlines()]
+    assert max(map(len, rows)) <= 40
+    first = "\n".join(rows[:12])
+    for said in ("upstream  No (act)", "No registry can be reached", "service ", "alone     2h00m",
+                 "1.23 EUR so far", "needs you "):  # fmt: skip
+        assert said in first, first
+    assert any(row.startswith("images    70.0 % of") for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "small"), [(40, 24, True), (80, 10, True), (80, 24, False)]
+)
+async def test_a_small_terminal_gets_the_small_drawing(
+    columns: int, rows: int, small: bool
+) -> None:
+    found = await seen()
+
+    class Node:
+        def get(self, path: str, kind: type[Overview]) -> Overview:
+            assert path == "/api/v1/overview"
+            return found
+
+    console = Console(file=StringIO(), width=columns, height=rows, force_terminal=True)
+    console.print(_look(Node(), console))  # type: ignore[arg-type]
+    assert isinstance(console.file, StringIO)
+    assert ("Is the upstream" not in console.file.getvalue()) == small
 
 
 async def test_a_node_without_anything_to_tell_is_drawn_too() -> None:

@@ -25,6 +25,9 @@ from skerry.cli.admin_client import NodeRefused, NodeUnreachable
 PIPE_COLUMNS = 400
 """Width of tables that go into a file or another program: nothing is cut there."""
 
+TILE_NAMES = ("upstream", "service", "alone", "cost")
+"""The first screen's questions in one word each, in its order."""
+
 _JSON = "skerry.json"
 
 

@@ -12,15 +12,13 @@ import msgspec
 
 from skerry.base.units import format_bytes, format_seconds
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, connect
-from skerry.cli.screen import ago, err, out, plain, print_json
+from skerry.cli.screen import TILE_NAMES, ago, err, out, plain, print_json
 from skerry.dashboard import words
 from skerry.dashboard.overview import Overview, Tile
 from skerry.registry.operations import SourceStatus, Status
 from skerry.telemetry.ratios import HitRatio
 from skerry.upstream.misses import Spending
 
-_TILES = ("upstream", "service", "alone", "cost")
-"""The first screen's questions in one word each, in its order."""
 _STYLES = {"good": "green", "warn": "yellow", "bad": "red", "none": "default"}
 
 
@@ -36,7 +34,7 @@ def status(
     found, now = seen.status, seen.at
     say = out().print
     say(f"[bold]{plain(found.node)}[/] skerry {plain(found.version)}: {_mode(seen)}")
-    for name, tile in zip(_TILES, seen.tiles, strict=False):
+    for name, tile in zip(TILE_NAMES, seen.tiles, strict=False):
         say(f"  {name:<9} {_answer(tile)}")
     for ratio in seen.ratios:
         say(f"  {'answered':<9} {_ratio(ratio)}")

@@ -9,7 +9,7 @@ import time
 from typing import Annotated
 
 import typer
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
@@ -17,11 +17,13 @@ from rich.text import Text
 
 from skerry.cli.admin_client import AdminClient
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, connect
-from skerry.cli.screen import ago, out, print_json
+from skerry.cli.screen import TILE_NAMES, ago, out, print_json
 from skerry.dashboard import words
 from skerry.dashboard.overview import Overview, Tile
 from skerry.telemetry.ratios import HitRatio
 
+COLUMNS_MIN, ROWS_MIN = 72, 20
+"""Below either the large drawing would push out of sight what matters."""
 _STYLES = {"good": "green", "warn": "yellow", "bad": "red", "none": "dim"}
 _WORDS = {"good": "good", "warn": "look", "bad": "act", "none": ""}
 
@@ -43,12 +45,19 @@ def top(
         return
     console = out()
     if once or not console.is_terminal:
-        console.print(drawn(_seen(client)))
+        console.print(_look(client, console))
         return
-    with Live(drawn(_seen(client)), console=console, screen=True, auto_refresh=False) as live:
+    with Live(_look(client, console), console=console, screen=True, auto_refresh=False) as live:
         while True:
             time.sleep(every)
-            live.update(drawn(_seen(client)), refresh=True)
+            live.update(_look(client, console), refresh=True)
+
+
+def _look(client: AdminClient, console: Console) -> RenderableType:
+    """One look, drawn for the terminal as large as it is now."""
+    seen = _seen(client)
+    small = console.is_terminal and (console.width < COLUMNS_MIN or console.height < ROWS_MIN)
+    return drawn_small(seen) if small else drawn(seen)
 
 
 def _seen(client: AdminClient) -> Overview:
@@ -81,14 +90,49 @@ def drawn(seen: Overview) -> RenderableType:
     return Group(*parts)
 
 
+def drawn_small(seen: Overview) -> RenderableType:
+    """One look for a telephone or a corner of a screen: what is wrong, what it costs and how long
+    it can go on come first, and what is cut off below is what matters least."""
+    status = seen.status
+    store = f"{words.amount(status.store.blob_bytes)} of {words.amount(status.store.budget_bytes)}"
+    parts: list[RenderableType] = [
+        _head(Text.assemble((_plain(status.node), "bold"), f"  {store}"))
+    ]
+    for name, tile in zip(TILE_NAMES, seen.tiles, strict=False):
+        parts.append(_head(Text.assemble(f"{name:<9} ", _answer(tile))))
+        count = 3 if name == "cost" else int(tile.state != "good")
+        parts.extend(_head(Text(f"  {_plain(each)}")) for each in tile.details[:count])
+    for event in seen.needs:
+        said = f"{_plain(event.subject)}: {_plain(event.cause or event.kind)}"
+        parts.append(_head(Text.assemble(("needs you ", "bold yellow"), said)))
+    for row in seen.ratios:
+        share, size = (
+            words.share(row.hits, row.requests),
+            words.share(row.hit_bytes, row.body_bytes),
+        )
+        line = f"{_plain(row.what):<9} {share} of {row.requests}, {size} of bytes"
+        parts.append(_head(Text(line)))
+    return Group(*parts)
+
+
+def _head(line: Text) -> Text:
+    """One row of the terminal, whatever it says."""
+    line.no_wrap, line.overflow = True, "ellipsis"
+    return line
+
+
+def _answer(tile: Tile) -> Text:
+    style, word = _STYLES[tile.state], _WORDS[tile.state]
+    return Text.assemble(
+        (_plain(tile.answer), f"bold {style}"), (f" ({word})" if word else "", style)
+    )
+
+
 def _tiles(tiles: tuple[Tile, ...]) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for tile in tiles:
-        style = _STYLES[tile.state]
-        answer = Text.assemble(
-            (_plain(tile.answer), f"bold {style}"), (f" {_WORDS[tile.state]}", style)
-        )
-        table.add_row(Text(tile.question), answer, Text("; ".join(map(_plain, tile.details))))
+        details = Text("; ".join(map(_plain, tile.details)))
+        table.add_row(Text(tile.question), _answer(tile), details)
     return table
 
 
