@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import pytest
 
+from skerry.app.telemetry.otlp_export import metrics_of
 from skerry.telemetry.exposition import OPENMETRICS, PLAIN, preferred
 from skerry.telemetry.families import SERIES_MAX
 from skerry.telemetry.labels import Named
@@ -41,7 +42,7 @@ def test_openmetrics_has_units_creation_and_exemplars() -> None:
         "# TYPE skerry_gone counter",
         "# HELP skerry_gone What went.",
     ]
-    assert "skerry_gone_total 3\n" in text
+    assert "skerry_gone_total 3\nskerry_gone_created 1700000000.500\n" in text
     assert (
         'skerry_pulls_total{how="hit"} 2\nskerry_pulls_created{how="hit"} 1700000000.500\n' in text
     )
@@ -50,6 +51,21 @@ def test_openmetrics_has_units_creation_and_exemplars() -> None:
     assert 'skerry_pull_seconds_bucket{how="hit",le="+Inf"} 2\n' in text
     assert 'skerry_pull_seconds_count{how="hit"} 2\n' in text
     assert text.endswith("\n# EOF\n")
+
+
+def test_every_counter_and_histogram_says_when_it_began_also_to_a_collector() -> None:
+    metrics = made()
+    began = {
+        family.name: [point.started_at for point in family.points]
+        for family in metrics_of(metrics, 1_700_000_001.0)
+    }
+    once = 1_700_000_000.5
+    assert began == {
+        "skerry_disk_bytes": [None],
+        "skerry_gone": [once],
+        "skerry_pulls": [once],
+        "skerry_pull_seconds": [once],
+    }
 
 
 def test_the_older_form_has_none_of_them() -> None:

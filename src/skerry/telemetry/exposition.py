@@ -76,16 +76,16 @@ def _samples(family: Family, *, whole: bool) -> Iterator[str]:
         for labels, found in sorted(family.series().items(), key=lambda item: item[0]):
             yield from _distribution(family, labels, found, whole=whole)
         return
-    if isinstance(family, Counter):
+    if isinstance(family, Counter | Tally):
+        created = family.created if whole else {}
         for labels, value in sorted(family.series().items()):
             text = _text(names, labels)
             yield f"{name}_total{text} {number(value)}"
-            if whole and labels in family.created:
-                yield f"{name}_created{text} {family.created[labels]:.3f}"
+            if labels in created:
+                yield f"{name}_created{text} {created[labels]:.3f}"
         return
-    suffix = "_total" if isinstance(family, Tally) else ""
     for labels, value in sorted(family.series().items()):
-        yield f"{name}{suffix}{_text(names, labels)} {number(value)}"
+        yield f"{name}{_text(names, labels)} {number(value)}"
 
 
 def _distribution(

@@ -146,9 +146,29 @@ class Gauge(_Read):
 
 
 class Tally(_Read):
-    """A number that only rises, which somebody's `statistics()` has: read when it is asked for."""
+    """A number that only rises, which somebody's `statistics()` has: read when it is asked for.
+
+    All its series began when it was declared: they rise from 0 with the process.
+    """
 
     kind = "counter"
+
+    def __init__(
+        self,
+        name: str,
+        meaning: str,
+        read: Callable[[], dict[Labels, float]],
+        labels: Declared = (),
+        now: Now | None = None,
+    ) -> None:
+        super().__init__(name, meaning, read, labels)
+        self._now = now
+        self._began = self._time()
+
+    @property
+    def created(self) -> dict[Labels, float]:
+        """When each series began, none without a clock."""
+        return {} if self._began is None else dict.fromkeys(self.series(), self._began)
 
 
 class Histogram(_Family):

@@ -67,7 +67,7 @@ class Registry:
         labels: Declared = (),
     ) -> Tally:
         """Declares a counter whose numbers `read` has; named like any counter."""
-        return self._add(Tally(name, meaning, read, labels))
+        return self._add(Tally(name, meaning, read, labels, self._now))
 
     def histogram(self, name: str, meaning: str, labels: Declared = ()) -> Histogram:
         """Declares a histogram of seconds."""

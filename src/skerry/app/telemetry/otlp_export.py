@@ -24,7 +24,7 @@ from skerry.telemetry.core.otlp import (
     traces_document,
 )
 from skerry.telemetry.events import Events, Level
-from skerry.telemetry.families import Counter, Family, Histogram
+from skerry.telemetry.families import Counter, Family, Histogram, Tally
 from skerry.telemetry.metrics import Registry
 from skerry.telemetry.tracer import Tracer
 from skerry.upstream.core.guard import place_of
@@ -204,10 +204,10 @@ def _points(family: Family, now: float) -> Iterator[Point]:
             counts, bounds = tuple(found.counts), family.bounds
             yield Point(named, now, found.sum, found.created, counts, bounds, exemplars)
         return
+    created = family.created if isinstance(family, Counter | Tally) else {}
     for labels, value in family.series().items():
         named = dict(zip(family.labels, labels, strict=True))
-        began = family.created.get(labels) if isinstance(family, Counter) else None
-        yield Point(named, now, value, began)
+        yield Point(named, now, value, created.get(labels))
 
 
 def token_of(path: str) -> str:
