@@ -10,6 +10,7 @@ from skerry.budget.core.ladder import Steps
 from skerry.budget.core.money import MICRO
 from skerry.budget.core.periods import DAY_SECONDS, Every, month_of
 from skerry.budget.core.prices import read_sheet
+from skerry.budget.core.report_html import columns_of, page, rows_of
 from skerry.budget.core.rollback import Rollback
 from skerry.budget.core.usage import NODE, Amounts, Dimension, Meter
 from skerry.budget.desk import BudgetDesk, BudgetState
@@ -104,6 +105,25 @@ async def test_the_report_of_the_second_month_has_deltas_and_the_three_dearest_m
     told = "\n".join(found.advice)
     for what in ("the hit ratio fell", "a request costs over a tenth more", "going back takes"):
         assert what in told
+    changes = {row.name: row.change for row in rows_of(found)}
+    assert changes["hit ratio, stale and joined too"] == "-20.2 points"
+    assert changes["cost of 1000 requests"] == "+701.7 %"
+    assert changes["rollback"] == "+6.0 s"
+    assert changes["cost"] == "", "half a month beside a whole one says nothing"
+    assert columns_of(found) == ("2026-06 so far", "2026-05", "change")
+    world.clock.advance(20 * DAY_SECONDS)
+    later = world.desk(*rollbacks).report(month_of(JUNE))
+    assert columns_of(later)[0] == "2026-06"
+    assert [row.change for row in rows_of(later)][:2] == ["+1503.3 %", "+100.0 %"]
+    for row in rows_of(later):
+        assert f'<td class="n">{row.change}</td></tr>' in page(later), row
+
+
+async def test_a_first_month_has_nothing_to_be_compared_with() -> None:
+    world = World(JUNE + 15 * DAY_SECONDS)
+    await world.spend(3)
+    found = world.desk().report(month_of(JUNE))
+    assert not any(row.change for row in rows_of(found))
 
 
 async def test_a_forecast_goes_by_the_last_days_over_the_turn_of_a_month() -> None:

@@ -141,6 +141,7 @@ class BudgetDesk:
             (before.name, *then),
             rollbacks=(self._rollback(month), self._rollback(before)),
             units=self._books.units(month.start, month.end, self._workflows()),
+            running=self._now() < month.end,
         )
 
     def month(self, period: Period) -> MonthBook:

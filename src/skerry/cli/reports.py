@@ -15,7 +15,7 @@ from skerry.base.errors import BadInput
 from skerry.base.units import format_bytes
 from skerry.budget.core.money import format_money
 from skerry.budget.core.report import Figures, Miss, Report
-from skerry.budget.core.report_html import maybe, page, percent, rows_of
+from skerry.budget.core.report_html import columns_of, maybe, page, percent, rows_of
 from skerry.budget.desk import Baseline
 from skerry.cli.budget import Month
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, connect
@@ -47,9 +47,9 @@ def report(
     if as_json:
         print_json(found)
         return
-    table = numbers_table("", found.month, found.before)
-    for name, now, then in rows_of(found):
-        table.add_row(name, plain(now), plain(then))
+    table = numbers_table("", *columns_of(found))
+    for row in rows_of(found):
+        table.add_row(row.name, plain(row.now), plain(row.then), row.change)
     out().print(f"[bold]{plain(found.node)}[/]")
     out().print(table)
     _misses(found.dearest, found.currency)
@@ -125,13 +125,20 @@ def _alarms(found: AlarmList) -> None:
 def _lines(found: Figures, currency: str) -> list[tuple[str, str]]:
     return [
         ("requests", str(found.requests)),
-        ("hit ratio", percent(found.hit_ratio)),
+        ("hit ratio", percent(found.hit_ratio) + _apart(found)),
         ("cost", format_money(found.cost_micro, currency, places=4)),
         ("cost of 1000 requests", maybe(found.per_thousand_micro, currency)),
         ("cost of a GB saved", maybe(found.per_saved_gb_micro, currency)),
         ("bytes out", format_bytes(found.egress_bytes)),
         ("bytes in", format_bytes(found.ingress_bytes)),
     ]
+
+
+def _apart(found: Figures) -> str:
+    """How many of the hits were stale or joined, where any were."""
+    parts = ((found.stale, "stale"), (found.joined, "joined"))
+    said = ", ".join(f"{count} {word}" for count, word in parts if count)
+    return f", {said} among them" if said else ""
 
 
 def _misses(dearest: Sequence[Miss], currency: str) -> None:

@@ -50,6 +50,7 @@ def test_figures_are_those_of_the_ledger() -> None:
     assert found.cost_micro == cost(charges)
     assert found.requests == 1800
     assert found.hit_ratio == (800 + 290) * 1_000_000 // 1800
+    assert (found.stale, found.joined) == (50, 40), "told apart"
     assert found.per_thousand_micro == round(cost(charges) * 1000 / 1800)
     assert found.per_saved_gb_micro == round(cost(charges) / 829)
     here = 800 + 290

@@ -27,6 +27,7 @@ class Figures:
     Attributes:
         hit_ratio: answers from what was here, stale and joined ones included, in millionths of all;
             -1 without any.
+        stale, joined: how many of those were stale, and joined a fetch that was under way.
         per_thousand_micro: what a thousand requests cost; -1 without any.
         per_saved_gb_micro: what a gigabyte cost that was answered from here; -1 without any.
         avoided_micro: what those answers would have cost from outside: their gigabytes at the price
@@ -43,6 +44,8 @@ class Figures:
     per_thousand_micro: int
     per_saved_gb_micro: int
     avoided_micro: int
+    stale: int = 0
+    joined: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class Miss:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A month beside the one before it."""
+    """A month beside the one before it; `running`: it is not over, its sums are no whole ones."""
 
     node: str
     currency: str
@@ -73,6 +76,7 @@ class Report:
     dearest: Sequence[Miss]
     advice: Sequence[str]
     units: Sequence[UnitFigures] = ()
+    running: bool = False
 
 
 def figures(used: Amounts, charges: Sequence[Charge]) -> Figures:
@@ -94,6 +98,8 @@ def figures(used: Amounts, charges: Sequence[Charge]) -> Figures:
         per_saved_gb_micro=rounded(money * GB, saved) if saved else -1,
         avoided_micro=(rounded(paid[Meter.INGRESS_BYTES] * saved, came) if came else 0)
         + (rounded(paid[Meter.PULLS] * here, pulls) if pulls else 0),
+        stale=used[Meter.STALE],
+        joined=used[Meter.SHARED],
     )
 
 
@@ -128,6 +134,7 @@ def compare(
     *,
     rollbacks: tuple[RollbackTime, RollbackTime] = (rollback_time(()), rollback_time(())),
     units: Sequence[UnitFigures] = (),
+    running: bool = False,
 ) -> Report:
     """A month beside the one before it; each is its name, what was used and what that cost.
     `rollbacks` are those of this month and of the one before."""
@@ -141,7 +148,9 @@ def compare(
     advice = [*_changes(here, then), *_slower(*rollbacks)]
     advice += [f"{each.what}: {each.advice}" for each in dearest]
     told = tuple(advice)
-    return Report(node, currency, month, earlier, here, then, *rollbacks, dearest, told, units)
+    return Report(
+        node, currency, month, earlier, here, then, *rollbacks, dearest, told, units, running
+    )
 
 
 def named(who: Dimension) -> str:

@@ -6,11 +6,13 @@ Owns the markup: no script, no style from elsewhere, light and dark. What it say
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from html import escape
 
-from skerry.base.units import format_bytes
+from skerry.base.units import format_bytes, format_seconds
 from skerry.budget.core.money import format_money, rounded
-from skerry.budget.core.report import MILLION, Report
+from skerry.budget.core.report import MILLION, Figures, Report
 from skerry.budget.core.rollback import RollbackTime
 
 _STYLE = (
@@ -21,32 +23,78 @@ _STYLE = (
 )
 
 
-def rows_of(report: Report) -> list[tuple[str, str, str]]:
-    """What is compared, in words: name, this month, the month before."""
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the comparison, in words; `change` is empty where nothing can be compared."""
+
+    name: str
+    now: str
+    then: str
+    change: str
+
+
+def rows_of(report: Report) -> list[Row]:
+    """What is compared. Sums of a month that runs are not: it would have fallen in any case."""
     now, then, money = report.now_figures, report.before_figures, report.currency
+    whole = not report.running
+
+    def sums(name: str, words: Callable[[int], str], of: Callable[[Figures], int]) -> Row:
+        change = relative(of(now), of(then)) if whole else ""
+        return Row(name, words(of(now)), words(of(then)), change)
+
+    def unit(name: str, of: Callable[[Figures], int]) -> Row:
+        return Row(name, maybe(of(now), money), maybe(of(then), money), relative(of(now), of(then)))
+
+    def priced(micro: int) -> str:
+        return format_money(micro, money)
+
+    here = (percent(now.hit_ratio), percent(then.hit_ratio))
     return [
-        ("cost", format_money(now.cost_micro, money), format_money(then.cost_micro, money)),
-        ("requests", str(now.requests), str(then.requests)),
-        ("hit ratio", percent(now.hit_ratio), percent(then.hit_ratio)),
-        (
-            "cost of 1000 requests",
-            maybe(now.per_thousand_micro, money),
-            maybe(then.per_thousand_micro, money),
+        sums("cost", priced, lambda each: each.cost_micro),
+        sums("requests", str, lambda each: each.requests),
+        Row("hit ratio, stale and joined too", *here, points(now.hit_ratio, then.hit_ratio)),
+        sums("of these stale", str, lambda each: each.stale),
+        sums("of these joined", str, lambda each: each.joined),
+        unit("cost of 1000 requests", lambda each: each.per_thousand_micro),
+        unit("cost of a GB saved", lambda each: each.per_saved_gb_micro),
+        sums("avoided at the outside's price", priced, lambda each: each.avoided_micro),
+        sums("bytes out", format_bytes, lambda each: each.egress_bytes),
+        sums("bytes in", format_bytes, lambda each: each.ingress_bytes),
+        Row(
+            "rollback",
+            _short(report.now_rollback),
+            _short(report.before_rollback),
+            _slower(report.now_rollback, report.before_rollback),
         ),
-        (
-            "cost of a GB saved",
-            maybe(now.per_saved_gb_micro, money),
-            maybe(then.per_saved_gb_micro, money),
-        ),
-        (
-            "avoided at the outside's price",
-            format_money(now.avoided_micro, money),
-            format_money(then.avoided_micro, money),
-        ),
-        ("bytes out", format_bytes(now.egress_bytes), format_bytes(then.egress_bytes)),
-        ("bytes in", format_bytes(now.ingress_bytes), format_bytes(then.ingress_bytes)),
-        ("rollback", _short(report.now_rollback), _short(report.before_rollback)),
     ]
+
+
+def columns_of(report: Report) -> tuple[str, str, str]:
+    """What stands over the numbers."""
+    return f"{report.month}{' so far' if report.running else ''}", report.before, "change"
+
+
+def relative(now: int, then: int) -> str:
+    """By how much something rose or fell, as `+12.5 %`; empty without a before."""
+    if now < 0 or then <= 0:
+        return ""
+    tenths = rounded(abs(now - then) * 1000, then)
+    return f"{'-' if now < then else '+'}{tenths // 10}.{tenths % 10} %"
+
+
+def points(now: int, then: int) -> str:
+    """The difference of two shares in millionths, as `-2.5 points`; empty where one is unknown."""
+    if now < 0 or then < 0:
+        return ""
+    tenths = rounded(abs(now - then), 1000)
+    return f"{'-' if now < then else '+'}{tenths // 10}.{tenths % 10} points"
+
+
+def _slower(now: RollbackTime, then: RollbackTime) -> str:
+    if now.seconds < 0 or then.seconds < 0 or now.of_drill != then.of_drill:
+        return ""
+    change = now.seconds - then.seconds
+    return f"{'-' if change < 0 else '+'}{format_seconds(abs(change))}"
 
 
 def _short(rollback: RollbackTime) -> str:
@@ -72,9 +120,9 @@ def page(report: Report) -> str:
     """The whole page."""
     title = f"{report.node}: {report.month}"
     compared = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td class="n">{escape(now)}</td>'
-        f'<td class="n">{escape(then)}</td></tr>'
-        for name, now, then in rows_of(report)
+        f'<tr><th scope="row">{escape(row.name)}</th><td class="n">{escape(row.now)}</td>'
+        f'<td class="n">{escape(row.then)}</td><td class="n">{escape(row.change)}</td></tr>'
+        for row in rows_of(report)
     )
     misses = "".join(
         f'<tr><td>{escape(each.what)}</td><td>{escape(each.kind)}</td><td class="n">{each.count}'
@@ -83,13 +131,13 @@ def page(report: Report) -> str:
         f"<td>{escape(each.advice)}</td></tr>"
         for each in report.dearest
     )
+    heads = "".join(f'<th scope="col" class="n">{escape(each)}</th>' for each in columns_of(report))
     advice = "".join(f"<li>{escape(each)}</li>" for each in report.advice)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>'
         f"<h1>{escape(title)}</h1><table><caption>Beside the month before</caption>"
-        f'<thead><tr><th scope="col">what</th><th scope="col" class="n">{escape(report.month)}</th>'
-        f'<th scope="col" class="n">{escape(report.before)}</th></tr></thead>'
+        f'<thead><tr><th scope="col">what</th>{heads}</tr></thead>'
         f"<tbody>{compared}</tbody></table><h2>The dearest misses</h2><table><thead><tr>"
         '<th scope="col">of</th><th scope="col">kind</th><th scope="col" class="n">times</th>'
         '<th scope="col" class="n">bytes in</th><th scope="col" class="n">cost</th>'
