@@ -6,7 +6,7 @@ this one value.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from skerry.budget.core.periods import Every, period_of
@@ -59,17 +59,19 @@ async def look(facts: Facts) -> Overview:
     """One look at a node."""
     status, now = await facts.status(), facts.now()
     well, ill = _heard(status)
+    asking = needs(await facts.events(), now, started_at=status.started_at, well=well, ill=ill)
+    lost = {event.subject for event in asking if event.kind == "outage.began"}
     return Overview(
         at=now,
         status=status,
         tiles=(
-            _upstream_tile(status),
+            _upstream_tile(status, lost),
             _service_tile(facts.not_ready(), status.warnings),
             _alone_tile(facts.expiries(), now),
             _money_tile(await facts.money(), now),
         ),
         ratios=tuple(facts.ratios()),
-        needs=needs(await facts.events(), now, started_at=status.started_at, well=well, ill=ill),
+        needs=asking,
         fills=tuple(facts.fills()[:FILLS_MAX]),
     )
 
@@ -86,13 +88,24 @@ def _alone_tile(expiries: Sequence[Expiry], now: float) -> Tile:
     return Tile(question, said, state, (detail, words.moment(first.at)), "/horizon")
 
 
-def _upstream_tile(status: Status) -> Tile:
+def _upstream_tile(status: Status, outages: Set[str]) -> Tile:
+    """`outages` are those on record that nothing has ended, by their subject: a node that is
+    started anew while something is lost has asked nobody yet, and must not call itself connected.
+    """
     question = "Is the upstream there?"
     if status.cut_off:
         said = "No registry can be reached. What is here goes on being served."
         return Tile(question, "No", "bad", (said,), "/upstreams")
     every = (*status.upstreams, *status.sites)
     lost = [f"{each.name} has trouble" for each in every if _in_trouble(each)]
+    lost += [
+        f"{each.name} was lost before the start, and has not answered since"
+        for kind, group in (("upstream", status.upstreams), ("site", status.sites))
+        for each in group
+        if f"{kind} {each.name}" in outages
+        and not _in_trouble(each)
+        and not any(source.heard_at for source in each.sources)
+    ]
     if lost:
         return Tile(question, "In part", "warn", tuple(lost[:4]), "/upstreams")
     if not any(source.heard_at for each in every for source in each.sources):
