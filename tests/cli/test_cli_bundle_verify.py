@@ -110,3 +110,6 @@ def test_a_file_that_is_no_key_is_named_with_where_to_get_one(tmp_path: Path) ->
     assert ran.exit_code == 2
     said = " ".join(ran.output.split())
     assert f"{key} holds no node's public key" in said
+    key.unlink()
+    ran = CliRunner().invoke(make_app(), ["bundle", "verify", str(file), "--key", str(key)])
+    assert "cannot be read: no such file" in " ".join(ran.output.split())

@@ -10,8 +10,10 @@ import pytest
 from rich.console import Console
 
 from skerry.base.clock import ManualClock
+from skerry.base.errors import Party
+from skerry.cli.admin_client import NodeRefused, NodeUnreachable
 from skerry.cli.status import _mode, _source
-from skerry.cli.top import _look, drawn, drawn_small
+from skerry.cli.top import Watch, _look, drawn, drawn_small
 from skerry.dashboard.overview import Overview, look
 from skerry.registry.operations import SourceStatus
 from tests.dashboard.scene import NOW, full_facts
@@ -84,6 +86,50 @@ async def test_a_small_terminal_gets_the_small_drawing(
     console.print(_look(Node(), console))  # type: ignore[arg-type]
     assert isinstance(console.file, StringIO)
     assert ("Is the upstream" not in console.file.getvalue()) == small
+
+
+async def test_a_node_that_goes_silent_is_told_of_above_how_it_was_until_it_is_back() -> None:
+    found = await seen()
+
+    class Node:
+        silent = False
+        error: Exception = NodeUnreachable("no node answers at the door", next_step="start one")
+
+        def get(self, path: str, kind: type[Overview]) -> Overview:
+            if self.silent:
+                raise self.error
+            return found
+
+    def text() -> str:
+        console.print(watch.look())
+        assert isinstance(console.file, StringIO)
+        said = console.file.getvalue()
+        console.file = StringIO()
+        return said
+
+    console = Console(file=StringIO(), width=160, height=50, force_terminal=True)
+    node = Node()
+    watch = Watch(node, console)  # type: ignore[arg-type]
+    assert "no node answers" not in text()
+    node.silent = True
+    for times in ("look 1", "look 2"):
+        said = text()
+        assert "no node answers at the door" in said
+        assert times in said
+        assert "Is the upstream there?" in said
+    node.silent = False
+    assert "no node answers" not in text()
+    node.silent, node.error = (
+        True,
+        NodeRefused("it is ending", next_step="", party=Party.NODE, status=503),
+    )
+    assert "it is ending" in text()
+    node.error = NodeRefused("no", next_step="", party=Party.OPERATOR, status=401)
+    with pytest.raises(NodeRefused):
+        watch.look()
+    node.error = NodeUnreachable("none yet")
+    with pytest.raises(NodeUnreachable):
+        Watch(node, console).look()  # type: ignore[arg-type]
 
 
 async def test_a_node_without_anything_to_tell_is_drawn_too() -> None:

@@ -138,8 +138,9 @@ def bundle_verify(
     placed = [placed for path in files for placed in _lines(path)]
     if not placed:
         raise BadInput("there is no bundle", next_step="get some with skerry bundle export")
+    pem = _read(key)
     try:
-        public_key = read_public(_read(key))
+        public_key = read_public(pem)
     except BadInput as error:
         what = f"{key} holds no node's public key"
         raise BadInput(

@@ -15,7 +15,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from skerry.cli.admin_client import AdminClient
+from skerry.cli.admin_client import AdminClient, NodeRefused, NodeUnreachable
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, connect
 from skerry.cli.screen import TILE_NAMES, ago, out, print_json
 from skerry.dashboard import words
@@ -47,10 +47,36 @@ def top(
     if once or not console.is_terminal:
         console.print(_look(client, console))
         return
-    with Live(_look(client, console), console=console, screen=True, auto_refresh=False) as live:
+    watch = Watch(client, console)
+    with Live(watch.look(), console=console, screen=True, auto_refresh=False) as live:
         while True:
             time.sleep(every)
-            live.update(_look(client, console), refresh=True)
+            live.update(watch.look(), refresh=True)
+
+
+class Watch:
+    """Looks at a node again and again, also past its restart."""
+
+    def __init__(self, client: AdminClient, console: Console) -> None:
+        self._client = client
+        self._console = console
+        self._last: RenderableType | None = None
+        self._silent = 0
+
+    def look(self) -> RenderableType:
+        """One look; while nobody answers, the last one below a line that says so. Raises
+        NodeUnreachable when there was none yet, NodeRefused for a wrong token."""
+        try:
+            self._last, self._silent = _look(self._client, self._console), 0
+        except (NodeUnreachable, NodeRefused) as error:
+            # A node that is just ending answers 503. One that knows the token no more is another.
+            ending = isinstance(error, NodeUnreachable) or error.status >= 500
+            if self._last is None or not ending:
+                raise
+            self._silent += 1
+            said = f"{error.what} (look {self._silent}); below is how it was. {error.next_step}"
+            return Group(Text(_plain(said), "bold red"), self._last)
+        return self._last
 
 
 def _look(client: AdminClient, console: Console) -> RenderableType:
