@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import http.client
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
 from skerry.app.drill.images import Piece, image, noise
+from skerry.app.drill.processes import toml_text
+from skerry.app.node import Node as WholeNode
+from skerry.app.settings.load import load
+from skerry.app.trust.node_key import ensure_key
 from skerry.cdn.sibling_link import PURGES_PATH
 from skerry.telemetry.validation import BLAMES, Blame, Cause
 from skerry.upstream.ports import Dial, Exchange, TransportError, Trouble
@@ -226,3 +233,33 @@ async def test_a_letter_that_no_sibling_wrote_is_counted() -> None:
     metrics = site.worlds["rock"].metrics
     assert sample_of(metrics, line.format("refused")) == len(forged)
     assert sample_of(metrics, line.format("answered")) == door.statistics().answered["purges"] > 0
+
+
+async def test_a_node_counts_a_letter_that_no_sibling_wrote_as_that_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    key = tmp_path / "reef.pub"
+    key.write_text(ensure_key(tmp_path).public_pem)
+    beside = {"name": "reef", "url": "http://127.0.0.1:9", "plain_http": True}
+    config = tmp_path / "skerry.toml"
+    config.write_text(
+        toml_text({
+            "node": {"name": "rock", "data_dir": str(tmp_path / "data")},
+            "doors": dict.fromkeys(("registry", "edge", "admin"), "127.0.0.1:0"),
+            "sibling": [{**beside, "public_key_file": str(key)}],
+            "site": [{"hosts": ["a.example"], "origins": ["https://origin.example"]}],
+        })
+    )  # fmt: skip
+    node = WholeNode(load(config, {}, {}))
+    await node.start()
+    try:
+        link = http.client.HTTPConnection("127.0.0.1", node.registry_port, timeout=20)
+        await asyncio.to_thread(link.request, "POST", PURGES_PATH, b"{}")
+        assert (await asyncio.to_thread(link.getresponse)).status == 403
+        link.close()
+        counted = {each: n for each, n in node.failures.statistics().items() if n}
+        assert counted == {Cause.SIBLING_REFUSED: 1}
+        line = 'skerry_sibling_letters_total{kind="purges",outcome="refused"}'
+        assert sample_of(node.metrics, line) == 1
+    finally:
+        await node.stop()

@@ -155,6 +155,9 @@ def _images(scene: Scene, script: Script, first: Image, brief: Image) -> None:
 def _joined_image(scene: Scene, script: Script, big: Image) -> None:
     layer = max(big.blobs, key=lambda each: len(each.data))
     held = Held()
+    scene.registry.hold("/manifests/big", held)
+    _both(scene, script, held, ("image", scene.node.registry, "up.test", manifest("big")), "joined")
+    held = Held()
     scene.registry.hold(f"/blobs/{layer.digest}", held)
     target = blob(layer.digest)
     _both(scene, script, held, ("image", scene.node.registry, "up.test", target), "joined")

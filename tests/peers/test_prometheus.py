@@ -58,6 +58,16 @@ def test_prometheus_scrapes_a_node_and_its_rules_fire(rig: Rig) -> None:
     assert told[0]["unit"] == "bytes"  # type: ignore[index]
     assert scene.until("skerry_registry_starts_created")
     assert not scene.firing("SkerryTrickleFails")
+    assert not scene.query("ALERTS{alertname=~'SkerryAttack|SkerryMisconfiguration'}")
+
+    scene.registry.blobs_at = "http://169.254.169.254/latest"
+    layer = images.small().blobs[-1].digest
+    assert scene.client.blob(f"{HOST}/{NAME}", layer).status != 200
+    # The first of its kind: its series was at 0 before.
+    attack = "ALERTS{alertname='SkerryAttack',alertstate='firing',cause='redirect_refused'}"
+    assert scene.until(attack)
+    assert len(scene.query("ALERTS{alertname=~'SkerryAttack|SkerryMisconfiguration'}")) == 1
+    scene.registry.blobs_at = ""
 
     rig.run(scene.wan.switch(REFUSE))
     for number in range(FAILURES):

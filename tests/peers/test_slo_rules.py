@@ -116,7 +116,8 @@ def expect(rules: Path, minute: int, tiers: Sequence[str]) -> Iterator[dict[str,
         yield {"eval_time": f"{minute}m", "alertname": name, "exp_alerts": found}
 
 
-GROUPS = ["skerry-slo-records", "skerry-slo-burn", "skerry-money-burn", "skerry-recovery"]
+GROUPS = ["skerry-slo-records", "skerry-slo-burn", "skerry-money-burn", "skerry-recovery",
+          "skerry-refusals"]  # fmt: skip
 
 
 def play(rules: Path, folder: Path, inputs: list[dict[str, str]], expected: list[object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -30,3 +31,30 @@ def test_every_cause_is_on_its_page() -> None:
     rows = [line.split("|")[1:3] for line in page.splitlines() if line.startswith("| `")]
     told = {name.strip(" `"): blame.strip() for names, blame in rows for name in names.split(",")}
     assert told == {str(cause): str(BLAMES[cause]) for cause in Cause}
+
+
+NOBODYS = {Cause.CATALOG_ROLLBACK}
+"""Kept for what this node does not do yet."""
+
+
+def test_every_cause_is_provoked_by_a_test_and_counted_by_the_code() -> None:
+    """Attacks are made where their defence is tested, and in what registries play (`testing*`)."""
+    root = Path(__file__).parents[2]
+    code, tests = [root / "src"], [root / "tests" / each for each in PROVOKED]
+
+    def named(folders: list[Path], *, twins: bool) -> set[str]:
+        files = [each for folder in folders for each in folder.rglob("*.py")]
+        texts = [
+            each.read_text()
+            for each in files
+            if each.name != "validation.py" and each.name.startswith("testing") is twins
+        ]
+        return set(re.findall(r"\b(?:Cause|Refused)\.([A-Z_]+)", "\n".join(texts)))
+
+    wanted = {cause.name for cause in Cause if cause not in NOBODYS}
+    assert wanted <= named(code, twins=False)
+    assert wanted <= named(tests, twins=False) | named(code, twins=True)
+    assert not {cause.name for cause in NOBODYS} & named(code, twins=False), "it has a reason now"
+
+
+PROVOKED = ("adapters", "app", "attacks", "cdn", "peers", "registry", "trust", "upstream")

@@ -87,6 +87,8 @@ class ValidationFailures:
             "What was not believed, by cause and by what that points at.",
             {"cause": Cause, "blame": Blame},
         )
+        for cause in Cause:  # or the first of a kind would be a series that never rose
+            self._failed.add(0, cause, BLAMES[cause])
 
     def failed(self, cause: Cause) -> None:
         """Counts one."""

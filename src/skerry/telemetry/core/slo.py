@@ -1,9 +1,9 @@
-"""Rules for Prometheus: when a budget burns too fast, of errors or of money, and when recovery was
-too slow.
+"""Rules for Prometheus: when a budget burns too fast, of errors or of money, when recovery was too
+slow, and when something was not believed.
 
 Owns the windows and factors (multi-window, multi-burn-rate alerts; on a period of 30 days for
 errors, on that of its budget for money), the guard for low traffic and the rule for trickles
-(requirements S0, S3 and section 9). Makes values; evaluates nothing.
+(requirements S0, S3, S4 and section 9). Makes values; evaluates nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ REQUESTS_PER_SECOND_MIN = 0.1
 TRICKLE_ERRORS_MIN = 10
 TRICKLE_SHARE = 0.5
 """Where only a trickle comes: so many errors in an hour, and so large a share of it, is a fault."""
+
+REFUSALS_WINDOW = "15m"
+"""How long a refusal is told of."""
 
 MONEY_SHARE_MIN = 0.05
 """Of a budget of money: while less of it is spent, how fast that went is no matter."""
@@ -102,6 +105,7 @@ def rules(goals: Goals) -> Document:
             {"name": "skerry-slo-burn", "rules": list(_burns(goals))},
             {"name": "skerry-money-burn", "rules": list(_money())},
             {"name": "skerry-recovery", "rules": list(_recovery(goals))},
+            {"name": "skerry-refusals", "rules": list(_refusals())},
         ]
     }
 
@@ -216,6 +220,32 @@ def _recovery(goals: Goals) -> Iterator[Document]:
         lasting="10m",
         summary="{{ $labels.instance }}: a {{ $labels.kind }} expires soon",
         description="Until then the node can go on alone. See what to renew: skerry status.",
+    )
+
+
+def _refusals() -> Iterator[Document]:
+    """One alert for each cause: what is refused on an attack is no mistake, and the other way."""
+
+    def risen(blame: str) -> str:
+        rise = f'increase(skerry_validation_failures_total{{blame="{blame}"}}[{REFUSALS_WINDOW}])'
+        return f"sum by (job, instance, cause) ({rise}) > 0"
+
+    yield _alert(
+        "SkerryAttack",
+        risen("attack"),
+        severity="page",
+        lasting="0s",
+        summary="{{ $labels.instance }}: an attack was refused: {{ $labels.cause }}",
+        description="Nothing of it was kept or served. See whose it was: skerry events; what to "
+        "do is told for each cause in docs/operating/refusals.md.",
+    )
+    yield _alert(
+        "SkerryMisconfiguration",
+        risen("misconfiguration"),
+        severity="ticket",
+        lasting="0s",
+        summary="{{ $labels.instance }}: not believed, by somebody's mistake: {{ $labels.cause }}",
+        description="What to do is told for each cause in docs/operating/refusals.md.",
     )
 
 
