@@ -169,8 +169,9 @@ def run_fault(
         with Rig(folder / f"{fault.name}-{name}") as rig:
             road = Road(rig, registry, tls=fault.tls, tokens=fault.tokens)
             mirror = build(rig, road)
+            client, patience = RegistryClient(mirror.authority()), 15 if name == "skerry" else 0
             try:
-                outage.warm(RegistryClient(mirror.authority()), mirror.prefix)
+                outage.warm(client, mirror.prefix, seconds_max=patience)
             except outage.NotWarm:
                 if name == "skerry":
                     raise

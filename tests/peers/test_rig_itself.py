@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from skerry.app.drill import wan as link
-from skerry.app.drill.client import RegistryClient
+from skerry.app.drill.client import Got, RegistryClient
 from skerry.app.drill.images import push
 from skerry.app.drill.names import NameFault
 from tests.rig import faulty, images
 from tests.rig.netns import FAR_ADDRESS, Cable
+from tests.rig.outage import NotWarm, given
 from tests.rig.processes import Rig, Service
 
 
@@ -48,6 +49,30 @@ def test_a_link_carries_counts_and_breaks_in_every_way(shared: Rig, upstream: Se
     assert client.get("/v2/").status == 503
     shared.run(wan.switch(link.PASS))
     assert client.manifest("team/app", "1").status == 200
+
+
+def test_a_warming_outlasts_a_short_trouble_and_takes_nothing_else_for_warm(
+    shared: Rig, upstream: Service
+) -> None:
+    wan = shared.wan(upstream.authority)
+    client, whole = RegistryClient(f"127.0.0.1:{wan.port}"), images.multi_arch().manifest.data
+    seen: list[int] = []
+
+    def pull() -> Got:
+        if len(seen) == 3:
+            shared.run(wan.switch(link.PASS))
+        got = client.manifest("team/app", "1")
+        seen.append(got.status)
+        return got
+
+    shared.run(wan.switch(link.REFUSE))
+    given(pull, whole)
+    assert seen == [0, 0, 0, 200]
+    with pytest.raises(NotWarm, match="other bytes"):
+        given(pull, whole[1:])
+    shared.run(wan.switch(link.REFUSE))
+    with pytest.raises(NotWarm, match="Refused"):
+        given(pull, whole, seconds_max=0)
 
 
 def test_the_liar_lies_as_told_and_otherwise_tells_the_truth(

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,19 +139,19 @@ def two(rig: Rig) -> Iterator[Two]:
         near = node_of(near_folder, "near", NEAR_ADDRESS, FAR_ADDRESS, far_key, origin)
         far = node_of(far_folder, "far", FAR_ADDRESS, NEAR_ADDRESS, near_key, origin)
         made = Two(cable, Side(near, cable.near), Side(far, cable.far))
-        for side in (made.near, made.far):
+        sides = (made.near, made.far)
+        for side in sides:
             ends.callback(side.node.stop)
-            side.start()
+        with ThreadPoolExecutor(len(sides)) as pool:
+            list(pool.map(Side.start, sides))
         yield made
 
 
 def warm(two: Two) -> None:
     """Both nodes hold the film; the far one has it from the near one."""
-    assert two.near.get("/film").body == FILM
-    two.near.hit("/film")
-    got = two.far.get("/film")
-    assert (got.status, got.body) == (200, FILM), got.cache
-    two.far.hit("/film")
+    for side in (two.near, two.far):
+        side.node.child.wait_until(lambda side=side: side.get("/film").body == FILM)
+        side.hit("/film")
 
 
 def confirmed(told: dict[str, object]) -> bool:

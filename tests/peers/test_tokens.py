@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import bcrypt
@@ -18,6 +19,7 @@ from skerry.app.drill.processes import NodeProcess, Setting
 from skerry.app.drill.wan import Wan
 from tests.rig import images, nodes
 from tests.rig.nodes import HOST
+from tests.rig.outage import given
 from tests.rig.processes import Rig, need
 
 PEOPLE = {"ann": "deep-water", "bob": "shallow-water"}
@@ -60,12 +62,10 @@ def wan(shared: Rig) -> Wan:
 def node(shared: Rig, wan: Wan) -> NodeProcess:
     made = shared.node(settings_of(wan.port, shared.place("users") / "users"))
     client = RegistryClient(made.registry, user="ann", password=PEOPLE["ann"])
-    assert client.manifest(f"{HOST}/team/app", "1").status == 200
-    assert client.manifest(f"{HOST}/team/secret", "1").status == 200
-    for blob in images.small(9).blobs:
-        assert client.blob(f"{HOST}/team/secret", blob.digest).whole
-    for blob in images.runnable().blobs:
-        assert client.blob(f"{HOST}/team/app", blob.digest).whole
+    for name, image in (("team/app", images.runnable()), ("team/secret", images.small(9))):
+        given(partial(client.manifest, f"{HOST}/{name}", "1"), image.manifest.data)
+        for blob in image.blobs:
+            given(partial(client.blob, f"{HOST}/{name}", blob.digest), blob.data)
     shared.run(wan.switch(link.REFUSE))  # all that follows is in an outage
     return made
 

@@ -6,6 +6,7 @@ Owns the child, its log file and what /proc says of it. Never ends a process it 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -77,11 +78,16 @@ class Child:
     def stop(self, *, seconds_max: float = 5.0) -> int:
         """SIGTERM, then SIGKILL when that did not help. Returns the exit code."""
         if self.alive:
-            self._process.send_signal(signal.SIGTERM)
+            # The kernel says when it ends; `Popen.wait` sleeps between two looks.
+            ended = os.pidfd_open(self.pid)
             try:
-                self._process.wait(seconds_max)
-            except subprocess.TimeoutExpired:
-                self.kill()
+                self._process.send_signal(signal.SIGTERM)
+                watch = select.poll()
+                watch.register(ended, select.POLLIN)
+                if not watch.poll(seconds_max * 1000):
+                    self.kill()
+            finally:
+                os.close(ended)
         return self._process.wait()
 
     def log_tail(self) -> str:
@@ -196,6 +202,18 @@ class NodeProcess:
 def answers(authority: str) -> bool:
     """Whether a registry there says anything but a server error to `GET /v2/`."""
     return 0 < RegistryClient(authority, timeout_seconds=2).get("/v2/").status < 500
+
+
+def comes_true(
+    ready: Callable[[], bool], *, seconds_max: float, every_seconds: float = POLL_SECONDS
+) -> bool:
+    """Asks again and again, once at least; whether it was so in time."""
+    deadline = time.monotonic() + seconds_max
+    while not ready():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(every_seconds)
+    return True
 
 
 def wait_until_still(read: Callable[[], int], *, quiet_seconds: float = 0.3) -> None:

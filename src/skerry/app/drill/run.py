@@ -19,7 +19,7 @@ from rich.console import Console
 from skerry.app.drill import checks, images, trust
 from skerry.app.drill.client import PushFailed, RegistryClient
 from skerry.app.drill.images import Image
-from skerry.app.drill.processes import NotReady
+from skerry.app.drill.processes import NotReady, comes_true
 from skerry.app.drill.recovery import ROLLED_BACK, Timed, incidents_of
 from skerry.app.drill.report import Measured, Promise, as_json, table
 from skerry.app.drill.stage import HOST, MEMBERS, SIGNED, Stage
@@ -44,6 +44,7 @@ HEAL_SECONDS = 45.0
 """The longest cooldown of a breaker and a whole pull of the moved image."""
 NEVER_SEEN_TRIES = 4
 NOTICED_SECONDS = 10.0
+LOOK_SECONDS = 0.1
 LOST_SAMPLE = b'\nskerry_incidents_open{lost="upstream"} 1\n'
 
 CUTS: tuple[tuple[str, Callable[[Stage], None]], ...] = (
@@ -235,12 +236,12 @@ def _cut_off(stage: Stage, cargo: Cargo, scene: str, number: int) -> Iterator[Pr
 def _noticed(stage: Stage, scene: str) -> Promise:
     """The node has it on record: alarms, alerts and `skerry incidents` stand on that."""
     started, admin = time.perf_counter(), RegistryClient(stage.node.admin)
-    fault = "the node does not say that the region is gone"
-    while fault and time.perf_counter() - started < NOTICED_SECONDS:
-        if LOST_SAMPLE in admin.get("/metrics").body:
-            fault = ""
-        else:
-            time.sleep(0.1)
+    said = comes_true(
+        lambda: LOST_SAMPLE in admin.get("/metrics").body,
+        seconds_max=NOTICED_SECONDS,
+        every_seconds=LOOK_SECONDS,
+    )
+    fault = "" if said else "the node does not say that the region is gone"
     spent = time.perf_counter() - started
     measured = (Measured("incident", spent, fault),)
     return Promise(scene, "the node says what is lost", NOTICED_SECONDS, measured)
@@ -311,13 +312,13 @@ def _rolls_back(stage: Stage, cargo: Cargo) -> Promise:
 def _heals(stage: Stage, cargo: Cargo) -> Promise:
     """The link is back: the moved tag is picked up without anybody's help."""
     started = time.perf_counter()
-    fault = "the tag still means the old image"
-    while fault and time.perf_counter() - started < HEAL_SECONDS:
+
+    def moved() -> bool:
         got = stage.client.manifest(REPOSITORY, MOVING)
-        if got.status == 200 and got.body == cargo.moved.manifest.data:
-            fault = ""
-        else:
-            time.sleep(0.1)
+        return got.status == 200 and got.body == cargo.moved.manifest.data
+
+    healed = comes_true(moved, seconds_max=HEAL_SECONDS, every_seconds=LOOK_SECONDS)
+    fault = "" if healed else "the tag still means the old image"
     spent = time.perf_counter() - started
     layer = cargo.moved.children[0].blobs[-1]
     got = stage.client.blob(REPOSITORY, layer.digest)
