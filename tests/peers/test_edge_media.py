@@ -13,28 +13,38 @@ from tests.rig.processes import Rig, need
 from tests.rig.shelf import MIB, Shelf, edge, shelf
 
 SECONDS = 240
-SLICE = 64 * 1024
-FORMS = {
-    "mp4": ["-c:v", "mpeg4", "-b:v", "1200k"],
-    "faststart.mp4": ["-c:v", "mpeg4", "-b:v", "1200k", "-movflags", "+faststart"],
-    "mkv": ["-c:v", "mpeg4", "-b:v", "1200k"],
-    "webm": ["-c:v", "libvpx", "-b:v", "1200k", "-deadline", "realtime", "-cpu-used", "16"],
-}
+MPEG4 = ["-c:v", "mpeg4", "-b:v", "1200k"]
+VP8 = ["-c:v", "libvpx", "-b:v", "1200k", "-deadline", "realtime", "-cpu-used", "16"]
+VP8_SECONDS = 40
+"""It takes long to encode: the film is a scene that comes again and again."""
+FORMS = ("mp4", "faststart.mp4", "mkv", "webm")
 
 
 @pytest.fixture(scope="module")
 def films(shared: Rig) -> dict[str, Path]:
-    """Films of a few MiB, by form."""
-    folder, made = shared.place("films"), {}
-    for form, options in FORMS.items():
-        file = folder / f"film.{form}"
-        argv = [need("ffmpeg"), "-v", "error", "-f", "lavfi"]
-        picture = f"testsrc2=size=320x240:rate=12:duration={SECONDS},noise=alls=20:allf=t"
-        argv += ["-i", picture]
-        argv += ["-g", "24", *options, str(file)]
-        subprocess.run(argv, check=True, timeout=120, capture_output=True)
-        made[form] = file
-    return made
+    """Films of some dozens of MiB, by form."""
+    folder = shared.place("films")
+    films = {form: folder / f"film.{form}" for form in FORMS}
+    scene = folder / "scene.webm"
+    _ffmpeg(*_pictures(SECONDS), *MPEG4, str(films["mp4"]))
+    # Other boxes around the same pictures.
+    again = ["-i", str(films["mp4"]), "-c", "copy"]
+    _ffmpeg(*again, "-movflags", "+faststart", str(films["faststart.mp4"]))
+    _ffmpeg(*again, str(films["mkv"]))
+    _ffmpeg(*_pictures(VP8_SECONDS), *VP8, str(scene))
+    loops = SECONDS // VP8_SECONDS - 1
+    _ffmpeg("-stream_loop", str(loops), "-i", str(scene), "-c", "copy", str(films["webm"]))
+    return films
+
+
+def _pictures(seconds: int) -> list[str]:
+    picture = f"testsrc2=size=320x240:rate=12:duration={seconds},noise=alls=20:allf=t"
+    return ["-f", "lavfi", "-i", picture, "-g", "24"]
+
+
+def _ffmpeg(*arguments: str) -> None:
+    argv = [need("ffmpeg"), "-v", "error", *arguments]
+    subprocess.run(argv, check=True, timeout=120, capture_output=True)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ PULLS, FAILURES = 7, 25
 
 
 class Scene:
-    """A node, the registry behind it, and Prometheus that looks at the node each second."""
+    """A node, the registry behind it, and Prometheus that looks at the node twice a second."""
 
     def __init__(self, rig: Rig, *, factor: int = 1) -> None:
         self.registry = GuardedRegistry(user="", password="")
@@ -28,7 +28,7 @@ class Scene:
         self.registry.public = f"http://127.0.0.1:{self.wan.port}"
         self.node: NodeProcess = rig.node(nodes.settings(self.registry.public))
         self.client = RegistryClient(self.node.registry)
-        self.prometheus = over(rig, self.node.admin, factor=factor)
+        self.prometheus = over(rig, self.node.admin, factor=factor, every="500ms")
         self.query, self.ask = self.prometheus.query, self.prometheus.ask
         self.until, self.firing = self.prometheus.until, self.prometheus.firing
 
@@ -81,8 +81,8 @@ def test_prometheus_scrapes_a_node_and_its_rules_fire(rig: Rig) -> None:
     assert scene.client.manifest(f"{HOST}/{NAME}", "1").status == 200
 
 
-FASTER = 60
-"""Rules whose minutes are seconds."""
+FASTER = 120
+"""Rules whose minutes are half seconds."""
 
 
 def test_alerts_fire_while_it_is_cut_off_and_end_when_it_is_back(rig: Rig) -> None:
