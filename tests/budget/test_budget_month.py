@@ -6,8 +6,10 @@ much, and a refused miss costs nothing.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
+import threading
 from collections import Counter
 from datetime import UTC, datetime
 
@@ -18,7 +20,7 @@ from skerry.base.clock import ManualClock
 from skerry.budget.bookkeeping import Bookkeeping
 from skerry.budget.core.ladder import Rung, Steps
 from skerry.budget.core.money import MICRO
-from skerry.budget.core.periods import Every, month_of
+from skerry.budget.core.periods import Every, Period, month_of
 from skerry.budget.core.plan import Owner, Priority
 from skerry.budget.core.prices import read_sheet
 from skerry.budget.core.timekeeping import begin, tick
@@ -210,3 +212,33 @@ async def test_a_tenants_own_budget_holds_back_its_own_routes_alone() -> None:
     assert world.ladders.may_warm("ann")
     assert not world.ladders.may_warm("bob")
     assert [each.scope for each in world.ladders.statistics()] == [WHOLE, "bob"]
+
+
+class SlowFirst(Spending):
+    """Reads at the first time what was spent then, and tells it only when it is let go."""
+
+    def __init__(self, books: Bookkeeping) -> None:
+        super().__init__(books)
+        self.read, self.go = threading.Event(), threading.Event()
+
+    def spent(self, period: Period, now: int) -> dict[str, int]:
+        found = super().spent(period, now)
+        if not self.read.is_set():
+            self.read.set()
+            assert self.go.wait(60)
+        return found
+
+
+async def test_a_sum_that_is_told_late_does_not_undo_what_a_newer_one_decided() -> None:
+    world = World(0)
+    slow = world.ladders._spending = SlowFirst(world.books)
+    late = asyncio.ensure_future(world.ladders.look())
+    await asyncio.to_thread(slow.read.wait, 60)
+    used = {Dimension("ann"): Amounts.of({Meter.INGRESS_BYTES: 860 * 10**9})}
+    await world.ledger.note(START, used)
+    newer = asyncio.ensure_future(world.ladders.look())
+    await asyncio.wait({newer}, timeout=0.2)  # as far as it comes meanwhile
+    slow.go.set()
+    await asyncio.gather(late, newer)
+    assert world.ladders.rung() is Rung.LONGER_FRESH
+    assert world.made().rung() is Rung.LONGER_FRESH, "and so after a restart"

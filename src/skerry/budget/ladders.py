@@ -104,6 +104,7 @@ class Ladders:
         self._events = events
         self._alarms = alarms
         self._changed = changed
+        self._looking = asyncio.Lock()
         self._spent: dict[str, int] = {}
         self._warming = {scope: Warming() for scope in self._limits}
         self._stand = {scope: Ladder() for scope in self._limits} | self._recalled()
@@ -153,7 +154,12 @@ class Ladders:
             await self._clock.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Compares what is spent with what may be."""
+        """Compares what is spent with what may be. One look after the other: an older sum that is
+        read late would undo what a newer one has decided."""
+        async with self._looking:
+            await self._look()
+
+    async def _look(self) -> None:
         period = period_of(int(self._now()), self._every)
         spent = None if self._blind() else await self._read(period)
         before = dict(self._stand)
