@@ -1,6 +1,6 @@
 # What people type here. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help env run test fuzz lint format docs docs-check lock peers bench bench-outage drill
+.PHONY: help env run test fuzz lint format docs docs-check lock peers bench bench-outage drill explore
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 
@@ -35,6 +35,9 @@ peers: ## install the real programs the tests talk to (as root, on Debian)
 
 fuzz: env ## look for a breaking input: TARGET=core, origin or door, SECONDS=600
 	@$(BIN)/python -m tests.fuzz $(or $(TARGET),door) --seconds $(or $(SECONDS),600)
+
+explore: env ## the tests that draw their values, with other and more values than `make test`
+	@$(BIN)/pytest -n 2 --dist worksteal --ignore tests/peers --hypothesis-profile=explore
 
 lint: env ## ruff, mypy --strict, the layers
 	@$(BIN)/ruff check $(CODE)

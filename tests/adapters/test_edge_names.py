@@ -19,7 +19,7 @@ PATHS = ("/", "/a", "/a/", "/a/b", "/ab", "/a//", "/a%20b", "/A", "/a/b/c")
 WORDS = ("item", "item-1", "item-10", "item-1 ", "Item-1", "k", "news", "NEWS")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(
         st.tuples(

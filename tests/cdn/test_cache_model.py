@@ -263,7 +263,7 @@ class Days(RuleBasedStateMachine):
 
 
 TestDays = Days.TestCase
-TestDays.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestDays.settings = settings(max_examples=150, stateful_step_count=40)
 
 
 def test_a_model_that_keeps_too_long_is_told_apart() -> None:

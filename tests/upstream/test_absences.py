@@ -44,7 +44,7 @@ def test_a_name_is_absent_for_the_window_alone() -> None:
     assert absences.find("y", 16.0) is None
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.lists(
         st.tuples(st.integers(0, 60), st.integers(0, 5), st.integers(0, 5), st.booleans()),

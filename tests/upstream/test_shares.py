@@ -47,7 +47,7 @@ wishes = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(wishes, st.floats(0, 3), st.integers(1, 40)), max_size=120))
 def test_what_is_granted_never_passes_the_budget(asked: list[tuple[Wish, float, int]]) -> None:
     pool, now, got = made(60.0), 0.0, 0
@@ -57,7 +57,7 @@ def test_what_is_granted_never_passes_the_budget(asked: list[tuple[Wish, float, 
         assert got <= 60.0 * (1 + now / WINDOW) + 1e-6
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     attackers=st.integers(1, 16),
     topics=st.sampled_from([1, 3, 1000]),
@@ -87,7 +87,7 @@ def test_connections_that_flood_one_topic_leave_it_to_one_more(connections: int)
     assert granted(pool, wish(connection=99), 0.0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.booleans(), st.booleans(), st.integers(1, 2000))
 def test_a_network_cannot_take_another_ones_share_by_any_number_of_connections(
     new_connections: bool, new_topics: bool, flood: int
@@ -125,7 +125,7 @@ def test_alone_one_may_use_a_good_part_and_more_as_time_goes() -> None:
     assert CAPACITY / 20 <= got <= CAPACITY / 2
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(-1e9, 1e9, allow_nan=False), max_size=30))
 def test_a_clock_that_steps_locks_nobody_out(times: list[float]) -> None:
     pool = made()

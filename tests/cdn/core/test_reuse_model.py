@@ -152,7 +152,7 @@ SITUATIONS = st.builds(
 )
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(SITUATIONS)
 def test_a_stored_answer_is_given_exactly_where_the_model_permits_it(meant: Meant) -> None:
     response = meant.response()
@@ -167,7 +167,7 @@ def test_a_stored_answer_is_given_exactly_where_the_model_permits_it(meant: Mean
         assert "only-if-cached" not in meant.wants
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(SITUATIONS)
 def test_after_a_failure_it_is_given_exactly_where_the_model_permits_it(meant: Meant) -> None:
     answer = after_failure(

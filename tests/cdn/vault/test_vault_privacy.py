@@ -95,7 +95,7 @@ async def act(node: Vaulted, kind: str, what: object) -> None:
             node.world.clock.advance(1000.0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(actions(), min_size=3, max_size=25))
 def test_random_flows_never_put_a_sensitive_byte_into_the_vault(
     flow: list[tuple[str, object]],

@@ -313,7 +313,7 @@ STEP = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(STEP, max_size=5))
 def test_whole_histories_go_as_the_model_says(
     steps: list[tuple[set[str], int, set[str], int]],
