@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 import tomllib
 from collections import Counter
@@ -12,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from skerry.app.drill import run as drill
+from skerry.app.drill.loop import LoopThread
 from skerry.app.drill.processes import SKERRY, Child
 from skerry.app.drill.report import Measured, Promise
 from skerry.app.telemetry.drills_file import DrillsFile
@@ -153,6 +155,16 @@ def test_a_folder_that_already_holds_a_node_is_left_alone(tmp_path: Path) -> Non
     with pytest.raises(BadInput, match="already has 'node'"):
         drill.run(data_dir=tmp_path, keep=False, json_output=False)
     assert precious.exists()
+
+
+def test_the_loop_beside_takes_no_signal_that_the_drill_holds_back() -> None:
+    """It would come while a node is born, and nobody would know of the node."""
+
+    async def held() -> set[signal.Signals]:
+        return {signal.Signals(each) for each in signal.pthread_sigmask(signal.SIG_BLOCK, ())}
+
+    with LoopThread() as loop:
+        assert loop.run(held()) >= {signal.SIGTERM, signal.SIGINT}
 
 
 def test_a_terminated_drill_ends_its_nodes_and_removes_its_folder(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ processes, and only the link between them lives here.
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 from collections.abc import Coroutine
 from typing import TypeVar
@@ -22,7 +23,7 @@ class LoopThread:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
 
     def __enter__(self) -> LoopThread:
         self._thread.start()
@@ -32,6 +33,12 @@ class LoopThread:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(ANSWER_SECONDS_MAX)
         self._loop.close()
+
+    def _serve(self) -> None:
+        # A process's signal goes to any thread that takes it: one that the main thread holds back,
+        # as it does while a child is born, would come all the same.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+        self._loop.run_forever()
 
     def run(self, step: Coroutine[object, object, T]) -> T:
         """Runs one step there and waits for it. Raises what it raises, or TimeoutError."""
