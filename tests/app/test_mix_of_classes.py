@@ -175,7 +175,12 @@ def sized(counts: dict[str, int], size_bytes: int) -> dict[str, int]:
 
 async def test_each_class_is_counted_for_itself_by_requests_and_by_bytes(scene: Scene) -> None:
     await scene.images(scene.public, f"{HOST}/{TEAM}", IMAGES)
-    await scene.images(scene.clinic, f"{CLINIC}/{PATIENT}", PRIVATE)
+    scene.clinic.push(PATIENT, scene.record, "1")
+    await scene.pull(f"{CLINIC}/{PATIENT}/manifests/{scene.record.digest}")
+    for each in scene.record.blobs:
+        assert await scene.pull(f"{CLINIC}/{PATIENT}/blobs/{each.digest}") == each.data
+    by_tag = PRIVATE | {"miss": PRIVATE["miss"] - 1}
+    await scene.images(scene.clinic, f"{CLINIC}/{PATIENT}", by_tag)
     await scene.pages()
 
     answers, sizes = "skerry_registry_answers_total", "skerry_registry_answer_bytes_total"
@@ -199,7 +204,10 @@ async def test_each_class_is_counted_for_itself_by_requests_and_by_bytes(scene: 
     seen = {how: count - late for how, count in patients.items()}
     await until(lambda: scene.counted(lengths, "sensitive") == sized(seen, len(PAGE)))
 
+    blobs = len(scene.record.blobs) // group * group
+    assert scene.counted(answers, "sensitive", "blob") == ({"miss": blobs} if blobs else {})
     told = {each.what: each for each in hit_ratios(scene.node.metrics)}
+    private["miss"] += blobs
     for what, counts in (("images", IMAGES), ("private images", private), ("public", PAGES)):
         row = told[what]
         assert (row.requests, row.hits, row.stale, row.collapsed) == (

@@ -230,6 +230,11 @@ async def test_when_the_root_ends_what_was_admitted_stays_and_a_grace_goes_on(
     assert (code, "root 1  expired" in said) == (1, True)
     code, said = await scene.command("verify", f"{NAME}:2")
     assert (code, "has expired" in said) == (1, True)
+    keys = ("--key", scene.file("dora.key"), "--key", scene.file("devi.key"))
+    words = ("break-glass", f"{NAME}:2", "--for", "2h", "--reason", "in need")
+    assert (await scene.command(*words, *keys))[0] == 2
+    assert scene.sample('skerry_trust_glass_total{outcome="refused"}') == 1
+    assert scene.sample('skerry_trust_glass_total{outcome="broken"}') is None
     # Time that was seen stays seen: the clock set back revives nothing.
     scene.clock.ahead = 0.0
     assert await scene.status("2") == 403
