@@ -96,6 +96,19 @@ class Scene:
         await self.pager.close()
         self.origin.server.close()
 
+    @property
+    def env(self) -> dict[str, str]:
+        """Where the command line finds the node."""
+        token = (self.folder / "data" / "admin.token").read_text().strip()
+        door = f"http://127.0.0.1:{self.node.admin_port}"
+        return {"SKERRY_ADMIN": door, "SKERRY_ADMIN_TOKEN": token}
+
+    async def run(self, *words: str) -> str:
+        """The command line, in a thread of its own."""
+        done = await asyncio.to_thread(CliRunner().invoke, make_app(), list(words), env=self.env)
+        assert done.exit_code == 0, done.output
+        return done.output
+
     async def spend(self, thousandths: int) -> None:
         """As much more than is spent already, all at once."""
         used = {NODE: Amounts.of({Meter.PULLS: thousandths})}
@@ -176,6 +189,20 @@ async def test_on_the_last_rung_upstreams_are_not_asked_either(scene: Scene) -> 
         assert (status, headers.get("Retry-After")) == (503, seconds)
         assert b"budget" in body
     assert scene.origin.asked == []
+
+
+async def test_status_says_on_the_last_rung_that_the_budget_holds_upstream_work_back(
+    scene: Scene,
+) -> None:
+    await scene.spend(999)
+    assert "no upstream asked yet" in (await scene.run("status")).splitlines()[0]
+    await scene.spend(1)
+    headline = "the budget holds upstream work back, serving from here"
+    asked_never = await scene.run("status")
+    assert headline in asked_never.splitlines()[0]
+    assert "upstream  Not asked now: The budget holds upstream work back" in asked_never
+    assert (await scene.get("/care/new"))[0] == 200, "protected, so its origin is heard"
+    assert headline in (await scene.run("status")).splitlines()[0]
 
 
 async def test_what_was_let_go_of_stays_so_over_a_restart_and_comes_back(scene: Scene) -> None:
@@ -304,17 +331,7 @@ async def test_the_command_line_tells_where_the_money_went(scene: Scene) -> None
     await scene.get("/kept")
     await scene.spend(600)
     await scene.node.budget.beat()
-    door = f"http://127.0.0.1:{scene.node.admin_port}"
-    env = {
-        "SKERRY_ADMIN": door,
-        "SKERRY_ADMIN_TOKEN": (scene.folder / "data" / "admin.token").read_text().strip(),
-    }
-
-    async def run(*words: str) -> str:
-        done = await asyncio.to_thread(CliRunner().invoke, make_app(), list(words), env=env)
-        assert done.exit_code == 0, done.output
-        return done.output
-
+    run = scene.run
     report = json.loads(await run("report", "--json", "--html", str(scene.folder / "r.html")))
     assert report["now_figures"]["cost_micro"] == 601_000
     assert report["dearest"][0]["what"] == f"{HOST}/"
@@ -329,7 +346,7 @@ async def test_the_command_line_tells_where_the_money_went(scene: Scene) -> None
         (("baseline", "pages", "--days", "0"), "'0' is no number of days"),
         (("report", "--html", str(scene.folder / "none" / "r.html")), "no such file or directory"),
     ):
-        done = await asyncio.to_thread(CliRunner().invoke, make_app(), list(words), env=env)
+        done = await asyncio.to_thread(CliRunner().invoke, make_app(), list(words), env=scene.env)
         assert said in done.output, words
     costs = await run("costs")
     assert "0.60 EUR of 1.00 EUR" in costs

@@ -14,7 +14,7 @@ from skerry.base.units import format_bytes, format_seconds
 from skerry.cli.options import AsJson, Config, DataDir, NodeUrl, connect
 from skerry.cli.screen import TILE_NAMES, ago, err, out, plain, print_json
 from skerry.dashboard import words
-from skerry.dashboard.overview import Overview, Tile
+from skerry.dashboard.overview import HELD, Overview, Tile
 from skerry.registry.operations import SourceStatus, Status
 from skerry.telemetry.ratios import HitRatio
 from skerry.upstream.misses import Spending
@@ -55,6 +55,8 @@ def _mode(seen: Overview) -> str:
         return "[bold yellow]cut off[/], serving from here"
     if tile.state == "warn":
         return "[bold yellow]cut off in part[/], serving from here"
+    if tile.answer == HELD:
+        return "[bold yellow]the budget holds upstream work back[/], serving from here"
     return "[green]connected[/]" if tile.state == "good" else "no upstream asked yet"
 
 

@@ -74,6 +74,7 @@ class Money:
         budget_micro: None where none is set.
         rung: what the budget has the node do now; "" for nothing.
         period: what it is for: a month as 2026-06, or a day as 2026-06-07.
+        upstreams_held: at the last rung nobody outside is asked, but for what is protected.
     """
 
     currency: str
@@ -82,6 +83,7 @@ class Money:
     budget_micro: int | None
     rung: str
     period: str = ""
+    upstreams_held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

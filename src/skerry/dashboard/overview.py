@@ -19,6 +19,8 @@ from skerry.telemetry.horizon import Expiry
 from skerry.telemetry.ratios import HitRatio
 
 FILLS_MAX = 5
+HELD = "Not asked now"
+"""The answer where a budget is at its last rung: what is known of upstreams is from before."""
 SOON_SECONDS = 86_400.0
 """What ends within a day is worth a word."""
 
@@ -57,7 +59,7 @@ class Overview:
 
 async def look(facts: Facts) -> Overview:
     """One look at a node."""
-    status, now = await facts.status(), facts.now()
+    status, money, now = await facts.status(), await facts.money(), facts.now()
     well, ill = _heard(status)
     asking = needs(await facts.events(), now, started_at=status.started_at, well=well, ill=ill)
     lost = {event.subject for event in asking if event.kind == "outage.began"}
@@ -65,10 +67,10 @@ async def look(facts: Facts) -> Overview:
         at=now,
         status=status,
         tiles=(
-            _upstream_tile(status, lost),
+            _upstream_tile(status, lost, held=money is not None and money.upstreams_held),
             _service_tile(facts.not_ready(), status.warnings),
             _alone_tile(facts.expiries(), now),
-            _money_tile(await facts.money(), now),
+            _money_tile(money, now),
         ),
         ratios=tuple(facts.ratios()),
         needs=asking,
@@ -88,7 +90,7 @@ def _alone_tile(expiries: Sequence[Expiry], now: float) -> Tile:
     return Tile(question, said, state, (detail, words.moment(first.at)), "/horizon")
 
 
-def _upstream_tile(status: Status, outages: Set[str]) -> Tile:
+def _upstream_tile(status: Status, outages: Set[str], *, held: bool) -> Tile:
     """`outages` are those on record that nothing has ended, by their subject: a node that is
     started anew while something is lost has asked nobody yet, and must not call itself connected.
     """
@@ -108,6 +110,9 @@ def _upstream_tile(status: Status, outages: Set[str]) -> Tile:
     ]
     if lost:
         return Tile(question, "In part", "warn", tuple(lost[:4]), "/upstreams")
+    if held:
+        said = "The budget holds upstream work back, but for what is protected."
+        return Tile(question, HELD, "none", (said,), "/costs")
     if not any(source.heard_at for each in every for source in each.sources):
         said = "None has been asked since the start."
         return Tile(question, "Not known yet", "none", (said,), "/upstreams")

@@ -15,6 +15,7 @@ from skerry.app.settings.render import to_toml
 from skerry.app.settings.schema import Settings
 from skerry.app.telemetry.ratios import hit_ratios
 from skerry.base.clock import Clock
+from skerry.budget.core.ladder import Rung
 from skerry.budget.core.month import MonthBook
 from skerry.budget.core.usage import Amounts, Meter
 from skerry.budget.ladders import WHOLE
@@ -169,6 +170,7 @@ class NodeFacts:
             ),
             budget_micro=whole.amount_micro if whole else None,
             rung=whole.means if whole and whole.rung else "",
+            upstreams_held=whole is not None and whole.rung >= Rung.CACHED_ONLY,
             period=state.period,
         )
 
