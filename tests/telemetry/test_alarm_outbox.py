@@ -15,8 +15,12 @@ from skerry.telemetry.alarms import Alarm, AlarmsUnusable, ChannelFailed
 from skerry.telemetry.events import Events, Level
 
 
-def alarm(key: str = "budget/node/2026-06/notice", at: float = 1_700_000_000.0) -> Alarm:
-    return Alarm(key, "budget.rung", "node", Level.WARNING, "half is spent", "look", at)
+def alarm(
+    key: str = "budget/node/2026-06/notice",
+    at: float = 1_700_000_000.0,
+    level: Level = Level.WARNING,
+) -> Alarm:
+    return Alarm(key, "budget.rung", "node", level, "half is spent", "look", at)
 
 
 class Line:

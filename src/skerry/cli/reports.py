@@ -118,6 +118,8 @@ def _alarms(found: AlarmList) -> None:
         sent, waiting = ", ".join(each.sent), ", ".join(each.waiting)
         table.add_row(*map(plain, (each.kind, each.subject, each.what, sent, waiting)))
     out().print(table if table.row_count else "none on record")
+    if any(each.held_back for each in found.alarms):
+        out().print("what neither reached nor waits for a channel is summed up for it in one alarm")
     if any(each.waiting for each in found.alarms):
         out().print("what waits is sent again by itself; why: skerry events --kind alarm")
 

@@ -13,7 +13,17 @@ from dataclasses import dataclass
 from random import Random
 
 from skerry.base.clock import Clock
-from skerry.telemetry.alarms import Alarm, AlarmsUnusable, Channel, ChannelFailed, Due, Outbox
+from skerry.telemetry.alarms import (
+    HELD_BACK,
+    IMPORTANCE,
+    Alarm,
+    AlarmsUnusable,
+    Channel,
+    ChannelFailed,
+    Due,
+    HeldBack,
+    Outbox,
+)
 from skerry.telemetry.events import Events, Level
 
 LOOK_SECONDS = 2.0
@@ -21,7 +31,11 @@ FIRST_WAIT_SECONDS, WAIT_SECONDS_MAX = 15.0, 3600.0
 GIVEN_UP_SECONDS = 7 * 86400.0
 AT_ONCE_MAX = 20
 HELD_MAX = 256
-"""Alarms in memory while the disk takes no writes; the oldest go."""
+"""Alarms in memory while the disk takes no writes; beyond, those that were sent go, then the oldest
+of the least important: one alarm says how many."""
+TOLD_SECONDS = 3600.0
+"""That alarms are held back is an event once in so long."""
+IN_MEMORY = "the node's memory"
 UNNOTED_MAX = 1024
 """Sent, and the disk could not be told: with so many nothing more is sent."""
 SEND_SECONDS_MAX = 60.0
@@ -56,6 +70,7 @@ class AlarmStatistics:
     failed_count: int
     given_up_count: int
     held_count: int
+    held_back_count: int = 0
 
 
 class AlarmOutbox:
@@ -76,6 +91,9 @@ class AlarmOutbox:
         self._chance = chance
         self._events = events
         self._held: dict[str, Alarm] = {}
+        self._folded: HeldBack | None = None
+        self._held_back = 0
+        self._told_at = -TOLD_SECONDS
         self._unnoted: dict[tuple[str, str], None] = {}
         self._pauses: dict[str, _Pause] = {}
         self._turn = asyncio.Lock()
@@ -90,19 +108,49 @@ class AlarmOutbox:
     def statistics(self) -> AlarmStatistics:
         """A snapshot."""
         return AlarmStatistics(
-            self._sounded, self._sent, self._failed, self._given_up, len(self._held)
-        )
+            self._sounded, self._sent, self._failed, self._given_up, len(self._held),
+            self._held_back,
+        )  # fmt: skip
 
     async def sound(self, alarm: Alarm) -> None:
         """See `Alarms`."""
         self._sounded += 1
         try:
-            await self._outbox.add(alarm, tuple(self._channels))
+            added = await self._outbox.add(alarm, tuple(self._channels))
         except AlarmsUnusable as error:
             self._held[alarm.key] = alarm
             while len(self._held) > HELD_MAX:
-                del self._held[next(iter(self._held))]
+                self._fold()
             self._tell("alarm.not_kept", alarm.kind, error.what, error.next_step)
+        else:
+            self._count_held_back(added.held_back)
+
+    def _fold(self) -> None:
+        """Makes room in memory: of what was sent already, else by one more that is held back."""
+        own = self._folded.alarm(0.0).key if self._folded else ""
+        others = [each for each in self._held.values() if each.key != own]
+        if done := next((each for each in others if self._is_sent(each)), None):
+            del self._held[done.key]
+            return
+        least = min(others, key=lambda each: IMPORTANCE.index(each.level))
+        del self._held[least.key]
+        self._held.pop(own, None)
+        now = self._clock.now()
+        began = self._folded or HeldBack(IN_MEMORY, now, f"{self._chance.getrandbits(32):08x}")
+        self._folded = began.with_one(least.level)
+        told = self._folded.alarm(now)
+        self._held[told.key] = told
+        self._count_held_back(1)
+
+    def _is_sent(self, alarm: Alarm) -> bool:
+        return all((alarm.key, name) in self._unnoted for name in self._channels)
+
+    def _count_held_back(self, count: int) -> None:
+        self._held_back += count
+        if count and self._clock.monotonic() - self._told_at >= TOLD_SECONDS:
+            self._told_at = self._clock.monotonic()
+            what = "too many alarms wait to be sent: the oldest of the least important are summed"
+            self._tell(HELD_BACK, "alarms", what, "check the channels: skerry alarms test")
 
     async def run(self) -> None:
         """For ever."""
@@ -125,8 +173,10 @@ class AlarmOutbox:
         try:
             while self._held:
                 alarm = next(iter(self._held.values()))
-                await self._outbox.add(alarm, tuple(self._channels))
+                added = await self._outbox.add(alarm, tuple(self._channels))
                 self._held.pop(alarm.key, None)
+                self._count_held_back(added.held_back)
+            self._folded = None
             while self._unnoted:
                 key, channel = next(iter(self._unnoted))
                 await self._outbox.sent(key, channel)

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Protocol
 
 from skerry.base.errors import Party, SkerryError
 from skerry.telemetry.events import Event, Level
 
 DAY_SECONDS = 86400
+WAITING_MAX = 500
+"""Alarms that wait for one channel; beyond, the oldest of the least important are held back."""
+HELD_BACK = "alarm.held_back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +101,80 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How far an alarm has come: `sent` to these channels, `waiting` for those."""
+    """How far an alarm has come: `sent` to these channels, `waiting` for those, `held_back` from
+    the others."""
 
     alarm: Alarm
     sent: tuple[str, ...]
     waiting: tuple[str, ...]
+    held_back: tuple[str, ...] = ()
+
+
+IMPORTANCE = (Level.INFO, Level.WARNING, Level.ERROR)
+"""The least first."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """So many alarms that are not sent one by one, since then; one alarm says so.
+
+    Attributes:
+        place: the channel, or where else they waited.
+        nonce: tells this sum from another one that began in the same second.
+    """
+
+    place: str
+    since: float
+    nonce: str
+    level: Level = Level.INFO
+    count: int = 0
+
+    def with_one(self, level: Level) -> HeldBack:
+        """One more; the sum is as grave as the gravest of it."""
+        graver = max(self.level, level, key=IMPORTANCE.index)
+        return replace(self, count=self.count + 1, level=graver)
+
+    def alarm(self, at: float) -> Alarm:
+        """What is sent in their place. Another count is another alarm: whoever was told of five
+        is told of six."""
+        began = f"{datetime.fromtimestamp(self.since, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        many = "1 alarm was" if self.count == 1 else f"{self.count} alarms were"
+        return Alarm(
+            key=f"{HELD_BACK}/{self.place}/{self.nonce}/{self.since!r}/{self.count}",
+            kind=HELD_BACK,
+            subject=self.place,
+            level=self.level,
+            what=f"{many} held back since {began}: too many waited to be sent",
+            next_step="skerry events tells what happened; skerry alarms ls names the latest",
+            at=at,
+        )
+
+    @classmethod
+    def of(cls, alarm: Alarm) -> HeldBack | None:
+        """What an alarm of `alarm` stands for; None for another one, or one that was changed."""
+        try:
+            place, nonce, since, count = alarm.key.removeprefix(f"{HELD_BACK}/").rsplit("/", 3)
+            return cls(place, float(since), nonce, alarm.level, int(count))
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of an alarm that was added: whether it is `new`, and how many were held back
+    for it, over all channels."""
+
+    new: bool
+    held_back: int = 0
 
 
 class Outbox(Protocol):
     """What is to be sent, and what was. Survives the process, and the loss of power."""
 
-    async def add(self, alarm: Alarm, channels: Sequence[str]) -> bool:
-        """Takes one; False when its key is there already. Raises AlarmsUnusable."""
+    async def add(self, alarm: Alarm, channels: Sequence[str]) -> Added:
+        """Takes one. Where more than `WAITING_MAX` wait for a channel then, the oldest of the
+        least important are held back from it, and one alarm says how many. Raises
+        AlarmsUnusable."""
 
     def due(self, now: float, count_max: int) -> Sequence[Due]:
         """What is to be sent now, the oldest first."""

@@ -20,6 +20,7 @@ from skerry.base.clock import Clock
 from skerry.base.errors import Party, SkerryError
 from skerry.telemetry.alarms import Alarm, Alarms, AlarmsUnusable, Channel, Silence, of_events
 from skerry.telemetry.events import Events, Level
+from skerry.telemetry.metrics import Registry
 from skerry.upstream.core.guard import place_of
 from skerry.upstream.ports import Dial, Transport
 from skerry.wire.message import Answer, Request
@@ -42,11 +43,13 @@ class Site(Protocol):
     ends: AsyncExitStack
     chance: Random
     alarms: Alarms
+    metrics: Registry
 
 
 @dataclass(frozen=True, slots=True)
 class AlarmRow:
-    """One alarm, as the API tells it: `sent` to these channels, `waiting` for those."""
+    """One alarm, as the API tells it: `sent` to these channels, `waiting` for those, `held_back`
+    from the others, which are told of it in one sum."""
 
     id: str
     kind: str
@@ -57,6 +60,7 @@ class AlarmRow:
     at: float
     sent: tuple[str, ...]
     waiting: tuple[str, ...]
+    held_back: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,11 @@ class NodeAlarms:
             chance=node.chance,
             events=node.events,
         )
+        node.metrics.tally(
+            "skerry_alarms_held_back",
+            "Alarms that were not sent one by one since too many waited; one alarm sums them up.",
+            lambda: {(): outbox.statistics().held_back_count},
+        )
         start = partial(node.nursery.start, name="alarm")
         node.events.listen(of_events(outbox, frozenset(settings.alarms.events), start))
         node.nursery.start(outbox.run(), name="alarms")
@@ -107,7 +116,9 @@ class NodeAlarms:
 
     async def _list(self, request: Request) -> Answer:
         standing = self._file.recent(SHOWN_MAX) if self._file is not None else ()
-        return json_answer(AlarmList(tuple(_row(s.alarm, s.sent, s.waiting) for s in standing)))
+        return json_answer(
+            AlarmList(tuple(_row(s.alarm, s.sent, s.waiting, s.held_back) for s in standing))
+        )
 
     async def _test(self, request: Request) -> Answer:
         if self._outbox is None or self._file is None:
@@ -131,10 +142,15 @@ class NodeAlarms:
         return json_answer(AlarmList((_row(alarm, (), channels),)))
 
 
-def _row(alarm: Alarm, sent: tuple[str, ...], waiting: tuple[str, ...]) -> AlarmRow:
+def _row(
+    alarm: Alarm,
+    sent: tuple[str, ...],
+    waiting: tuple[str, ...],
+    held_back: tuple[str, ...] = (),
+) -> AlarmRow:
     return AlarmRow(
         alarm.token, alarm.kind, alarm.subject, alarm.level.value, alarm.what, alarm.next_step,
-        alarm.at, sent, waiting,
+        alarm.at, sent, waiting, held_back,
     )  # fmt: skip
 
 
