@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from bisect import insort
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 
 from skerry.adapters.sqlite_file import Form, Row, SqliteFile
@@ -24,6 +26,9 @@ TRIM_EVERY_COUNT = 200
 TRIM_SHARE = 0.1
 """Of the events, the oldest, go when the file is too large."""
 INCIDENTS_MAX = 10_000
+WAITING_MAX = 2000
+"""Events in memory while the disk takes no writes; what happens beyond is counted."""
+NOT_KEPT = "events.not_kept"
 
 _SCHEMA = """
 CREATE TABLE event (
@@ -74,34 +79,71 @@ class SqliteTelemetry:
         self._keep_seconds = keep_seconds
         self._bytes_max = bytes_max
         self._since_trim = 0
-        self._refused = 0
+        self._number = 0
+        self._waiting: list[tuple[int, Event]] = []
+        self._not_kept = self._refused = 0
+        self._unkept_at = 0.0
+        self._retrying = False
         rows = self.file.read("SELECT at, ended FROM life")
         self._before = Beat(rows[0][0], bool(rows[0][1])) if rows else None
 
     # events
 
     def keep(self, event: Event) -> None:
-        row = (event.at, event.kind, event.subject, event.cause, event.next_step, event.level.value)
+        self._number += 1
+        numbered = (self._number, event)
+        if self._waiting:  # behind those that wait
+            self._wait(numbered)
+            return
         self._since_trim += 1
         trim = self._since_trim >= TRIM_EVERY_COUNT
         if trim:
             self._since_trim = 0
 
         def change(db: sqlite3.Connection) -> None:
-            db.execute(f"INSERT INTO event ({_EVENT}) VALUES (?,?,?,?,?,?)", row)
+            _insert(db, [event])
             if trim:
                 self._trim(db, event.at)
 
-        try:
-            written = self.file.later(change)
-        except SkerryError:
-            self._refused += 1
-            return
-        written.add_done_callback(self._told)
+        def told(written: asyncio.Future[None]) -> None:
+            if _failed(written):
+                self._wait(numbered)
 
-    def _told(self, written: asyncio.Future[None]) -> None:
-        if written.cancelled() or written.exception() is not None:
-            self._refused += 1  # a full disk must not stop what the event tells of
+        try:
+            self.file.later(change).add_done_callback(told)
+        except SkerryError:  # a full disk must not stop what the event tells of
+            self._wait(numbered)
+
+    def _wait(self, numbered: tuple[int, Event]) -> None:
+        """Holds one in its order until the disk takes it; of too many the newest are counted."""
+        insort(self._waiting, numbered, key=itemgetter(0))
+        if len(self._waiting) > WAITING_MAX:
+            _, newest = self._waiting.pop()
+            self._not_kept += 1
+            self._refused += 1
+            self._unkept_at = max(self._unkept_at, newest.at)
+
+    def _retry(self) -> None:
+        """Writes what waits, with the times at which it happened; once at a time."""
+        if not self._waiting or self._retrying:
+            return
+        going, unkept = list(self._waiting), self._not_kept
+        events = [event for _, event in going]
+        if unkept:
+            events.append(_unkept(unkept, self._unkept_at))
+
+        def told(written: asyncio.Future[None]) -> None:
+            self._retrying = False
+            if not _failed(written):
+                done = {number for number, _ in going}
+                self._waiting = [each for each in self._waiting if each[0] not in done]
+                self._not_kept -= unkept
+                self._retry()
+
+        with suppress(SkerryError):
+            written = self.file.later(lambda db: _insert(db, events))
+            self._retrying = True
+            written.add_done_callback(told)
 
     def _trim(self, db: sqlite3.Connection, now: float) -> None:
         db.execute("DELETE FROM event WHERE at < ?", (now - self._keep_seconds,))
@@ -174,6 +216,7 @@ class SqliteTelemetry:
         await self.file.write(
             lambda db: db.execute("INSERT OR REPLACE INTO life VALUES (1, ?, ?)", row)
         )
+        self._retry()  # the disk has just taken something
 
     def statistics(self) -> BookStatistics:
         """A snapshot. Raises TelemetryUnusable."""
@@ -183,12 +226,35 @@ class SqliteTelemetry:
             "(SELECT freelist_count FROM pragma_freelist_count), "
             "(SELECT page_size FROM pragma_page_size)"
         )
-        return BookStatistics(events, incidents, (pages - free) * size, self._refused)
+        used = (pages - free) * size
+        return BookStatistics(events, incidents, used, self._refused, len(self._waiting))
 
     async def close(self) -> None:
-        """Writes what is queued and closes the file."""
+        """Writes what is queued, and what waits if it can, and closes the file."""
+        self._retry()
         with suppress(SkerryError):
             await self.file.close()
+
+
+def _insert(db: sqlite3.Connection, events: Sequence[Event]) -> None:
+    rows = [
+        (each.at, each.kind, each.subject, each.cause, each.next_step, each.level.value)
+        for each in events
+    ]
+    db.executemany(f"INSERT INTO event ({_EVENT}) VALUES (?,?,?,?,?,?)", rows)
+
+
+def _failed(written: asyncio.Future[None]) -> bool:
+    return written.cancelled() or written.exception() is not None
+
+
+def _unkept(count: int, at: float) -> Event:
+    many = "1 event was" if count == 1 else f"{count} events were"
+    return Event(
+        at, NOT_KEPT, "events", f"{many} not kept after those before this one: the disk took no"
+        " writes, and memory held as many as it may",
+        "see what filled the disk; the log has them, if it is elsewhere", Level.WARNING,
+    )  # fmt: skip
 
 
 def event_of(row: Row) -> Event:

@@ -31,19 +31,22 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class BookStatistics:
-    """A snapshot. `refused_count`: events that could not be written down."""
+    """A snapshot. `refused_count`: events that were never written down; `waiting_count`: those that
+    will be, once the disk takes them."""
 
     event_count: int
     incident_count: int
     used_bytes: int
     refused_count: int
+    waiting_count: int = 0
 
 
 class EventBook(Protocol):
     """Keeps events, bounded by age and size; the oldest go."""
 
     def keep(self, event: Event) -> None:
-        """Writes it down within a moment. Never waits, never raises."""
+        """Writes it down within a moment, or when the disk takes writes again: then in order, and
+        of too many one event says how many were not kept. Never waits, never raises."""
 
     def history(self, *, since: float, until: float, kind: str, count_max: int) -> list[Event]:
         """The newest events of a time, oldest first; `kind` is whole or its first words, "" any.
