@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 
 from skerry.adapters.http_hot_way import HotFields
 from skerry.adapters.http_server import Door
+from skerry.app.doors.behind import Behind
 from skerry.app.edge.room import hot_fields
+from skerry.wire.forwarded import Trusted
 from skerry.wire.message import Answer, Request
 from tests.adapters.http_door import Client, Got, connect, guarded
 from tests.cdn.world import World
@@ -58,8 +60,11 @@ async def asked(client: Client, target: str, *fields: str, method: str = "GET") 
 
 
 @asynccontextmanager
-async def shore(world: World | None = None, *, held: bool = False) -> AsyncIterator[Shore]:
-    """`held`: what the edge decided waits for the gate before the door gets it."""
+async def shore(
+    world: World | None = None, *, held: bool = False, trusted: Trusted | None = None
+) -> AsyncIterator[Shore]:
+    """`held`: what the edge decided waits for the gate before the door gets it; `trusted`: the
+    doors are behind proxies."""
     world = world or World()
 
     async def handler(request: Request) -> Answer:
@@ -70,8 +75,9 @@ async def shore(world: World | None = None, *, held: bool = False) -> AsyncItera
         return answer
 
     def door(fields: HotFields) -> Door:
+        front = handler if trusted is None else Behind(handler, trusted)
         return Door(
-            handler, name="edge", host="127.0.0.1", port=0, clock=world.clock, hot_fields=fields
+            front, name="edge", host="127.0.0.1", port=0, clock=world.clock, hot_fields=fields
         )
 
     made = Shore(world, door(hot_fields()), door(NONE_HOT))

@@ -9,9 +9,6 @@ from skerry.wire.message import Headers
 from tests.cdn.world import Page, World, status_of
 
 ANOTHER = (
-    "Forwarded: host=evil.example",
-    "X-Forwarded-Host: evil.example",
-    "X-Forwarded-Port: 1",
     "X-Host: evil.example",
     "X-HTTP-Method-Override: DELETE",
     "X-Original-URL: /account",
@@ -35,9 +32,8 @@ async def test_no_field_names_another_host_path_or_method_for_everybody(
 ) -> None:
     world = World()
     world.origin.pages["/a"] = mirror
-    await world.ask("/a", field, "X-Forwarded-Proto: https", method=method)
+    await world.ask("/a", field, method=method)
     assert field.partition(":")[0] not in told(world)
-    assert told(world).get("X-Forwarded-Proto") == "https"  # by whatever ends TLS before the node
     await world.settle()
     status, body, _ = await world.get("/a")
     assert status == 200

@@ -30,6 +30,7 @@ from skerry.app.budget.held import survey_of
 from skerry.app.budget.room import NodeBudget
 from skerry.app.budget.routes import budget_routes
 from skerry.app.clock_upkeep import ClockUpkeep
+from skerry.app.doors.behind import Behind
 from skerry.app.doors.descriptors import admin_limits, door_limits, raise_limit
 from skerry.app.doors.hot_tables import HotTables
 from skerry.app.doors.public import PublicDoors
@@ -64,6 +65,7 @@ from skerry.telemetry.events import KINDS, Events, Level
 from skerry.telemetry.horizon import Horizon
 from skerry.telemetry.metrics import Registry
 from skerry.telemetry.validation import ValidationFailures
+from skerry.wire.forwarded import Trusted
 from skerry.wire.message import Handler
 
 if TYPE_CHECKING:
@@ -283,6 +285,7 @@ class Node:
             clock=self.clock,
             metrics=metrics,
             tell_certificates=self._tell_certificates,
+            trusted=Trusted(self.settings.doors.trusted_proxies),
         )
         self.horizon.add(public.expiries)
         access = admin_access(self.settings, self.known, self.clock)
@@ -325,8 +328,9 @@ class Node:
 
     def _make_admin_door(self, admin: AdminDoor, metrics: DoorMetrics) -> Door:
         host, port = split_address(self.settings.doors.admin)
+        trusted = Trusted(self.settings.doors.trusted_proxies)
         return Door(
-            admin,
+            Behind(admin, trusted) if trusted else admin,
             name="admin",
             host=host,
             port=port,

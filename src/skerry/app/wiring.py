@@ -21,7 +21,7 @@ from skerry.app.settings.schema import (
     UpstreamSettings,
 )
 from skerry.cdn.core.route import Route, Site
-from skerry.cdn.ports import DataClass, RoutePolicy
+from skerry.cdn.ports import ClientAddress, DataClass, RoutePolicy
 from skerry.registry.core.freshness import TagWindow
 from skerry.registry.core.names import NameTable, UpstreamName
 from skerry.upstream.ports import Dial, Fetch
@@ -130,6 +130,7 @@ def _route(site: SiteSettings, settings: RouteSettings) -> Route:
             stale_while_revalidate_seconds=settings.stale_while_revalidate_seconds,
             store_cookies=settings.store_cookies,
             query_allow=settings.query,
+            client_address=ClientAddress(site.client_address),
         ),
         slice_bytes=settings.slice_bytes,
         methods=frozenset(settings.methods),

@@ -10,6 +10,15 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
 
+def plain_address(text: str) -> str:
+    """An address in its one spelling, without a zone, IPv4 out of IPv6; "" for what is none."""
+    try:
+        found = ip_address(text.partition("%")[0])
+    except ValueError:
+        return ""
+    return str(getattr(found, "ipv4_mapped", None) or found)
+
+
 def near_of(address: str) -> str:
     """What counts as one client: an IPv4 address, or an IPv6 network of 64 bits."""
     if ":" not in address:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from skerry.cdn.core.forwarding import without_claims
 from skerry.cdn.core.hops import Expectation, expectation, has_looped, max_forwards
 from skerry.cdn.core.key import (
     CacheKey,
@@ -50,7 +51,8 @@ class Refused:
 class Admitted:
     """A sound request. `key` is None when it must pass by the cache.
 
-    `request` has its Max-Forwards counted down, `target` is what the origin is asked for.
+    `request` has its Max-Forwards counted down and does not say who asked but in its own attributes
+    (`core.forwarding`); `target` is what the origin is asked for.
     """
 
     request: Request
@@ -124,7 +126,7 @@ def _keyed(
     going = Request(
         request.method,
         request.path,
-        headers,
+        without_claims(headers, of_proxy=bool(request.via)),
         request.query,
         request.raw_path,
         request.body,
@@ -132,6 +134,7 @@ def _keyed(
         request.scheme,
         request.interim,
         request.client_port,
+        via=request.via,
     )
     key = cache_key(
         scheme=request.scheme, authority=host, path=path, query=request.query, policy=route.policy

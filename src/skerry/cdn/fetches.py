@@ -19,7 +19,8 @@ from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
 from skerry.cdn.core.digests import promised
 from skerry.cdn.core.directives import request_directives
-from skerry.cdn.core.hops import end_to_end, shareable_request
+from skerry.cdn.core.forwarding import for_all
+from skerry.cdn.core.hops import end_to_end
 from skerry.cdn.core.key import CacheKey
 from skerry.cdn.core.purge import surrogate_keys
 from skerry.cdn.core.reuse import ERRORS, PassError, Validate, after_failure
@@ -189,10 +190,6 @@ class Fetches:
             future = self._flights.start(self._place(ask), lambda: self._fly(ask))
             future.add_done_callback(self._close_unclaimed)
 
-    def forwarded(self, request: Request, key: CacheKey) -> Headers:
-        """The fields of a request as they go on."""
-        return shareable_request(request.headers, self._hop, key.authority)
-
     def statistics(self) -> FetchesStatistics:
         return FetchesStatistics(
             len(self._flights), self._asked, self._joined, self._stored, self._confirmed
@@ -214,7 +211,8 @@ class Fetches:
                 return Kept(taken.held, taken.headers, taken.status, taken.tier)
         self._asked += 1
         validate = ask.validate if conditional else None
-        headers = self.forwarded(ask.request, ask.key).without(*CONDITIONS, "Range")
+        going = for_all(ask.request, ask.policy, hop=self._hop, authority=ask.key.authority)
+        headers = going.without(*CONDITIONS, "Range")
         asked = Headers((*headers, *(validate.conditions if validate else NO_HEADERS)))
         mark, requested_at = self._purges.mark(), self._clock.now()
         exchange = await ask.origin.send("GET", ask.key.target, asked, interim=hints(ask.request))

@@ -30,6 +30,14 @@ class DataClass(StrEnum):
     SENSITIVE = "sensitive"
 
 
+class ClientAddress(StrEnum):
+    """On which requests an origin is told the address of the client that asked."""
+
+    UNSHARED = "unshared"  # where the answer is for that client alone
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 @dataclass(frozen=True, slots=True)
 class RoutePolicy:
     """What the operator decided for a route; every override is explicit and visible.
@@ -46,6 +54,7 @@ class RoutePolicy:
         query_allow: query parameters that are part of the key; None for all of them.
         stretch: how many times as long as usual an answer is fresh, where its origin does not
             forbid stale ones; more than 1 while money is short.
+        client_address: when the origin is told who asked.
     """
 
     data_class: DataClass = DataClass.SENSITIVE
@@ -56,6 +65,7 @@ class RoutePolicy:
     heuristic_share: float = 0.1
     query_allow: tuple[str, ...] | None = None
     stretch: int = 1
+    client_address: ClientAddress = ClientAddress.UNSHARED
 
 
 @dataclass(frozen=True, slots=True)

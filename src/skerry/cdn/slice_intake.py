@@ -14,7 +14,7 @@ from contextlib import suppress
 from skerry.base.digest import Digest, new_hasher
 from skerry.base.errors import SkerryError
 from skerry.cdn.core.digests import of_the_part, of_the_whole
-from skerry.cdn.core.hops import shareable_request
+from skerry.cdn.core.forwarding import for_all
 from skerry.cdn.core.parts import Part, PartFlaw, Span, read_part
 from skerry.cdn.core.slices import Asking, slice_span
 from skerry.cdn.core.validation import CONDITIONS
@@ -52,7 +52,7 @@ class SliceIntake:
     async def send(self, ask: Ask, span: Span, *fields: tuple[str, str]) -> Exchange:
         """Asks the origin for a span, without the client's own conditions. Raises Unavailable."""
         self.request_count += 1
-        headers = shareable_request(ask.request.headers, self._hop, ask.key.authority)
+        headers = for_all(ask.request, ask.policy, hop=self._hop, authority=ask.key.authority)
         headers = headers.without(*CONDITIONS, "Range")
         headers = headers.with_fields(("Range", span.range_header), *fields)
         return await ask.origin.send("GET", ask.key.target, headers)

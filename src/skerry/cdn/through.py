@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from skerry.base.clock import Clock
 from skerry.cdn.admission import Admitted
-from skerry.cdn.core.hops import forwarded_request, shareable_request
+from skerry.cdn.core.forwarding import for_all, for_one
 from skerry.cdn.core.invalidation import invalidated_groups, invalidated_uris
 from skerry.cdn.core.key import CacheKey, cache_key, normal_authority
 from skerry.cdn.core.purge import Target, by_group, by_url
@@ -57,11 +57,11 @@ class Through:
 
     def _fields(self, admitted: Admitted) -> Headers:
         """What a HEAD tells of a public route is learnt from, so it is asked as a GET would be."""
-        request, key = admitted.request, admitted.key
-        public = admitted.route.policy.data_class is DataClass.PUBLIC
+        request, key, policy = admitted.request, admitted.key, admitted.route.policy
+        public = policy.data_class is DataClass.PUBLIC
         if key is not None and public and request.method in READING:
-            return shareable_request(request.headers, self._hop, key.authority)
-        return forwarded_request(request.headers, self._hop)
+            return for_all(request, policy, hop=self._hop, authority=key.authority)
+        return for_one(request, policy, hop=self._hop)
 
     async def _learn(
         self,

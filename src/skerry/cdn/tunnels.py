@@ -15,7 +15,8 @@ from enum import StrEnum
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
 from skerry.cdn.admission import Admitted
-from skerry.cdn.core.hops import end_to_end, forwarded_request
+from skerry.cdn.core.forwarding import for_one
+from skerry.cdn.core.hops import end_to_end
 from skerry.cdn.passing import hints, passed
 from skerry.cdn.ports import Origin
 from skerry.telemetry.labels import Labels
@@ -70,7 +71,7 @@ class Tunnels:
         if self._open[origin.name] >= TUNNELS_MAX:
             raise _unavailable(origin, Trouble.BUDGET, f"all {TUNNELS_MAX} tunnels are in use")
         request = admitted.request
-        headers = forwarded_request(request.headers, self._hop).without("Expect")
+        headers = for_one(request, admitted.route.policy, hop=self._hop).without("Expect")
         asked = headers.with_fields(("Connection", "upgrade"), ("Upgrade", protocols))
         exchange = await origin.send("GET", admitted.target, asked, None, hints(request))
         if exchange.status != 101:

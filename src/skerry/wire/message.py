@@ -114,6 +114,8 @@ class Request:
         scheme: http or https.
         interim: takes answers before the final one; None where the client cannot have them.
         certificate: the client's, where the door asks for one and the client has shown it.
+        via: trusted proxies it came through, the client's first, the peer last; `client` is then
+            who came to the first of them (`wire.forwarded`).
     """
 
     method: str
@@ -127,6 +129,7 @@ class Request:
     interim: Interim | None = None
     client_port: int = 0
     certificate: PeerCertificate | None = None
+    via: tuple[str, ...] = ()
 
     def query_value(self, name: str) -> str | None:
         """The first value of a query parameter, decoded. Whoever opens a door to strangers has

@@ -14,6 +14,9 @@ CLAUSES: dict[str, str] = {
     "RFC 5861 4": "stale-if-error",
     "RFC 6585 3": "428, 429, 431, 511 are never stored",
     "RFC 6750 2.3": "credentials in a query",
+    "RFC 7239 4": "Forwarded: read from trusted proxies, said to origins; X-Forwarded-For, too",
+    "RFC 7239 6": "node identifiers",
+    "RFC 7239 8": "what a client wrote itself; whom an origin is told of",
     "RFC 8246 2": "immutable",
     "RFC 8246 2.1": "immutable and reloads",
     "RFC 8586 2": "CDN-Loop",
@@ -135,6 +138,13 @@ CLAUSES: dict[str, str] = {
 }
 
 ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "RFC 7239 4": (
+        "tests/cdn/core/test_forwarding.py",
+        "tests/wire/test_forwarded.py",
+        "tests/peers/test_edge_forwarding.py",
+    ),
+    "RFC 7239 6": ("tests/cdn/core/test_forwarding.py", "tests/wire/test_forwarded.py"),
+    "RFC 7239 8": ("tests/cdn/test_edge_forwarding.py", "tests/wire/test_forwarded.py"),
     "RFC 9110 7.6.1": ("tests/cdn/core/test_hops.py",),
     "RFC 9110 6.5": ("tests/attacks/test_smuggling.py::test_a_trailer_never_becomes_a_field",),
     "RFC 9110 7.8": ("tests/cdn/test_edge_upgrades.py",),

@@ -18,11 +18,13 @@ from skerry.adapters.http_server_state import DoorLimits
 from skerry.adapters.http_server_tls import CertificateNews, TlsNames
 from skerry.aio.each import each
 from skerry.aio.tasks import Crash
+from skerry.app.doors.behind import Behind, told_by_proxies
 from skerry.app.settings.addresses import split_address
 from skerry.base.clock import Clock
 from skerry.telemetry.events import Events
 from skerry.telemetry.horizon import Expires, Expiry
 from skerry.telemetry.metrics import Registry
+from skerry.wire.forwarded import Trusted
 from skerry.wire.message import Handler
 
 if TYPE_CHECKING:
@@ -54,13 +56,16 @@ class PublicDoors:
         clock: Clock,
         metrics: DoorMetrics,
         tell_certificates: Callable[[CertificateNews], None] = lambda news: None,
+        trusted: Trusted | None = None,
     ) -> None:
-        """`processes` is `[node] workers`, this one included; `limits` are of one door in one."""
+        """`processes` is `[node] workers`, this one included; `limits` are of one door in one;
+        `trusted` are the proxies in front of the doors."""
         self._processes = processes
         self._limits = limits
         self._clock = clock
         self._metrics = metrics
         self._tell_certificates = tell_certificates
+        self._trusted = trusted
         self._doors: list[PublicDoor] = []
         self._workers: Workers | None = None
 
@@ -77,6 +82,8 @@ class PublicDoors:
         """One more door, before `open`. Raises DoorError."""
         host, port = split_address(address)
         hot_fields = hot_fields or HotFields()
+        if self._trusted:
+            front, hot_fields = Behind(front, self._trusted), told_by_proxies(hot_fields)
         mine: Listening = ()
         sockets: list[Listening] = []
         if self._processes > 1:

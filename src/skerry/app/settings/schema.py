@@ -54,6 +54,7 @@ class DoorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     edge_tls: Address = ""
     admin: Address = "127.0.0.1:9090"
     admin_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
     cert_file: FilePath = ""
     key_file: FilePath = ""
     client_ca_file: FilePath = ""
@@ -180,6 +181,7 @@ class SiteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     plain_http: bool = False
     ca_file: FilePath = ""
     preserve_host: bool = True
+    client_address: str = "unshared"
     cert_file: FilePath = ""
     key_file: FilePath = ""
     connect_seconds: Seconds = msgspec.field(default=1.0, name="connect")

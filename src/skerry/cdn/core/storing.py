@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from skerry.cdn.core.dates import format_date, parse_date
 from skerry.cdn.core.directives import Directives, request_directives
+from skerry.cdn.core.forwarding import TELL_THE_CLIENT
 from skerry.cdn.core.freshness import HEURISTICALLY_CACHEABLE, lifetime, windows
 from skerry.cdn.core.hops import end_to_end
 from skerry.cdn.core.invalidation import cache_groups
@@ -56,6 +57,7 @@ class Refusal(StrEnum):
     SET_COOKIE = "set-cookie"
     COOKIE = "cookie"
     VARY_STAR = "vary-star"
+    VARY_CLIENT = "vary-client"
     NOT_CACHEABLE = "not-cacheable"
     NO_USE = "no-use"
 
@@ -124,8 +126,11 @@ def _pointless(
     """What may not be stored for want of permission, or could never be used (sections 3, 4.1)."""
     if not _explicit(control) and status not in HEURISTICALLY_CACHEABLE:
         return Refusal.NOT_CACHEABLE
-    if vary_names(headers) is None:
+    names = vary_names(headers)
+    if names is None:
         return Refusal.VARY_STAR
+    if not TELL_THE_CLIENT.isdisjoint(names):
+        return Refusal.VARY_CLIENT  # one for each client, and asked for in one's name or nobody's
     validators = selected(headers)
     if validators.etag is not None or validators.modified is not None:
         return None

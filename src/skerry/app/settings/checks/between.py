@@ -52,6 +52,7 @@ _NAMESPACE_PATTERN = re.compile(r"[a-z0-9_./\-*?\[\]!]+\Z")
 _REDIRECT_HOST = re.compile(r"[A-Za-z0-9.-]+(?::\d{1,5})?\Z|\[[0-9a-fA-F:]+\](?::\d+)?\Z")
 PASSWORD_BYTES_MAX = 64 * 1024
 WORKERS_MAX = 64
+PROXIES_MAX = 64
 
 
 def _trust(settings: Settings) -> Iterator[Problem]:
@@ -194,7 +195,26 @@ def _doors(doors: DoorSettings, *, edge: bool) -> Iterator[Problem]:
             yield refused(
                 "doors.admin_hosts", host, "is not a host name", "leave out scheme and port"
             )
+    yield from _proxies(doors.trusted_proxies)
     yield from certificate_trouble("doors", doors.cert_file, doors.key_file)
+
+
+def _proxies(networks: tuple[str, ...]) -> Iterator[Problem]:
+    if len(networks) > PROXIES_MAX:
+        step = f"write at most {PROXIES_MAX}; one network can hold many proxies"
+        yield refused("doors.trusted_proxies", len(networks), "is too long a list", step)
+    for written in networks:
+        try:
+            network = ipaddress.ip_network(written)
+        except ValueError as error:
+            reason = f"is not an address or a network ({error})"
+            step = 'write an address or a network, like "10.0.0.5" or "10.0.0.0/28"'
+            yield refused("doors.trusted_proxies", written, reason, step)
+            continue
+        if network.prefixlen == 0:
+            reason = "would let everybody say who they are"
+            step = "write the addresses of your proxies alone"
+            yield refused("doors.trusted_proxies", written, reason, step)
 
 
 def _store(store: StoreSettings) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ from skerry.app.settings.rules import certificate_trouble, file_trouble, refused
 from skerry.app.settings.schema import DoorSettings, RouteSettings, SiteSettings
 from skerry.cdn.core.key import NoKey, normal_authority, normal_path
 from skerry.cdn.core.slices import SLICE_BYTES_MAX, SLICE_BYTES_MIN
-from skerry.cdn.ports import DataClass
+from skerry.cdn.ports import ClientAddress, DataClass
 
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}\Z")
 _PROTOCOL = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}(/[0-9A-Za-z.]{1,16})?\Z")
@@ -36,6 +36,10 @@ def check_sites(sites: tuple[SiteSettings, ...], *, edge_tls: bool = False) -> I
         for number, host in enumerate(site.hosts):
             yield from _host(f"{at}.hosts[{number}]", host, site.name, owners)
         yield from _origins(at, site)
+        if site.client_address not in {*ClientAddress}:
+            step = f"write one of {', '.join(ClientAddress)}"
+            reason = "does not say when an origin is told who asked"
+            yield refused(f"{at}.client_address", site.client_address, reason, step)
         yield from certificate_trouble(at, site.cert_file, site.key_file)
         yield from _waits(at, site)
         yield from _routes(at, site.routes)
