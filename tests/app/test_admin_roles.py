@@ -61,6 +61,16 @@ async def test_every_route_is_in_the_table_and_each_role_gets_what_the_table_say
         assert (await crew.admin(method, path)).status == 401
 
 
+async def test_a_viewer_has_the_node_ask_nothing_of_the_outside(crew: Crew) -> None:
+    viewer, operator = await crew.login("cat"), await crew.login("bob")
+    look = "/api/v1/names/look?name=registry.example"
+    got = await crew.admin("GET", look, *viewer)
+    assert (got.status, b"ask the operator" in got.body) == (403, True), got.body
+    names = await crew.admin("GET", "/api/v1/names", *viewer)
+    assert json.loads(names.body)["checked"] is None  # nobody was asked anything
+    assert (await crew.admin("GET", "/api/v1/names/look?name=%20", *operator)).status == 400
+
+
 async def test_a_route_that_is_in_no_table_is_nobodys(crew: Crew) -> None:
     assert crew.node.admin is not None
     token = await crew.admin_token("", "admin")

@@ -41,7 +41,8 @@ NEEDED: Mapping[tuple[str, str], Role] = {
     ("POST", "/api/v1/domains/check"): OPERATOR,
     ("GET", "/api/v1/domains/snapshot"): VIEWER,
     ("GET", "/api/v1/names"): VIEWER,
-    ("GET", "/api/v1/names/look"): VIEWER,
+    # It has the node ask the outside: who may only look could have it ask for anything.
+    ("GET", "/api/v1/names/look"): OPERATOR,
     ("POST", "/api/v1/names/hold"): OPERATOR,
     ("POST", "/api/v1/names/release"): OPERATOR,
     ("GET", "/api/v1/root"): VIEWER,
