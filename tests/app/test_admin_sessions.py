@@ -222,7 +222,7 @@ async def test_a_page_that_stays_open_is_told_nothing_more_once_its_login_is_ove
             assert csrf is not None
             await browser.post("/logout", {"csrf": csrf[1]})
         elif over == "revoked":
-            browser.door.sessions.end_all(lambda each: True)
+            await browser.door.sessions.end_all(lambda each: True)
         else:
             browser.clock.advance(IDLE_SECONDS)
         browser.facts.happened = ()

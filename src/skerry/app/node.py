@@ -22,6 +22,7 @@ from skerry.adapters.http_server_tls import CertificateNews
 from skerry.adapters.sqlite_catalog import SqliteCatalog
 from skerry.aio.tasks import Nursery
 from skerry.app.admin.door import AdminDoor
+from skerry.app.admin.kept_sessions import keep_sessions
 from skerry.app.admin.look import pages_of
 from skerry.app.admin.replies import Routes
 from skerry.app.admin.tokens import TokenDesk
@@ -289,6 +290,7 @@ class Node:
         )
         self.horizon.add(public.expiries)
         access = admin_access(self.settings, self.known, self.clock)
+        await keep_sessions(self, access)
         reloading = Reloading(
             self.settings,
             reread=self._reread,

@@ -133,9 +133,13 @@ class Dashboard:
 
     # who looks
 
-    def login(self, onward: str, *, problem: str = "", name: str = "") -> Answer:
-        """The form for whoever is not logged in."""
-        text = self._pages.render("login", None, onward=onward, problem=problem, name=name)
+    def login(
+        self, onward: str, *, problem: str = "", name: str = "", over: bool = False
+    ) -> Answer:
+        """The form for whoever is not logged in; `over`: they were, a moment ago."""
+        text = self._pages.render(
+            "login", None, onward=onward, problem=problem, name=name, over=over
+        )
         return _html(403 if problem else 200, text)
 
     def to(self, path: str, *fields: tuple[str, str]) -> Answer:

@@ -79,6 +79,7 @@ class AdminLogin:
         except LoginRefused as error:
             return _refused(error)
         secret, session = self._access.sessions.begin(asker)
+        await self._access.sessions.keep()
         answer = json_answer(Who(asker.name, asker.role, session.csrf))
         cookie = ("Set-Cookie", cookie_of(secret, request))
         return Answer(200, answer.headers.with_fields(cookie), answer.body)
@@ -89,7 +90,7 @@ class AdminLogin:
         return json_answer(Who(asker.name, asker.role, csrf))
 
     async def _end(self, request: Request) -> Answer:
-        self._access.sessions.end(request)
+        await self._access.sessions.end(request)
         gone = ("Set-Cookie", cookie_of("", request))
         return Answer(200, headers_of("application/json").with_fields(gone), b"{}")
 

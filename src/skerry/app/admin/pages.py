@@ -99,13 +99,14 @@ class AdminPages:
         if not is_page(onward.partition("?")[0]) or not _is_target(onward):
             onward = "/"  # never to another host, nor with anything that is no part of a URL
         if request.method != "POST":
-            return dashboard.login(onward)
+            return dashboard.login(onward, over=self.sessions.is_over(request))
         name = form.get("name", "")
         try:
             who = await self._prove(request, name, form.get("secret", ""))
         except LoginRefused as error:
             return dashboard.login(onward, problem=str(error).capitalize(), name=name)
         secret, _ = self.sessions.begin(who)
+        await self.sessions.keep()
         cookie = cookie_of(secret, request)
         return dashboard.to(onward, ("Set-Cookie", cookie))
 
@@ -115,7 +116,7 @@ class AdminPages:
         form = await read_form(request) or {} if request.method == "POST" else {}
         if visitor is None or form.get("csrf") != visitor.csrf:
             return dashboard.refused("That form is not of this login")
-        self.sessions.end(request)
+        await self.sessions.end(request)
         return dashboard.to("/login", ("Set-Cookie", cookie_of("", request)))
 
     async def _verified(self, reference: str) -> Verified:

@@ -239,13 +239,13 @@ class TokenDesk:
             await tokens.book.revoke_group(name, at=now)
             for member in self._known.identities.members(name):
                 await self._revoke_identity(member, now)
-            self._access.sessions.end_all(lambda each: name in each.groups)
+            await self._access.sessions.end_all(lambda each: name in each.groups)
         self._tell("access.revoked", f"{kind} {name}", asker)
         return json_answer({"kind": kind, "name": name, "at": now})
 
     async def _revoke_identity(self, name: str, now: float) -> None:
         await self._known.tokens.book.revoke_subject(name, at=now)
-        self._access.sessions.end_all(lambda each: each.name == name)
+        await self._access.sessions.end_all(lambda each: each.name == name)
 
     # keys and tokens
 
@@ -262,7 +262,7 @@ class TokenDesk:
         asker, wanted = self._asker(request), await read_body(request, KeysRequest)
         await self._known.tokens.rotate(compromised=wanted.compromised)
         if wanted.compromised:
-            self._access.sessions.end_all(lambda each: True)
+            await self._access.sessions.end_all(lambda each: True)
         self._tell("access.keys_changed", "compromised" if wanted.compromised else "rotated", asker)
         return await self._keys(request)
 

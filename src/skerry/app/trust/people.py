@@ -57,7 +57,7 @@ class People:
         added, changed, removed = self._known.users.use(hashes)
         self._known.identities.people_changed()
         out = frozenset((*changed, *removed))
-        self._sessions.end_all(lambda asker: asker.name in out)
+        await self._sessions.end_all(lambda asker: asker.name in out)
         for name in sorted(out):
             await tokens.book.revoke_subject(name, at=tokens.now())
         told = PeopleChanged(added, changed, removed)

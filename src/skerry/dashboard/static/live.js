@@ -38,8 +38,13 @@
     try {
       const answer = await fetch(spot.dataset.live, { redirect: "manual", signal: stop.signal });
       stop.abort();
-      if (answer.type === "opaqueredirect") say("You are logged out: load the page again", true);
-      else begin();
+      if (answer.type === "opaqueredirect") {
+        say("You are logged out, and what you see is old. ", true);
+        const back = document.createElement("a");
+        back.href = location.href;
+        back.textContent = "Log in again";
+        state.append(back);
+      } else begin();
     } catch {
       setTimeout(again, AGAIN_MILLISECONDS);
     }
