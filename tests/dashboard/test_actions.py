@@ -90,6 +90,27 @@ async def test_a_long_job_tells_its_last_word_and_its_failure() -> None:
     assert 'class="state bad"' in text
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ({"step": "done", "checked_count": 13, "checked_bytes": 2048, "total_bytes": 2048,
+          "corrupt_count": 0, "healed_count": 0},
+         "checked 13 blobs, 2.0 KiB of 2.0 KiB: all sound"),
+        ({"step": "progress", "checked_count": 1, "checked_bytes": 1024, "total_bytes": 2048,
+          "corrupt_count": 0, "healed_count": 0},
+         "checked 1 blobs, 1.0 KiB of 2.0 KiB: all sound so far"),
+        ({"step": "done", "checked_count": 2, "checked_bytes": 9, "total_bytes": 9,
+          "corrupt_count": 2, "healed_count": 1}, "2 rotten, 1 of them healed"),
+        ({"pinned": False}, "not pinned any more"),
+    ],
+)  # fmt: skip
+async def test_how_a_job_ended_is_said_in_words(line: dict[str, object], said: str) -> None:
+    scene = Scene()
+    scene.answer = Answer(200, body=json.dumps(line).encode())
+    await scene.post("/actions/scrub", {"csrf": CSRF})
+    assert said in await done(scene)
+
+
 async def test_an_error_of_the_api_is_told_with_what_to_do() -> None:
     scene = Scene()
     error = {"error": {"party": "client", "what": "it is not here", "next_step": "see `ls`"}}
@@ -97,7 +118,7 @@ async def test_an_error_of_the_api_is_told_with_what_to_do() -> None:
     await scene.post("/actions/remove", PIN)
     text = await done(scene)
     assert "it is not here" in text
-    assert "see `ls`" in text
+    assert "see <code>ls</code>" in text
 
 
 async def test_an_answer_that_breaks_off_is_a_failure_and_no_crash() -> None:

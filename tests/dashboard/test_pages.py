@@ -11,7 +11,7 @@ import pytest
 
 from skerry.budget.core.money import format_money
 from skerry.budget.core.report_html import percent
-from skerry.dashboard.words import fine_money, money, share
+from skerry.dashboard.words import coded, fine_money, money, share
 from skerry.registry.operations import SourceStatus, UpstreamStatus
 from skerry.telemetry.horizon import Expires, Expiry
 from skerry.wire.message import Request
@@ -156,3 +156,9 @@ def test_money_and_shares_are_written_as_they_are() -> None:
     assert (share(7, 2), fine_money(100 * 10**10, "EUR")) == ("350.0 %", "1,000,000.00 EUR")
     assert (fine_money(1_234_567, "EUR"), fine_money(-1, "EUR")) == ("1.2346 EUR", "–")
     assert (share(999_999, 1_000_000), share(3, 3), share(0, 0)) == ("99.9 %", "100.0 %", "–")
+
+
+def test_what_a_sentence_marks_as_code_is_code_and_nothing_in_it_is_markup() -> None:
+    assert coded("see `skerry ls` & <b>") == "see <code>skerry ls</code> &amp; &lt;b&gt;"
+    assert coded("`<i>`") == "<code>&lt;i&gt;</code>"
+    assert coded("one ` alone <") == "one ` alone &lt;"

@@ -72,7 +72,7 @@ LOOKS = {"light": {"color_scheme": "light"}, "dark": {"color_scheme": "dark"},
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_every_page_is_usable_by_everybody(browser: Browser, pages: Pages, look: str) -> None:
+def test_every_page_isusable_by_everybody(browser: Browser, pages: Pages, look: str) -> None:
     page = opened(browser, pages, "/", **LOOKS[look])
     for path in READ:
         page.goto(path)
@@ -235,7 +235,7 @@ def _priced(rig: Rig) -> Desk:
     return desk
 
 
-def _usable(page: Page) -> None:
+def usable(page: Page) -> None:
     found = Axe().run(page).response["violations"]
     assert [each["id"] for each in found if each["impact"] in GRAVE] == []
     assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
@@ -258,7 +258,7 @@ def test_the_ledger_is_drawn_and_says_what_the_command_says(browser: Browser, ri
     assert "at the end probably" in said
     assert "budget 30.00 EUR" in said
     expect(page.get_by_role("region", name="Workflows")).to_contain_text("deploy")
-    _usable(page)
+    usable(page)
     _shot(page, "pages-costs.png", full=False)
     used = [each["used"] for each in desk.done("costs")["lines"] if each["upstream"] == HUB]
     asked, hits = (sum(each.get(name, 0) for each in used) for name in ("requests", "hits"))
@@ -269,7 +269,7 @@ def test_the_ledger_is_drawn_and_says_what_the_command_says(browser: Browser, ri
     for look in LOOKS.values():
         other = opened(browser, desk, "/costs", **look)
         other.locator("summary").click()
-        _usable(other)
+        usable(other)
         other.context.close()
     page.locator("a[rel=prev]").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Costs of")
@@ -289,7 +289,7 @@ def test_what_was_evicted_says_what_became_of_it_also_after_a_restart(
     expect(gone).to_contain_text(f"{NAME}:2")
     expect(gone).to_contain_text("asked for by the operator")
     assert f"{NAME}:1" not in gone.inner_text(), "it is pinned"
-    _usable(page)
+    usable(page)
     _shot(page, "pages-images.png", full=False)
     assert f"{NAME}:2" in desk.skerry("events", "--about", f"{NAME}:2").out
     desk.node.restart()
@@ -333,7 +333,7 @@ def test_hostile_names_leave_a_page_whole(browser: Browser, pages: Pages, name: 
     for path in ("/images", "/objects", "/events"):
         page.goto(f"{path}?{urlencode({'q': name})}")
         assert page.locator("input[type=search]").input_value() == name
-        _usable(page)
+        usable(page)
     assert said == []
     page.context.close()
 

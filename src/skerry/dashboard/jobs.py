@@ -125,6 +125,8 @@ def _summary(said: dict[str, object]) -> str:
         count = receipt.get("object_count", 0)
         objects = "1 object" if count == 1 else f"{count} objects"
         return f"purged {objects}, receipt {receipt.get('sequence', '')}"
+    if "checked_count" in said:
+        return _scrubbed(said)
     parts = []
     for name, value in said.items():
         if name.endswith("_bytes") and isinstance(value, int):
@@ -134,5 +136,16 @@ def _summary(said: dict[str, object]) -> str:
         elif name == "step":
             parts.insert(0, str(value))
         elif name == "pinned":
-            parts.append("pinned" if value else "not pinned")
-    return ", ".join(parts) or "done"
+            parts.append("pinned" if value else "not pinned any more")
+    return ", ".join(part for part in parts if part != "done")
+
+
+def _scrubbed(said: dict[str, object]) -> str:
+    """How far every byte is checked, and what was wrong."""
+    checked, total = (said.get(name) for name in ("checked_bytes", "total_bytes"))
+    sizes = " of ".join(format_bytes(each) for each in (checked, total) if isinstance(each, int))
+    corrupt, healed = said.get("corrupt_count", 0), said.get("healed_count", 0)
+    found = f"{corrupt} rotten, {healed} of them healed" if corrupt else "all sound so far"
+    if said.get("step") == "done" and not corrupt:
+        found = "all sound"
+    return f"checked {said['checked_count']} blobs, {sizes}: {found}"

@@ -48,6 +48,7 @@ class Pages:
         )
         for name in (
             "amount",
+            "coded",
             "span",
             "moment",
             "machine_time",

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from markupsafe import Markup, escape
+
 from skerry.base.units import format_bytes, format_seconds
 from skerry.budget.core.money import format_money, rounded
 
@@ -16,6 +18,18 @@ MICRO = 1_000_000
 def amount(count_bytes: int | None) -> str:
     """Bytes; a dash when nobody knows."""
     return "–" if count_bytes is None else format_bytes(count_bytes)
+
+
+def coded(text: str) -> Markup:
+    """A sentence with what stands between backticks as code; everything is escaped."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    marked = (
+        Markup("<code>{}</code>").format(part) if odd % 2 else escape(part)
+        for odd, part in enumerate(parts)
+    )
+    return Markup("").join(marked)
 
 
 def span(seconds: float | None) -> str:

@@ -23,6 +23,7 @@ from skerry.registry.tags import Tags
 from skerry.registry.verdicts import Verdicts
 from skerry.registry.wholeness import Progress, Wanted, Wholeness
 from skerry.store.ports import Inventory, Store
+from skerry.upstream.ports import Trouble, Unavailable
 
 WARM_BEAT_SECONDS = 0.25
 """How often a warming image tells how far it is."""
@@ -154,7 +155,7 @@ class Images:
                 image,
                 done_bytes=progress.fetched_bytes,
                 what=error.what,
-                next_step=error.next_step,
+                next_step=_after(error),
             )
 
     async def _settle(self, work: Awaitable[object]) -> SkerryError | None:
@@ -250,4 +251,15 @@ def _warming(step: WarmStep, image: str, root: Digest, progress: Progress) -> Wa
         digest=str(root),
         planned_bytes=progress.to_fetch_bytes,
         done_bytes=progress.fetched_bytes,
+    )
+
+
+def _after(error: SkerryError) -> str:
+    """What an operator does: a link that is down is not up again in the seconds that a client is
+    told to wait."""
+    if not isinstance(error, Unavailable) or any(c.trouble is Trouble.BUDGET for c in error.causes):
+        return error.next_step
+    return (
+        "nothing is lost, and what is here is served; fetch it again once `skerry status` shows"
+        f" {error.upstream} as reached"
     )
