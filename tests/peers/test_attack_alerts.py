@@ -24,7 +24,8 @@ from tests.rig.processes import need
 FAMILY = "skerry_validation_failures_total"
 TARGET = 'job="skerry",instance="rock:9090"'
 ALERTS = {Blame.ATTACK: "SkerryAttack", Blame.MISCONFIGURATION: "SkerryMisconfiguration"}
-SEVERITIES = {Blame.ATTACK: "page", Blame.MISCONFIGURATION: "ticket"}
+STRANGERS = {"token_invalid", "token_replayed", "sibling_refused", "dns_nxdomain_flood"}
+"""What anybody can try at a door wakes nobody."""
 QUIET, TOLD, AFTER = 30, 31, 50
 """In minutes: the cause is met after the first one; it is told of; it is told of no more."""
 
@@ -65,8 +66,9 @@ def written(alert: str) -> dict[str, str]:
     """The annotations of an alert, as its rule has them."""
     document = json.loads(CliRunner().invoke(make_app(), ["slo", "rules", "--json"]).stdout)
     every = [rule for group in document["groups"] for rule in group["rules"]]
-    [found] = [rule["annotations"] for rule in every if rule.get("alert") == alert]
-    return dict(found)
+    found = [rule["annotations"] for rule in every if rule.get("alert") == alert]
+    assert all(each == found[0] for each in found)
+    return dict(found[0])
 
 
 def told(blame: Blame, cause: Cause) -> dict[str, object]:
@@ -76,7 +78,8 @@ def told(blame: Blame, cause: Cause) -> dict[str, object]:
         key: re.sub(r"\{\{ \$labels\.(\w+) \}\}", lambda word: names[word[1]], text)
         for key, text in written(ALERTS[blame]).items()
     }
-    labels = {"job": "skerry", "severity": SEVERITIES[blame], **names}
+    page = blame is Blame.ATTACK and cause.value not in STRANGERS
+    labels = {"job": "skerry", "severity": "page" if page else "ticket", **names}
     return {"exp_labels": labels, "exp_annotations": annotations}
 
 

@@ -21,6 +21,7 @@ from skerry.telemetry.core.incidents import Incident, Indicator
 from skerry.telemetry.core.slo import Goals, as_yaml
 from skerry.telemetry.core.slo import rules as rules_of
 from skerry.telemetry.events import Event
+from skerry.telemetry.validation import STRANGERS
 
 
 class EventList(msgspec.Struct, frozen=True):
@@ -140,7 +141,8 @@ def rules(
     """Print rules for Prometheus: burn rates, recovery, horizon. Needs no node."""
     if not 0 < availability < 100 or not 0 < recovery < 100:
         raise BadInput("a share is between 0 and 100 percent", next_step="write e.g. 99.9")
-    document = rules_of(Goals(availability / 100, recovery / 100, parse_seconds(horizon)))
+    goals = Goals(availability / 100, recovery / 100, parse_seconds(horizon))
+    document = rules_of(goals, strangers=STRANGERS)
     if as_json:
         print_json(document)
     else:

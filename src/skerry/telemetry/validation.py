@@ -77,6 +77,17 @@ BLAMES = MappingProxyType(
 """What each cause most likely is. An image without signatures is one that somebody forgot to sign;
 a signature that does not verify is one that somebody made up."""
 
+STRANGERS = frozenset(
+    {
+        Cause.TOKEN_INVALID,
+        Cause.TOKEN_REPLAYED,
+        Cause.SIBLING_REFUSED,
+        Cause.DNS_NXDOMAIN_FLOOD,
+    }
+)
+"""Attacks that whoever reaches a door can try, as often as they like. Refusing them is daily work:
+nobody is to be woken for one."""
+
 
 class ValidationFailures:
     """Counts what was not believed; one of them per node, handed to all that judge."""

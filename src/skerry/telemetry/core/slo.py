@@ -9,7 +9,7 @@ errors, on that of its budget for money), the guard for low traffic and the rule
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 Value = str | int | Mapping[str, "Value"] | Sequence["Value"]
@@ -97,15 +97,16 @@ class Goals:
     horizon_seconds: float = 86400.0
 
 
-def rules(goals: Goals) -> Document:
-    """A file of rules for Prometheus."""
+def rules(goals: Goals, *, strangers: Collection[str] = ()) -> Document:
+    """A file of rules for Prometheus. `strangers`: causes of refusals that any stranger can raise
+    at a door, as often as he likes; nobody is woken for one."""
     return {
         "groups": [
             {"name": "skerry-slo-records", "rules": list(_records())},
             {"name": "skerry-slo-burn", "rules": list(_burns(goals))},
             {"name": "skerry-money-burn", "rules": list(_money())},
             {"name": "skerry-recovery", "rules": list(_recovery(goals))},
-            {"name": "skerry-refusals", "rules": list(_refusals())},
+            {"name": "skerry-refusals", "rules": list(_refusals(strangers))},
         ]
     }
 
@@ -223,25 +224,30 @@ def _recovery(goals: Goals) -> Iterator[Document]:
     )
 
 
-def _refusals() -> Iterator[Document]:
+def _refusals(strangers: Collection[str]) -> Iterator[Document]:
     """One alert for each cause: what is refused on an attack is no mistake, and the other way."""
+    tried = "|".join(sorted(strangers))
 
-    def risen(blame: str) -> str:
-        rise = f'increase(skerry_validation_failures_total{{blame="{blame}"}}[{REFUSALS_WINDOW}])'
-        return f"sum by (job, instance, cause) ({rise}) > 0"
+    def risen(*matches: str) -> str:
+        series = f"skerry_validation_failures_total{{{','.join(matches)}}}"
+        return f"sum by (job, instance, cause) (increase({series}[{REFUSALS_WINDOW}])) > 0"
 
-    yield _alert(
-        "SkerryAttack",
-        risen("attack"),
-        severity="page",
-        lasting="0s",
-        summary="{{ $labels.instance }}: an attack was refused: {{ $labels.cause }}",
-        description="Nothing of it was kept or served. See whose it was: skerry events; what to "
-        "do is told for each cause in docs/operating/refusals.md.",
-    )
+    for severity, matches in (
+        ("page", f'cause!~"{tried}"'),
+        ("ticket", f'cause=~"{tried}"'),
+    ):
+        yield _alert(
+            "SkerryAttack",
+            risen('blame="attack"', matches),
+            severity=severity,
+            lasting="0s",
+            summary="{{ $labels.instance }}: an attack was refused: {{ $labels.cause }}",
+            description="Nothing of it was kept or served. See whose it was: skerry events; what "
+            "to do is told for each cause in docs/operating/refusals.md.",
+        )
     yield _alert(
         "SkerryMisconfiguration",
-        risen("misconfiguration"),
+        risen('blame="misconfiguration"'),
         severity="ticket",
         lasting="0s",
         summary="{{ $labels.instance }}: not believed, by somebody's mistake: {{ $labels.cause }}",
