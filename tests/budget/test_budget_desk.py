@@ -106,7 +106,7 @@ async def test_the_report_of_the_second_month_has_deltas_and_the_three_dearest_m
     for what in ("the hit ratio fell", "a request costs over a tenth more", "going back takes"):
         assert what in told
     changes = {row.name: row.change for row in rows_of(found)}
-    assert changes["hit ratio, stale and joined too"] == "-20.2 points"
+    assert changes["hit ratio"] == "-20.2 points"
     assert changes["cost of 1000 requests"] == "+701.7 %"
     assert changes["rollback"] == "+6.0 s"
     assert changes["cost"] == "", "half a month beside a whole one says nothing"

@@ -137,10 +137,10 @@ def _lines(found: Figures, currency: str) -> list[tuple[str, str]]:
 
 
 def _apart(found: Figures) -> str:
-    """How many of the hits were stale or joined, where any were."""
+    """How many answers beside the hits were stale or joined, where any were."""
     parts = ((found.stale, "stale"), (found.joined, "joined"))
     said = ", ".join(f"{count} {word}" for count, word in parts if count)
-    return f", {said} among them" if said else ""
+    return f", besides {said}" if said else ""
 
 
 def _misses(dearest: Sequence[Miss], currency: str) -> None:

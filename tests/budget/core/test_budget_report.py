@@ -49,12 +49,19 @@ def test_figures_are_those_of_the_ledger() -> None:
     found = figures(total(totals(hours).values()), charges)
     assert found.cost_micro == cost(charges)
     assert found.requests == 1800
-    assert found.hit_ratio == (800 + 290) * 1_000_000 // 1800
+    assert found.hit_ratio == (800 + 200) * 1_000_000 // 1800
     assert (found.stale, found.joined) == (50, 40), "told apart"
     assert found.per_thousand_micro == round(cost(charges) * 1000 / 1800)
     assert found.per_saved_gb_micro == round(cost(charges) / 829)
     here = 800 + 290
     assert found.avoided_micro == (829 * 100_000) + here * 1_000, "0.10 a GB, 1.00 a thousand"
+
+
+def test_what_failed_or_was_refused_is_no_answer_that_could_have_been_a_hit() -> None:
+    """As `status`, the pages and Grafana have it: in an outage the ratio falls for misses alone."""
+    used = {Meter.REQUESTS: 100, Meter.HITS: 30, Meter.STALE: 10, Meter.MISSES: 20}
+    assert figures(Amounts.of(used), ()).hit_ratio == 500_000
+    assert figures(Amounts.of({Meter.REQUESTS: 100}), ()).hit_ratio == -1
 
 
 def test_checks_that_a_tag_has_not_moved_do_not_make_bytes_dear() -> None:

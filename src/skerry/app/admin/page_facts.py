@@ -17,7 +17,7 @@ from skerry.app.telemetry.ratios import hit_ratios
 from skerry.base.clock import Clock
 from skerry.budget.core.ladder import Rung
 from skerry.budget.core.month import MonthBook
-from skerry.budget.core.usage import Amounts, Meter
+from skerry.budget.core.usage import Amounts, Meter, answered
 from skerry.budget.ladders import WHOLE
 from skerry.cdn.core.freshness import judge
 from skerry.cdn.core.route import Matched, RouteTable
@@ -210,7 +210,7 @@ def _incident(found: Incident) -> IncidentRow:
 def _ledger_ratio(name: str, used: Amounts) -> HitRatio:
     return HitRatio(
         name,
-        requests=used[Meter.REQUESTS],
+        requests=answered(used),
         hits=used[Meter.HITS],
         stale=used[Meter.STALE],
         collapsed=used[Meter.SHARED],

@@ -12,7 +12,7 @@ from skerry.budget.core.money import rounded, share_out
 from skerry.budget.core.outcomes import UnitFigures
 from skerry.budget.core.rating import Charge, cost
 from skerry.budget.core.rollback import RollbackTime, rollback_time
-from skerry.budget.core.usage import NOTHING, Amounts, Dimension, Meter, total
+from skerry.budget.core.usage import NOTHING, Amounts, Dimension, Meter, answered, total
 
 MILLION = 1_000_000
 GB = 10**9
@@ -25,9 +25,10 @@ class Figures:
     """A month, a workflow or a window in numbers.
 
     Attributes:
-        hit_ratio: answers from what was here, stale and joined ones included, in millionths of all;
-            -1 without any.
-        stale, joined: how many of those were stale, and joined a fetch that was under way.
+        hit_ratio: hits among what was answered, in millionths; -1 without any. As everywhere, stale
+            and joined answers are no hits, and refusals and failures are no answers.
+        stale, joined: answered stale; joined to a fetch that was under way, or come from a sibling
+            or the vault.
         per_thousand_micro: what a thousand requests cost; -1 without any.
         per_saved_gb_micro: what a gigabyte cost that was answered from here; -1 without any.
         avoided_micro: what those answers would have cost from outside: their gigabytes at the price
@@ -87,10 +88,11 @@ def figures(used: Amounts, charges: Sequence[Charge]) -> Figures:
     paid = {meter: sum(each.micro for each in charges if each.price.meter is meter)
             for meter in _FROM_OUTSIDE}  # fmt: skip
     here = used[Meter.HITS] + used[Meter.STALE] + used[Meter.SHARED]
+    given = answered(used)
     return Figures(
         cost_micro=money,
         requests=requests,
-        hit_ratio=here * MILLION // requests if requests else -1,
+        hit_ratio=used[Meter.HITS] * MILLION // given if given else -1,
         egress_bytes=used[Meter.EGRESS_BYTES],
         ingress_bytes=came,
         saved_bytes=saved,

@@ -52,9 +52,9 @@ def rows_of(report: Report) -> list[Row]:
     return [
         sums("cost", priced, lambda each: each.cost_micro),
         sums("requests", str, lambda each: each.requests),
-        Row("hit ratio, stale and joined too", *here, points(now.hit_ratio, then.hit_ratio)),
-        sums("of these stale", str, lambda each: each.stale),
-        sums("of these joined", str, lambda each: each.joined),
+        Row("hit ratio", *here, points(now.hit_ratio, then.hit_ratio)),
+        sums("besides, stale", str, lambda each: each.stale),
+        sums("besides, joined", str, lambda each: each.joined),
         unit("cost of 1000 requests", lambda each: each.per_thousand_micro),
         unit("cost of a GB saved", lambda each: each.per_saved_gb_micro),
         sums("avoided at the outside's price", priced, lambda each: each.avoided_micro),

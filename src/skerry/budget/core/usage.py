@@ -33,6 +33,7 @@ class Meter(StrEnum):
 
 
 METERS = tuple(Meter)
+_ANSWERED = (Meter.HITS, Meter.STALE, Meter.MISSES, Meter.SHARED, Meter.PASSES)
 _PLACE = {meter: place for place, meter in enumerate(METERS)}
 
 
@@ -102,6 +103,11 @@ def totals(hours: Iterable[Hour]) -> dict[Dimension, Amounts]:
     for hour in hours:
         found[hour.dimension] = found.get(hour.dimension, NOTHING) + hour.amounts
     return found
+
+
+def answered(used: Amounts) -> int:
+    """Requests that were answered, what hits are a share of: refusals and failures are not."""
+    return sum(used[meter] for meter in _ANSWERED)
 
 
 def total(amounts: Iterable[Amounts]) -> Amounts:
