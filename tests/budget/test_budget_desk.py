@@ -89,7 +89,7 @@ async def test_the_report_of_the_second_month_has_deltas_and_the_three_dearest_m
         await world.ledger.note(at, {PLACES[name]: Amounts.of(amounts)})
 
     for name, misses, ingress in (("a", 10, 10), ("b", 10, 20)):
-        await used(MAY + DAY_SECONDS, name, misses, ingress)
+        await used(MAY, name, misses, ingress)
     for name, misses, ingress in (("a", 50, 400), ("b", 40, 30), ("c", 30, 50), ("d", 1, 1)):
         await used(JUNE + DAY_SECONDS, name, misses, ingress)
     rollbacks = (Rollback(MAY + 5.0, 3.0, drill=True), Rollback(JUNE + 5.0, 9.0, drill=True))
@@ -117,6 +117,19 @@ async def test_the_report_of_the_second_month_has_deltas_and_the_three_dearest_m
     assert [row.change for row in rows_of(later)][:2] == ["+1503.3 %", "+100.0 %"]
     for row in rows_of(later):
         assert f'<td class="n">{row.change}</td></tr>' in page(later), row
+
+
+async def test_a_month_that_was_counted_from_its_middle_on_is_no_whole_one_to_compare_with() -> (
+    None
+):
+    world = World(MAY + 20 * DAY_SECONDS)
+    await world.spend(10)
+    world.clock.advance(15 * DAY_SECONDS)
+    await world.spend(30)
+    world.clock.advance(40 * DAY_SECONDS)
+    found = world.desk().report(month_of(JUNE))
+    assert columns_of(found) == ("2026-06", "2026-05, not whole", "change")
+    assert {row.name: row.change for row in rows_of(found)}["cost"] == ""
 
 
 async def test_a_first_month_has_nothing_to_be_compared_with() -> None:

@@ -142,6 +142,7 @@ class BudgetDesk:
             rollbacks=(self._rollback(month), self._rollback(before)),
             units=self._books.units(month.start, month.end, self._workflows()),
             running=self._now() < month.end,
+            before_begun_late=self._books.ledger.span()[0] >= before.start + DAY_SECONDS,
         )
 
     def month(self, period: Period) -> MonthBook:

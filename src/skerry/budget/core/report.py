@@ -64,7 +64,12 @@ class Miss:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A month beside the one before it; `running`: it is not over, its sums are no whole ones."""
+    """A month beside the one before it.
+
+    Attributes:
+        running: it is not over: its sums are no whole ones.
+        before_begun_late: the month before was counted from some day on: nor are its sums.
+    """
 
     node: str
     currency: str
@@ -78,6 +83,7 @@ class Report:
     advice: Sequence[str]
     units: Sequence[UnitFigures] = ()
     running: bool = False
+    before_begun_late: bool = False
 
 
 def figures(used: Amounts, charges: Sequence[Charge]) -> Figures:
@@ -137,6 +143,7 @@ def compare(
     rollbacks: tuple[RollbackTime, RollbackTime] = (rollback_time(()), rollback_time(())),
     units: Sequence[UnitFigures] = (),
     running: bool = False,
+    before_begun_late: bool = False,
 ) -> Report:
     """A month beside the one before it; each is its name, what was used and what that cost.
     `rollbacks` are those of this month and of the one before."""
@@ -151,7 +158,18 @@ def compare(
     advice += [f"{each.what}: {each.advice}" for each in dearest]
     told = tuple(advice)
     return Report(
-        node, currency, month, earlier, here, then, *rollbacks, dearest, told, units, running
+        node,
+        currency,
+        month,
+        earlier,
+        here,
+        then,
+        *rollbacks,
+        dearest,
+        told,
+        units,
+        running,
+        before_begun_late,
     )
 
 

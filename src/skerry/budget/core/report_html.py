@@ -34,9 +34,9 @@ class Row:
 
 
 def rows_of(report: Report) -> list[Row]:
-    """What is compared. Sums of a month that runs are not: it would have fallen in any case."""
+    """What is compared. Sums of a part of a month are not: they would differ in any case."""
     now, then, money = report.now_figures, report.before_figures, report.currency
-    whole = not report.running
+    whole = not report.running and not report.before_begun_late
 
     def sums(name: str, words: Callable[[int], str], of: Callable[[Figures], int]) -> Row:
         change = relative(of(now), of(then)) if whole else ""
@@ -71,7 +71,9 @@ def rows_of(report: Report) -> list[Row]:
 
 def columns_of(report: Report) -> tuple[str, str, str]:
     """What stands over the numbers."""
-    return f"{report.month}{' so far' if report.running else ''}", report.before, "change"
+    now = f"{report.month} so far" if report.running else report.month
+    then = f"{report.before}, not whole" if report.before_begun_late else report.before
+    return now, then, "change"
 
 
 def relative(now: int, then: int) -> str:
