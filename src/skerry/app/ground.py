@@ -5,43 +5,28 @@ Owns which adapter each of them is. Opens nothing that answers anybody.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from skerry.adapters.disk_store import DiskStore
 from skerry.adapters.http_client import HttpTransport
 from skerry.adapters.pin_file import PinFile
 from skerry.adapters.resolver import NameResolver
 from skerry.adapters.sqlite_catalog import SqliteCatalog
-from skerry.adapters.sqlite_telemetry import SqliteTelemetry
-from skerry.adapters.sqlite_verdicts import SqliteVerdicts
-from skerry.aio.tasks import Nursery
 from skerry.app.budget.stewards import RegistrySteward
-from skerry.app.doors.hot_tables import HotTables
 from skerry.app.misses import miss_rules
 from skerry.app.names.room import open_names
 from skerry.app.outside import Outside
-from skerry.app.settings.schema import Settings
-from skerry.app.telemetry.following import Following
+from skerry.app.site import Ground, Site
 from skerry.app.telemetry.room import open_book
 from skerry.app.trust.verdict_book import open_verdicts
 from skerry.app.wiring import siblings_of, upstream_of
-from skerry.base.clock import Clock
-from skerry.base.high_water import HighWater
 from skerry.registry.assembly import Parts
 from skerry.registry.remote import Remote
 from skerry.store.core.admission import Verdict
 from skerry.store.service import Housekeeper
-from skerry.telemetry.events import Events
-from skerry.telemetry.horizon import Horizon
-from skerry.telemetry.metrics import Registry
-from skerry.telemetry.validation import ValidationFailures
 from skerry.trust.pins import KeptPins
-from skerry.trust.ports import NamePins
 from skerry.upstream.client import UpstreamClient
 from skerry.upstream.fills import Fills
 from skerry.upstream.measures import UpstreamMetrics
@@ -49,39 +34,6 @@ from skerry.upstream.misses import Misses, MissMeters
 
 if TYPE_CHECKING:
     from skerry.trust.delegation_watch import DelegationWatch
-
-
-class Site(Protocol):
-    """What a node has before anything is opened; `ends` gets what must be closed."""
-
-    settings: Settings
-    clock: Clock
-    high_water: HighWater
-    metrics: Registry
-    failures: ValidationFailures
-    horizon: Horizon
-    events: Events
-    nursery: Nursery
-    hot: HotTables
-    following: Following
-    chance: random.Random
-    loop_id: str
-    ends: AsyncExitStack
-
-
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """What was opened."""
-
-    store: DiskStore
-    catalog: SqliteCatalog
-    parts: Parts
-    outside: Outside
-    pins: NamePins
-    names: NameResolver
-    verdicts: SqliteVerdicts
-    book: SqliteTelemetry
-    watch: DelegationWatch | None
 
 
 def open_ground(

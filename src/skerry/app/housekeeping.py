@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from skerry.adapters.sqlite_catalog import SqliteCatalog
 from skerry.adapters.sqlite_departures import SqliteDepartures
-from skerry.app.ground import Ground, Site
+from skerry.app.site import Ground, Site
 from skerry.app.telemetry.gauges import show_rooms
 from skerry.app.upkeep import Upkeep
 from skerry.base.errors import SkerryError

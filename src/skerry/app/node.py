@@ -36,7 +36,7 @@ from skerry.app.doors.descriptors import admin_limits, door_limits, raise_limit
 from skerry.app.doors.hot_tables import HotTables
 from skerry.app.doors.public import PublicDoors
 from skerry.app.edge.if_any import edge_of
-from skerry.app.ground import Ground, open_ground
+from skerry.app.ground import open_ground
 from skerry.app.housekeeping import keep_house, keep_up
 from skerry.app.names.domain_desk import DomainDesk
 from skerry.app.names.room import listen
@@ -44,8 +44,10 @@ from skerry.app.registry_rules import rules_of
 from skerry.app.reload import Reloading, Reread
 from skerry.app.settings.addresses import split_address
 from skerry.app.settings.schema import Settings
+from skerry.app.site import Ground
 from skerry.app.telemetry.bundle_routes import bundle_routes, bundles_of
-from skerry.app.telemetry.following import Following, export
+from skerry.app.telemetry.exporting import export
+from skerry.app.telemetry.following import Following
 from skerry.app.telemetry.horizon_desk import HorizonDesk
 from skerry.app.telemetry.rollbacks import rollbacks_of
 from skerry.app.telemetry.room import TelemetryRoom, open_record

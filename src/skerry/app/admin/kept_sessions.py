@@ -28,7 +28,7 @@ from skerry.trust.tokens.core.rules import Kind
 from skerry.trust.tokens.identities import ROBOT
 
 if TYPE_CHECKING:
-    from skerry.app.ground import Site
+    from skerry.app.site import Site
 
 SESSIONS_FILE = "sessions.kept"
 FORM = b"sessions.kept 1"

@@ -40,7 +40,7 @@ from skerry.app.names.domain_desk import CheckRequest, DomainList, Snapshot
 from skerry.app.prewarm_desk import PrewarmRequest
 from skerry.app.reload import Reloaded
 from skerry.app.telemetry.alarms import AlarmList
-from skerry.app.telemetry.bundle_routes import BundleList
+from skerry.app.telemetry.bundle_list import BundleList
 from skerry.app.telemetry.horizon_desk import HorizonList
 from skerry.app.telemetry.room import IncidentList
 from skerry.app.trust.shapes import AuditPage, GlassBroken, GlassRequest, GlassTerms, RootReport

@@ -6,9 +6,7 @@ it is two doors and nothing else: no socket of its own, no process, nothing load
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from skerry.adapters.http_hot_way import HotFields
@@ -19,6 +17,7 @@ from skerry.adapters.http_server_tls import CertificateNews, TlsNames
 from skerry.aio.each import each
 from skerry.aio.tasks import Crash
 from skerry.app.doors.behind import Behind, told_by_proxies
+from skerry.app.doors.public_door import Listening, PublicDoor
 from skerry.app.settings.addresses import split_address
 from skerry.base.clock import Clock
 from skerry.telemetry.events import Events
@@ -29,20 +28,6 @@ from skerry.wire.message import Handler
 
 if TYPE_CHECKING:
     from skerry.app.doors.workers import Workers, WorkersStatistics
-
-Listening = tuple[socket.socket, ...]
-"""One socket for every address that a name stands for."""
-
-
-@dataclass(frozen=True, slots=True)
-class PublicDoor:
-    """A public door: what answers at it, and the sockets of each worker that opens it too."""
-
-    front: Handler
-    door: Door
-    hot_fields: HotFields
-    plain_refusals: bool
-    sockets: Sequence[Listening]
 
 
 class PublicDoors:

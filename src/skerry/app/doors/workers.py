@@ -20,7 +20,7 @@ from skerry.adapters.worker_packets import DoorSetup, Setup
 from skerry.adapters.worker_process import WorkerProcess, WorkerStatistics
 from skerry.aio.tasks import Crash, Nursery
 from skerry.app.doors import worker
-from skerry.app.doors.public import PublicDoor
+from skerry.app.doors.public_door import PublicDoor
 from skerry.base.clock import Clock
 from skerry.base.errors import Party, SkerryError
 from skerry.telemetry.events import Events, Level

@@ -27,7 +27,7 @@ from skerry.trust.watch_ports import Zone
 from skerry.upstream.ports import Dial, Transport
 
 if TYPE_CHECKING:
-    from skerry.app.ground import Site
+    from skerry.app.site import Site
 
 FIND_SECONDS = 3.0
 

@@ -22,7 +22,7 @@ from skerry.trust.ports import NamePins
 from skerry.upstream.core.guard import host_of, literal
 
 if TYPE_CHECKING:
-    from skerry.app.ground import Site
+    from skerry.app.site import Site
 
 
 def open_names(node: Site, pins: NamePins) -> NameResolver:

@@ -23,7 +23,7 @@ from skerry.trust.ports import NamePins
 from skerry.trust.stub import Stub
 
 if TYPE_CHECKING:
-    from skerry.app.ground import Site
+    from skerry.app.site import Site
 
 HELD_TTL_SECONDS = 30
 

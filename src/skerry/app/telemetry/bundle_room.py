@@ -17,7 +17,7 @@ from skerry.aio.offload import Aside
 from skerry.app.admin.replies import NDJSON, headers_of, json_answer
 from skerry.app.settings.telemetry import BundleSettings
 from skerry.app.telemetry.bundle_delivery import Delivery, Server, ToFolder, ToServer
-from skerry.app.telemetry.bundle_routes import BundleList, BundleRow
+from skerry.app.telemetry.bundle_list import BundleList, BundleRow
 from skerry.app.trust.node_key import NodeKey, ensure_key, read_public
 from skerry.base.errors import BadInput, SkerryError
 from skerry.telemetry.bundling import Bundling
@@ -27,7 +27,7 @@ from skerry.upstream.ports import Dial, Transport
 from skerry.wire.message import Answer, Request
 
 if TYPE_CHECKING:
-    from skerry.app.ground import Ground, Site
+    from skerry.app.site import Ground, Site
 
 COUNTS = "counters.kept"
 PAGE = 50

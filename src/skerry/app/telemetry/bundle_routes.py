@@ -6,7 +6,6 @@ signing takes cryptography, and most nodes make no bundles.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skerry.app.admin.replies import Routes
@@ -15,29 +14,8 @@ from skerry.upstream.ports import Transport
 from skerry.wire.message import Answer, Request
 
 if TYPE_CHECKING:
-    from skerry.app.ground import Ground, Site
+    from skerry.app.site import Ground, Site
     from skerry.app.telemetry.bundle_room import BundleRoom
-
-
-@dataclass(frozen=True, slots=True)
-class BundleRow:
-    """One bundle, as the API lists it; times in seconds since the epoch."""
-
-    sequence: int
-    name: str
-    began_at: float
-    ended_at: float
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class BundleList:
-    """The answer of GET /api/v1/bundles: at most 50, oldest first, and what waits to be put."""
-
-    public_key: str
-    bundles: tuple[BundleRow, ...]
-    waiting: dict[str, int]
-    trouble: dict[str, str]
 
 
 def bundles_of(node: Site, ground: Ground, transport: Transport) -> BundleRoom | None:

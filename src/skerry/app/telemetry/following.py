@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from skerry.app.settings.schema import Settings
 from skerry.app.telemetry.accounted import Accounted
 from skerry.telemetry.request_log import RequestLog
 from skerry.telemetry.tracer import Tracer
-from skerry.upstream.ports import Dial, Transport
+from skerry.upstream.ports import Transport
 from skerry.wire.message import Handler
 
 if TYPE_CHECKING:
     from random import Random
 
-    from skerry.app.ground import Site
     from skerry.base.clock import Clock
 
 
@@ -51,30 +49,3 @@ class Following:
         from skerry.app.telemetry.traced_transport import TracedTransport
 
         return TracedTransport(transport, self.tracer)
-
-
-def export(node: Site, transport: Transport) -> None:
-    """Begins to send metrics and traces, where the settings name a collector."""
-    settings = node.settings.telemetry.otlp
-    if not settings.url:
-        return
-    from skerry.app.telemetry.otlp_export import Collector, OtlpExport, token_of
-
-    dial = Dial(
-        connect_seconds=settings.connect_seconds,
-        first_byte_seconds=settings.first_byte_seconds,
-        ca_file=settings.ca_file or None,
-        connections_max=1,
-        private_hosts=frozenset({urlsplit(settings.url).hostname or ""}),
-    )
-    exporting = OtlpExport(
-        Collector(settings.url, dial, lambda: token_of(settings.token_file)),
-        node=node.settings.node.name,
-        metrics=node.metrics if settings.metrics else None,
-        tracer=node.following.tracer,
-        transport=transport,
-        clock=node.clock,
-        events=node.events,
-        every_seconds=settings.every_seconds,
-    )
-    node.nursery.start(exporting.run(), name="otlp")

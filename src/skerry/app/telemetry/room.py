@@ -34,7 +34,7 @@ from skerry.wire.message import Answer, Request
 
 if TYPE_CHECKING:  # a node without sites does not load the edge
     from skerry.app.edge.room import OpenEdge
-    from skerry.app.ground import Ground, Site
+    from skerry.app.site import Ground, Site
     from skerry.registry.assembly import Parts, RegistryRooms
 
 FILE = "telemetry.sqlite"

@@ -35,7 +35,7 @@ from skerry.upstream.ports import Dial
 from skerry.wire.message import Handler
 
 if TYPE_CHECKING:
-    from skerry.app.ground import Site
+    from skerry.app.site import Site
     from skerry.registry.access import Access
     from skerry.trust.tokens.issuers import IssuerRules, Issuers
     from skerry.trust.tokens.ports import KeySource

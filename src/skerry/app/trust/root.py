@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from skerry.adapters.sqlite_verdicts import SqliteVerdicts
 from skerry.app.admin.replies import Routes, json_answer, read_body
-from skerry.app.ground import Site
+from skerry.app.site import Site
 from skerry.app.trust.root_folder import read_folder
 from skerry.app.trust.shapes import AuditPage, GlassBroken, GlassRequest, GlassTerms, RootReport
 from skerry.app.trust.verdict_book import TRUST_FILE

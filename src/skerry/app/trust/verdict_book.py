@@ -15,7 +15,7 @@ from skerry.app.damage import opened
 from skerry.telemetry.events import Level
 
 if TYPE_CHECKING:
-    from skerry.app.ground import Site
+    from skerry.app.site import Site
 
 TRUST_FILE = "trust.sqlite"
 ROOTS_LOST = "trust.roots-lost"
