@@ -67,6 +67,7 @@ async def test_every_public_door_is_behind_the_same_proxies() -> None:
             await through(door.front, "10.0.0.5", ("X-Forwarded-For", "192.0.2.7"))
             spoken = door.hot_fields.harmless or frozenset()
             assert (b"x-forwarded-for" in spoken) == bool(trusted)
+            assert door.door._state.limits.proxies == (("10.0.0.5/32",) if trusted else ())
         client = "192.0.2.7" if trusted else "10.0.0.5"
         assert [request.client for request in front.asked] == [client, client]
 
@@ -93,7 +94,9 @@ async def test_an_answer_is_ready_for_others_where_a_proxys_one_word_tells_them_
         assert {"accept", "forwarded", "x-forwarded-proto"} == set(answer.hot.fields)
 
 
-@pytest.mark.parametrize("written", ["everywhere", "10.0.0.1/8", "0.0.0.0/0", "::/0", "a.example"])
+@pytest.mark.parametrize(
+    "written", ["everywhere", "10.0.0.1/8", "0.0.0.0/0", "::/0", "::ffff:10.0.0.5", "a.example"]
+)
 def test_what_is_no_proxy_is_refused(tmp_path: Path, written: str) -> None:
     file = tmp_path / "skerry.toml"
     file.write_text(f'[doors]\ntrusted_proxies = ["{written}"]\n')

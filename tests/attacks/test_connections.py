@@ -100,6 +100,16 @@ async def test_one_client_cannot_have_all_connections() -> None:
         await until(lambda: sum(door._state.clients.values()) == door.statistics().connections)
 
 
+async def test_a_trusted_proxy_may_have_them_all_since_many_stand_behind_it() -> None:
+    limits = DoorLimits(connections_max=8, client_connections_max=2, proxies=("127.0.0.1/32",))
+    async with opened(Front(), limits=limits) as door:
+        kept = [await connect(door) for _ in range(6)]
+        for client in kept:
+            await client.send(request("/v2/"))
+            assert (await client.answer()).status == 404
+        assert door.statistics().connections == len(kept)
+
+
 async def test_refusals_that_nobody_reads_do_not_fill_the_door() -> None:
     limits = DoorLimits(connections_max=16, client_connections_max=8)
     async with opened(Front(), limits=limits) as door:

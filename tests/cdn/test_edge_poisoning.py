@@ -13,6 +13,7 @@ ANOTHER = (
     "X-HTTP-Method-Override: DELETE",
     "X-Original-URL: /account",
     "X-Rewrite-URL: /account",
+    "X_Original_URL: /account",  # the same to a CGI origin (RFC 3875 section 4.1.18)
 )
 
 
@@ -25,7 +26,7 @@ def told(world: World) -> Headers:
     return world.origin.asked[-1][2]
 
 
-@pytest.mark.parametrize("field", ANOTHER)
+@pytest.mark.parametrize("field", [*ANOTHER, "X-Forwarded-Path: /evil", "Forwarded: host=evil"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_no_field_names_another_host_path_or_method_for_everybody(
     field: str, method: str
@@ -33,7 +34,7 @@ async def test_no_field_names_another_host_path_or_method_for_everybody(
     world = World()
     world.origin.pages["/a"] = mirror
     await world.ask("/a", field, method=method)
-    assert field.partition(":")[0] not in told(world)
+    assert field.partition(": ")[2] not in (told(world).get(field.partition(":")[0]) or "")
     await world.settle()
     status, body, _ = await world.get("/a")
     assert status == 200

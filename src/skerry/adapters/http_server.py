@@ -28,6 +28,7 @@ from skerry.adapters.http_server_tls import CertificateNews, Certificates, TlsNa
 from skerry.aio.tasks import Nursery
 from skerry.base.clock import Clock
 from skerry.base.errors import Party, SkerryError
+from skerry.wire.forwarded import Trusted
 from skerry.wire.message import Handler
 
 BEAT_SECONDS = 1.0
@@ -97,6 +98,7 @@ class Door:
             monotonic=clock.monotonic,
             tick=clock.monotonic(),
             date=_date(clock),
+            proxies=Trusted(limits.proxies),
             plain_refusals=plain_refusals,
         )
         self._config = Config(

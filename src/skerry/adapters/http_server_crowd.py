@@ -2,7 +2,8 @@
 
 Owns how many there are, how many one client may have, and which of them make way when the door
 is full: those that rest, longest first. Never ends one that is being answered. Opening a thousand
-connections and saying nothing must cost the others nothing.
+connections and saying nothing must cost the others nothing. A trusted proxy is many clients: it may
+have them all, and what those ask for is charged to them (`wire.forwarded`).
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ def enter(connection: DoorConnection, state: DoorState) -> None:
     if len(state.connections) > limits.connections_max:
         _make_way(connection, state)
     over = state.clients[near] - limits.client_connections_max
+    if over > 0 and connection.client and state.proxies.trusts(connection.client[0]):
+        over = 0
     # To be told why takes a connection, too: who asks for still more is not told.
     if (
         over > max(1, limits.client_connections_max // 4)

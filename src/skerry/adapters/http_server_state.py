@@ -18,6 +18,7 @@ from skerry.adapters.http_hot import HotRequest, HotTable
 from skerry.adapters.http_send import Outlet, Traffic
 from skerry.adapters.http_server_tls import Certificates
 from skerry.aio.tasks import Nursery
+from skerry.wire.forwarded import Trusted
 
 if TYPE_CHECKING:
     from skerry.adapters.http_hot_way import HotFields
@@ -38,6 +39,7 @@ class DoorLimits:
 
     Attributes:
         client_connections_max: of one address, so that no single client can have them all.
+        proxies: networks whose addresses may have them all: many clients stand behind each.
         send_bytes_min: what a reader has to take within `send_stall_seconds`.
         unread_bytes_max: of a body that its handler did not want; more ends the connection.
         held_bytes_max: of answers that are in memory until their readers have taken them.
@@ -49,6 +51,7 @@ class DoorLimits:
     url_bytes_max: int = 8 << 10
     connections_max: int = 4096
     client_connections_max: int = 2048
+    proxies: tuple[str, ...] = ()
     keep_alive_seconds: float = 75.0
     head_seconds: float = 30.0
     body_stall_seconds: float = 60.0
@@ -68,6 +71,7 @@ class DoorState:
         monotonic: for the hot answers' end, exact.
         tick: monotonic seconds of the last beat; coarse, for silence.
         date: value of the `Date` field, a new object whenever it changes.
+        proxies: the trusted ones of `limits`.
         certificates: what a door with TLS shows.
         plain_refusals: whether refusals are a line of text, else the registry's JSON.
     """
@@ -79,6 +83,7 @@ class DoorState:
     monotonic: Callable[[], float]
     tick: float
     date: bytes
+    proxies: Trusted
     traffic: Traffic = field(default_factory=Traffic)
     connections: set[DoorConnection] = field(default_factory=set)
     clients: Counter[str] = field(default_factory=Counter)

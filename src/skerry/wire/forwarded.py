@@ -21,6 +21,8 @@ FOR, PROTO, FORWARDED = "X-Forwarded-For", "X-Forwarded-Proto", "Forwarded"
 CHAIN_MAX = 16
 """Proxies that are looked behind; the one after them counts as the client."""
 FIELD_LENGTH_MAX = 8192
+OWN_LENGTH_MAX, OWN_COMMAS_MAX = 1024, 4
+"""What a proxy writes of the one before it, in characters and in commas within quotes."""
 
 _PAIR = re.compile(
     r"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)=(?:\"((?:[^\"\\]|\\.)*)\"|([^\",;\s]*))[ \t]*([;,]|\Z)"
@@ -90,22 +92,39 @@ def as_asked(request: Request, trusted: Trusted) -> Request:
         client_port=client.port or request.client_port,  # a proxy's connection tells them apart
         scheme=scheme or request.scheme,
         via=tuple(via),
+        certificate=None if via else request.certificate,  # the proxy has shown its own
     )
 
 
 def of_list(headers: Headers) -> tuple[Said, ...]:
-    """X-Forwarded-For, the client first."""
+    """The end of X-Forwarded-For, who came to us last: however much a client wrote before it."""
     text = headers.joined(FOR)
-    if not text or len(text) > FIELD_LENGTH_MAX:
-        return ()
-    return tuple(_node(member.strip(" \t")) for member in text.split(","))
+    members = text.rsplit(",", CHAIN_MAX)[-CHAIN_MAX:] if text else []
+    return tuple(_node(member.strip(" \t")) for member in members)
 
 
 def of_forwarded(headers: Headers) -> tuple[Said, ...]:
-    """Forwarded (RFC 7239 section 4), the client first; nothing of one that cannot be read."""
+    """Forwarded (RFC 7239 section 4), the client first; of a list that cannot be read, or is too
+    long, the last element, which the proxy before us wrote: nobody hides behind his own bad one."""
     text = headers.joined(FORWARDED)
-    if not text or len(text) > FIELD_LENGTH_MAX:
-        return ()
+    chain = _elements(text) if len(text) <= FIELD_LENGTH_MAX else ()
+    return chain or _last(text[-OWN_LENGTH_MAX:])
+
+
+def _last(text: str) -> tuple[Said, ...]:
+    """The last element of a list, without what stands before it."""
+    comma = len(text)
+    for _ in range(OWN_COMMAS_MAX):
+        comma = text.rfind(",", 0, comma)
+        if comma < 0:
+            break
+        if found := _elements(text[comma + 1 :]):
+            return found
+    return ()
+
+
+def _elements(text: str) -> tuple[Said, ...]:
+    """All of them; none where one cannot be read."""
     chain: list[Said] = []
     element: dict[str, str] = {}
     position = 0

@@ -18,6 +18,7 @@ SAID = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto",
 CLAIMED = (
     *SAID, "X-Forwarded-Port", "X-Forwarded-Scheme", "X-Forwarded-Ssl", "True-Client-IP",
     "Client-IP", "X_Forwarded_For", "x_real_ip", "Forwarded-For", "X-URL-Scheme", "Front-End-Https",
+    "X-Forwarded-User", "X_Forwarded_Email", "X-Forwarded-Path",
 )  # fmt: skip
 ADDRESSES = st.one_of(
     st.integers(0, 2**32 - 1).map(IPv4Address), st.integers(2**33, 2**120).map(IPv6Address)

@@ -7,6 +7,7 @@ it is two doors and nothing else: no socket of its own, no process, nothing load
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from skerry.adapters.http_hot_way import HotFields
@@ -46,7 +47,8 @@ class PublicDoors:
         """`processes` is `[node] workers`, this one included; `limits` are of one door in one;
         `trusted` are the proxies in front of the doors."""
         self._processes = processes
-        self._limits = limits
+        proxies = tuple(map(str, trusted.networks)) if trusted else ()
+        self._limits = replace(limits, proxies=proxies)
         self._clock = clock
         self._metrics = metrics
         self._tell_certificates = tell_certificates

@@ -13,7 +13,7 @@ otherwise: what one client brings about must not be everybody's, and an address 
 from __future__ import annotations
 
 from skerry.base.address import plain_address
-from skerry.cdn.core.hops import forwarded_request, shareable_request
+from skerry.cdn.core.hops import as_cgi_reads, forwarded_request, shareable_request
 from skerry.cdn.ports import ClientAddress, RoutePolicy
 from skerry.wire.message import Headers, Request
 
@@ -30,12 +30,11 @@ _OURS = frozenset({
 })  # fmt: skip
 """What is said anew at each node, whoever said it before."""
 
-_CLAIMS = TELL_THE_CLIENT | _OURS | {
-    "front-end-https", "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-protocol",
-    "x-forwarded-scheme", "x-forwarded-server", "x-forwarded-ssl", "x-scheme", "x-url-scheme",
-}  # fmt: skip
-"""And those that name a scheme, a port or a place: with `http` in one of them a client has an
-origin redirect everybody to where they are."""
+_CLAIMS = TELL_THE_CLIENT | _OURS | {"front-end-https", "x-scheme", "x-url-scheme"}
+_CLAIMING = "x-forwarded-"
+"""And those that name a scheme, a port, a place or a person (`X-Forwarded-User`), for which every
+proxy has its own: with `http` in one of them a client has an origin redirect everybody to where
+they are."""
 
 _TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
@@ -46,10 +45,13 @@ def without_claims(headers: Headers, *, of_proxy: bool) -> Headers:
     Args:
         of_proxy: they come from a trusted proxy; only what is said anew is left out.
     """
-    dropped = _OURS if of_proxy else _CLAIMS
-    # For a CGI origin `X_Real_IP` is `X-Real-IP` (RFC 3875 section 4.1.18).
-    gone = [name for name, _ in headers if name.lower().replace("_", "-") in dropped]
+    named = [(name, as_cgi_reads(name)) for name, _ in headers]
+    gone = [name for name, read in named if read in _OURS or (not of_proxy and _is_claim(read))]
     return headers.without(*gone) if gone else headers
+
+
+def _is_claim(name: str) -> bool:
+    return name in _CLAIMS or name.startswith(_CLAIMING)
 
 
 def for_one(request: Request, policy: RoutePolicy, *, hop: str) -> Headers:

@@ -23,13 +23,13 @@ _NEVER_A_CONNECTION_OPTION = {
 taken at its word there, a client strips a credential, or an origin's no-store, on its way."""
 
 
-_NAMES_ANOTHER = (
-    "Forwarded", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Server",
-    "X-HTTP-Method", "X-HTTP-Method-Override", "X-Host", "X-Method-Override", "X-Original-Host",
-    "X-Original-URL", "X-Rewrite-URL",
-)  # fmt: skip
+_NAMES_ANOTHER = {
+    "x-http-method", "x-http-method-override", "x-host", "x-method-override", "x-original-host",
+    "x-original-url", "x-rewrite-url",
+}  # fmt: skip
 """Fields by which many origins let a request name another host, path or method than it has. No
-key holds them, so what they bring about would be everybody's (`cdn.core.key`)."""
+key holds them, so what they bring about would be everybody's (`cdn.core.key`). Those that say who
+asked and how are `cdn.core.forwarding`'s."""
 
 
 class Expectation(Enum):
@@ -97,8 +97,15 @@ def shareable_request(headers: Headers, name: str, authority: str) -> Headers:
     """A client's fields as they go on for an answer that others may get: as `forwarded_request`,
     without what names something else than the key, and with the key's spelling of the host.
     """
-    kept = forwarded_request(headers, name).without(*_NAMES_ANOTHER)
-    return kept.with_fields(("Host", authority))
+    kept = forwarded_request(headers, name)
+    named = [each for each, _ in kept if as_cgi_reads(each) in _NAMES_ANOTHER]
+    return kept.without(*named).with_fields(("Host", authority))
+
+
+def as_cgi_reads(name: str) -> str:
+    """A field's name in the spelling that stands for all that are one name to a CGI origin:
+    `X_Real_IP` is `X-Real-IP` (RFC 3875 section 4.1.18)."""
+    return name.lower().replace("_", "-")
 
 
 def has_looped(headers: Headers, name: str) -> bool:

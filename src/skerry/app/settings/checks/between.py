@@ -215,6 +215,9 @@ def _proxies(networks: tuple[str, ...]) -> Iterator[Problem]:
             reason = "would let everybody say who they are"
             step = "write the addresses of your proxies alone"
             yield refused("doors.trusted_proxies", written, reason, step)
+        if getattr(network.network_address, "ipv4_mapped", None):
+            reason, step = "is IPv4 written as IPv6", "write it as IPv4"
+            yield refused("doors.trusted_proxies", written, reason, step)
 
 
 def _store(store: StoreSettings) -> Iterator[Problem]:
