@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from skerry.adapters import file_whole
-from skerry.app.admin.kept_sessions import SESSIONS_FILE
-from skerry.app.admin.sessions import IDLE_SECONDS
+from skerry.app.admin.access import ADMIN, Access
+from skerry.app.admin.kept_sessions import SESSIONS_FILE, KeptSessions
+from skerry.app.admin.sessions import IDLE_SECONDS, cookie_of
 from skerry.app.drill.processes import free_port
+from skerry.telemetry.events import Events
+from skerry.wire.message import Headers, Request
 from tests.rig.crew import PEOPLE, Crew
 
 ROLES = {"admins": ["ann"], "operators": ["bob"], "viewers": ["@crew"]}
@@ -166,16 +172,54 @@ async def test_a_disk_that_takes_no_writes_lets_nobody_in_again(
     def full(path: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("skerry.app.admin.kept_sessions.replace_file", full)
+    good = file_whole.replace_file
+    monkeypatch.setattr(file_whole, "replace_file", full)
     await crew.admin("DELETE", "/api/v1/session", *left)
     assert await who(crew, ann) == "admin ann"  # this process knows
     assert not kept(crew).exists()
-    monkeypatch.setattr("skerry.app.admin.kept_sessions.replace_file", file_whole.replace_file)
+    monkeypatch.setattr(file_whole, "replace_file", good)
     kinds = [each.kind for each in crew.node.events.recent()]
     assert kinds.count("sessions.unkept") == 1
     await restart(crew)
     assert await who(crew, left) == ""
     assert os.path.exists(kept(crew))
+
+
+async def test_an_asker_who_leaves_while_the_file_is_written_brings_back_no_logout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, go, ended = threading.Event(), threading.Event(), threading.Event()
+    access = Access("the admin token of this node")
+    file = tmp_path / SESSIONS_FILE
+    kept = KeptSessions(access, file, now=time.time, events=Events(time.time))
+    access.sessions.keep = kept.keep
+    await kept.keep()
+
+    def slow(path: Path, content: bytes) -> None:
+        first = not began.is_set()
+        began.set()
+        if first:
+            go.wait()
+        replace_file(path, content)
+        ended.set()
+
+    replace_file = file_whole.replace_file
+    monkeypatch.setattr(file_whole, "replace_file", slow)
+    secret, _ = access.sessions.begin(ADMIN)
+    writing = asyncio.ensure_future(kept.keep())
+    await asyncio.to_thread(began.wait)
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    # He is logged out, and who is logged in is what was written first of all.
+    cookie = cookie_of(secret, Request("GET", "/")).partition(";")[0]
+    leaving = asyncio.ensure_future(
+        access.sessions.end(Request("DELETE", "/", Headers((("Cookie", cookie),))))
+    )
+    go.set()
+    await leaving
+    await asyncio.to_thread(ended.wait)
+    assert file.read_bytes().partition(b"\n")[2] == b"[]"
 
 
 async def test_a_page_says_that_the_login_is_over_and_leads_back(crew: Crew) -> None:

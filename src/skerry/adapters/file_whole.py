@@ -6,6 +6,7 @@ Owns the order: written beside, synced, renamed, folder synced. For the owner al
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 
@@ -25,3 +26,25 @@ def replace_file(path: Path, content: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+class LatestFile:
+    """One such file, written by threads whose askers may have left: what was begun last stays,
+    whichever ends last, and two never write at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._writing = threading.Lock()
+        self._begun = self._written = 0
+
+    def begin(self) -> int:
+        """The number of a writing. On one thread."""
+        self._begun += 1
+        return self._begun
+
+    def replace(self, number: int, content: bytes) -> None:
+        """See `replace_file`; does nothing where a later one was written already."""
+        with self._writing:
+            if number > self._written:
+                replace_file(self.path, content)
+                self._written = number

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from skerry.adapters.file_whole import replace_file
+from skerry.adapters.file_whole import LatestFile
 from skerry.app.admin.access import ADMIN, Access
 from skerry.app.admin.sessions import Asker, Kept
 from skerry.base.clock import Clock
@@ -46,6 +46,7 @@ class KeptSessions:
         """`now` is the high-water clock's: a clock that is set back ends no life later."""
         self._access = access
         self._path = path
+        self._file = LatestFile(path)
         self._now = now
         self._events = events
         self._turn = asyncio.Lock()
@@ -75,10 +76,11 @@ class KeptSessions:
             body = msgspec.json.encode(self._access.sessions.kept(self._proof, now=self._now()))
             if body == self._written:
                 return
+            # Not known until it is done: an asker who leaves leaves the thread at it.
+            self._written = b""
             try:
-                await asyncio.to_thread(replace_file, self._path, self._sealed(body))
+                await asyncio.to_thread(self._file.replace, self._file.begin(), self._sealed(body))
             except OSError as error:
-                self._written = b""
                 await self._unwritten(error)
             else:
                 self._written, self._failing = body, False
