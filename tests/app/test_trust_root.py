@@ -56,8 +56,7 @@ class Scene:
     def run(self, *words: str) -> tuple[int, str]:
         """A command, as typed; what it ended with and said."""
         done = CliRunner().invoke(make_app(), list(words))
-        # Standard output first: another test's log may be on standard error.
-        return done.exit_code, done.stdout + done.stderr
+        return done.exit_code, done.output
 
     def file(self, name: str) -> str:
         return str(self.folder / name)

@@ -104,20 +104,23 @@ def test_a_reader_that_does_not_read_keeps_nobody_waiting(
     """Standard error is a pipe whose other end has stopped: lines go, requests do not wait."""
     stuck = Stuck()
     monkeypatch.setattr(sys, "stderr", stuck)
-    before = logging.getLogger().handlers[:], logging.getLogger(REQUESTS_LOGGER).handlers[:]
-    listener = log_to_stderr(LogFormat.JSON, requests=True)
-    assert listener is not None
-    try:
+    before = _logging()
+    with log_to_stderr(LogFormat.JSON, "debug", requests=True):
         log = logging.getLogger(REQUESTS_LOGGER)
-        for _ in range(QUEUED_MAX + 500):
-            log.info("%s", '{"door": "edge"}')
-        assert stuck.written <= 1, "the thread waits, this one got here"
-    finally:
-        stuck.reads.set()
-        listener.stop()
-        logging.getLogger().handlers[:], logging.getLogger(REQUESTS_LOGGER).handlers[:] = before
-        logging.getLogger(REQUESTS_LOGGER).propagate = True
+        try:
+            for _ in range(QUEUED_MAX + 500):
+                log.info("%s", '{"door": "edge"}')
+            assert stuck.written <= 1, "the thread waits, this one got here"
+        finally:
+            stuck.reads.set()
+    assert _logging() == before, "nothing of it is left"
     assert QUEUED_MAX <= stuck.written <= QUEUED_MAX + 2
+
+
+def _logging() -> list[object]:
+    """What a log to standard error changes in this process."""
+    found = [logging.getLogger(name) for name in ("", "skerry", REQUESTS_LOGGER)]
+    return [(each.level, each.propagate, each.handlers[:]) for each in found]
 
 
 class Stuck(io.StringIO):

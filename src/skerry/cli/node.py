@@ -89,17 +89,14 @@ def up(
     import uvloop
 
     log = settings.log
-    lines = log_to_stderr(LogFormat(log.format), log.level, requests=log.requests)
     try:
-        check_doors_free(settings)
-        uvloop.run(_serve(settings, reread))
+        with log_to_stderr(LogFormat(log.format), log.level, requests=log.requests):
+            check_doors_free(settings)
+            uvloop.run(_serve(settings, reread))
     except SettingsError:
         raise
     except SkerryError as error:
         raise CannotStart(error.what, next_step=error.next_step) from error
-    finally:
-        if lines is not None:
-            lines.stop()
 
 
 async def _serve(settings: Settings, reread: Callable[[], Settings]) -> None:

@@ -11,7 +11,8 @@ import logging
 import queue
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from logging.handlers import QueueHandler, QueueListener
 
@@ -98,31 +99,41 @@ class RequestLines(QueueListener):
     def stop(self) -> None:
         """Writes what is left, for as long as a reader who has stopped is waited for."""
         thread, self._thread = self._thread, None
+        if thread is None:
+            return  # was never started
         with suppress(queue.Full):
             self._lines.put(None, timeout=END_SECONDS)  # the sentinel of a listener
-            if thread is not None:
-                thread.join(END_SECONDS)
+            thread.join(END_SECONDS)
 
 
+@contextmanager
 def log_to_stderr(
     form: LogFormat = LogFormat.JSON, level: str = "info", *, requests: bool = False
-) -> RequestLines | None:
-    """Sends our own log from a level on, and others' from WARNING on, to standard error.
+) -> Iterator[None]:
+    """Sends our own log from a level on, and others' from WARNING on, to standard error; within
+    it, and as it was before after that.
 
-    With `requests` their lines too, through a thread that is returned: stop it to write the rest.
+    With `requests` their lines too, through a thread that writes what is left at the end.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if form is LogFormat.JSON else ConsoleLines())
-    root = logging.getLogger()
+    root, ours, own = map(logging.getLogger, ("", "skerry", REQUESTS_LOGGER))
+    before = root.level, ours.level, own.propagate
+    lines: Lines = queue.Queue(QUEUED_MAX)
+    patient, listener = _Patient(lines), RequestLines(lines, handler)
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
-    logging.getLogger("skerry").setLevel(level.upper())
-    own = logging.getLogger(REQUESTS_LOGGER)
+    ours.setLevel(level.upper())
     own.propagate = not requests
-    if not requests:
-        return None
-    lines: Lines = queue.Queue(QUEUED_MAX)
-    own.addHandler(_Patient(lines))
-    listener = RequestLines(lines, handler)
-    listener.start()
-    return listener
+    if requests:
+        own.addHandler(patient)
+        listener.start()
+    try:
+        yield
+    finally:
+        own.removeHandler(patient)
+        listener.stop()
+        root.removeHandler(handler)
+        root.setLevel(before[0])
+        ours.setLevel(before[1])
+        own.propagate = before[2]

@@ -157,8 +157,8 @@ def _crashed(name: str, error: BaseException) -> None:
 
 def main() -> None:
     """`python -m skerry.app.doors.worker DESCRIPTOR`: started by the main process alone."""
-    log_to_stderr()
-    uvloop.run(_run(int(sys.argv[1])))
+    with log_to_stderr():
+        uvloop.run(_run(int(sys.argv[1])))
 
 
 if __name__ == "__main__":
