@@ -11,11 +11,12 @@ from random import Random
 import pytest
 
 from skerry.base.errors import BadInput
-from skerry.cdn.core.courtesy import WINDOW_BYTES, Courtesy
+from skerry.cdn.core.courtesy import ABOUT_SECONDS, WINDOW_BYTES, Courtesy
 from skerry.cdn.core.prewarm import Caps, PrewarmEvent, Step, Wish
 from skerry.cdn.ports import DataClass, RoutePolicy
 from skerry.upstream.ports import Trouble
-from tests.cdn.world import World, body_of
+from skerry.wire.message import Headers
+from tests.cdn.world import Page, World, body_of
 
 SITE = "http://www.example.org"
 SLICE = 64 * 1024
@@ -304,3 +305,29 @@ async def test_beside_visitors_pieces_are_small_and_rests_are_long() -> None:
         await world.settle()
         await world.close()
     assert took[0.1] > 3 * took[1.0]
+
+
+async def test_a_rest_ends_when_the_visitors_have_left() -> None:
+    world = World(slice_bytes=SLICE)
+    world.rooms.prewarm._courtesy = Courtesy(0.05)
+    film = world.page("/film", BIG, *TAGGED)
+    world.page("/news", b"n" * 100, "Cache-Control: max-age=0")
+
+    def slow(method: str, headers: Headers) -> Page:
+        world.clock.advance(3.0 if method == "GET" else 0.0)
+        return film
+
+    world.origin.pages["/film"] = slow
+    await world.get("/news")
+    began = world.clock.monotonic()
+    run = world.rooms.prewarm.run(wishes("/film"), Caps())
+    async with ticking(world), aclosing(run) as events:
+        async for event in events:
+            if event.step is Step.FETCHING:
+                break
+    assert event.done_bytes == SLICE, "a visitor was about"
+    assert world.clock.monotonic() - began < 3 * ABOUT_SECONDS, (
+        "nineteen times three seconds is far more"
+    )
+    await world.settle()
+    await world.close()

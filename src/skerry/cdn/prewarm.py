@@ -48,6 +48,8 @@ from skerry.wire.message import Answer, BodyAborted, Headers, Request
 
 TOO_DEAR = "nothing is fetched ahead: too much of the budget is spent"
 BURNS = "the budget burns above 1: it goes on once money goes slower than time again"
+REST_LOOK_SECONDS = 1.0
+"""Between looks at whether visitors are still about."""
 PAUSED_SECONDS = 10.0
 """Between looks at a budget that burns too fast."""
 LOOKS_AT_ONCE = 8
@@ -299,10 +301,18 @@ class Prewarm:
         now = self._clock.monotonic()
         self._look_around(now)
         self._pace, wait_seconds = pay(self._pace, came, now)
-        wait_seconds = max(wait_seconds, courtesy.rest_seconds(self._courtesy, now - began, now))
+        rest_seconds = courtesy.rest_seconds(self._courtesy, now - began, now)
         if wait_seconds:
             await self._clock.sleep(wait_seconds)
+        await self._rest(rest_seconds - wait_seconds)
         return came
+
+    async def _rest(self, seconds: float) -> None:
+        """So long at most, and not on when visitors have left: a slow answer asks for minutes."""
+        while seconds > 0 and self._courtesy.about(self._clock.monotonic()):
+            await self._clock.sleep(min(seconds, REST_LOOK_SECONDS))
+            seconds -= REST_LOOK_SECONDS
+            self._look_around(self._clock.monotonic())
 
     def _step(self, slice_bytes: int | None) -> int | None:
         """How much is asked for at once; None for all of it."""
