@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from skerry.adapters.ledger_mark import LedgerMark, Reached
+from skerry.app.settings.alarms import AlarmSettings
 from skerry.dashboard.needs import needs
 from tests.app.test_trust_root import Scene
 from tests.rig.crew import A, Crew
@@ -110,6 +111,7 @@ async def test_a_ledger_that_has_lost_its_newest_rows_says_so_at_the_start(crew:
     assert "closings, from" in told.cause
     found = needs(tuple(reversed(crew.node.events.recent())), crew.clock.now())
     assert "ledger.rows_missing" in {each.kind for each in found}
+    assert "ledger.rows_missing" in AlarmSettings().events
     assert "from" in crew.node.budget.ledger.verify().why
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -103,6 +105,9 @@ class Scene:
         return await ask(await self.connect(), host, path)
 
 
+S = TypeVar("S", bound=Scene)
+
+
 def reloading(scene: Scene) -> Reloading:
     found = scene.node._reloading
     assert found is not None
@@ -115,15 +120,21 @@ async def ask(client: Client, host: str, path: str = "/page") -> tuple[int, byte
     return got.status, got.body, got.headers.joined("Cache-Status")
 
 
-@pytest.fixture
-async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
-    made = Scene(tmp_path)
+@asynccontextmanager
+async def played(made: S) -> AsyncIterator[S]:
+    """A scene whose origins answer; its node ends with it."""
     await made.one.start()
     await made.two.start()
     yield made
     await made.node.stop()
     for origin in (made.one, made.two):
         origin.server.close()
+
+
+@pytest.fixture
+async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+    async with played(Scene(tmp_path)) as made:
+        yield made
 
 
 async def test_a_site_that_comes_and_one_that_goes_are_so_from_the_next_request(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
@@ -9,16 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from skerry.adapters.http_server_tls import CertificateError
 from skerry.app.node import Node
 from skerry.app.reload import Reloaded
 from skerry.app.settings.errors import SettingsError
 from skerry.app.settings.load import load
+from skerry.app.settings.schema import Settings
 from skerry.base.errors import SkerryError
 from skerry.budget.core.periods import iso
 from skerry.budget.core.rating import Charge, cost, cost_by
 from skerry.budget.core.usage import Amounts, Dimension, Meter
 from tests.adapters.http_door import guarded, until
-from tests.app.test_reload import Origin, Scene, reloading
+from tests.app.test_reload import Origin, Scene, played, reloading
 
 PRICE = """[[price]]
 meter = "egress"
@@ -70,13 +73,8 @@ class Books(Scene):
 
 @pytest.fixture
 async def books(tmp_path: Path) -> AsyncIterator[Books]:
-    made = Books(tmp_path)
-    await made.one.start()
-    await made.two.start()
-    yield made
-    await made.node.stop()
-    for origin in (made.one, made.two):
-        origin.server.close()
+    async with played(Books(tmp_path)) as made:
+        yield made
 
 
 async def test_a_new_price_holds_from_its_hour_and_what_was_told_stays_to_the_micro_unit(
@@ -134,6 +132,38 @@ async def test_a_bad_sheet_changes_no_price_and_loses_nothing(books: Books) -> N
         await guarded(reloading(books).reload())
     assert books.told(books.hour) == before
     assert await books.take(GIVEN) == Reloaded(), "as it runs"
+
+
+async def test_prices_that_a_reload_brings_are_among_the_metrics_of_money(books: Books) -> None:
+    await books.open(books.site(books.one, "a.example"))
+    assert "budget.prospect" in {task.get_name() for task in asyncio.all_tasks()}
+    prospect = books.node.budget.prospect
+    await prospect.look()
+    assert "skerry_cost_spent{" not in books.node.metrics.expose()
+    books.sheet.write_text(GIVEN)
+    books.write_with_prices(books.one, "a.example")
+    assert (await guarded(reloading(books).reload())).restart == ()
+    await books.node.budget.ledger.note(
+        books.node.budget.now, {Dimension("ann"): Amounts.of({Meter.EGRESS_BYTES: 10**9})}
+    )
+    await prospect.look()
+    assert 'skerry_cost_spent{tenant="ann"} 0.08\n' in books.node.metrics.expose()
+
+
+async def test_a_sheet_of_a_reload_that_another_thing_stops_is_not_the_last_one_taken(
+    books: Books,
+) -> None:
+    await books.begin()
+    await until(lambda: books.node.budget.ledger.noted("prices") == GIVEN)
+
+    def refuse(new: Settings) -> None:
+        raise CertificateError("that certificate is another's")
+
+    reloading(books)._certificates = refuse
+    with pytest.raises(CertificateError):
+        await books.take(GIVEN + PRICE % ("0.0873", iso(books.hour)))
+    assert books.node.budget.ledger.noted("prices") == GIVEN
+    assert len(books.node.budget.books.sheet.prices) == 1
 
 
 async def test_to_give_up_prices_waits_for_a_restart(books: Books) -> None:

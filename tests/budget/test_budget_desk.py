@@ -181,9 +181,12 @@ async def test_what_is_spent_and_where_it_ends_is_among_the_metrics_without_a_bu
             raise LedgerUnusable("no")
         return desk.state()
 
-    prospect = Prospect(stand, world.clock)
+    priced = False
+    prospect = Prospect(stand, world.clock, priced=lambda: priced)
     prospect.declare(metrics)
-    assert "skerry_cost_spent{" not in metrics.expose(), "nothing is known yet"
+    await prospect.look()
+    assert "skerry_cost_spent{" not in metrics.expose(), "nothing has a price yet"
+    priced = True  # as a reload brings it
     await prospect.look()
     told = metrics.expose()
     assert 'skerry_cost_spent{tenant="ann"} 1\n' in told, "1.004, to the hundredth"

@@ -146,14 +146,13 @@ async def test_who_is_not_logged_in_is_sent_to_the_login_and_comes_back() -> Non
 
 
 def test_money_and_shares_are_written_as_they_are() -> None:
-    assert money(1_234_567_890, "EUR") == "1,234.57 EUR"
+    assert money(1_234_567_890, "EUR") == "1234.57 EUR"
     assert money(-4_999, "EUR") == "0.00 EUR"
     for micro in (5_000, 15_000, 25_001, -5_001, 999_995_000):
-        said = money(micro, "EUR").replace(",", "")
-        assert said == format_money(micro, "EUR"), "as the commands say it"
+        assert money(micro, "EUR") == format_money(micro, "EUR"), "as the commands say it"
     for part, whole in ((2, 3), (1333, 2000), (1, 2000), (9999, 10_000), (3, 3), (0, 7)):
         assert share(part, whole) == percent(part * 1_000_000 // whole), "as reports say it"
-    assert (share(7, 2), fine_money(100 * 10**10, "EUR")) == ("350.0 %", "1,000,000.00 EUR")
+    assert (share(7, 2), fine_money(100 * 10**10, "EUR")) == ("350.0 %", "1000000.00 EUR")
     assert (fine_money(1_234_567, "EUR"), fine_money(-1, "EUR")) == ("1.2346 EUR", "–")
     assert (share(999_999, 1_000_000), share(3, 3), share(0, 0)) == ("99.9 %", "100.0 %", "–")
 

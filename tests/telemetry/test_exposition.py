@@ -53,6 +53,15 @@ def test_openmetrics_has_units_creation_and_exemplars() -> None:
     assert text.endswith("\n# EOF\n")
 
 
+def test_what_a_tally_reads_is_read_once_for_each_answer() -> None:
+    looks: list[int] = []
+    metrics = Registry(lambda: 1.0)
+    metrics.tally("skerry_gone", "What went.", lambda: {(): float(looks.append(1) or 3)})
+    metrics.expose(OPENMETRICS)
+    list(metrics_of(metrics, 2.0))
+    assert len(looks) == 2
+
+
 def test_every_counter_and_histogram_says_when_it_began_also_to_a_collector() -> None:
     metrics = made()
     began = {

@@ -119,22 +119,17 @@ class Reloading:
             raise ReloadRefused("this node was started without a settings file to read again")
         new = await asyncio.to_thread(self._reread)
         old = self._settings
-        restart: tuple[str, ...] = ()
         # First what may still be refused.
         people = await self._people.read(new) if self._people is not None else None
         if self._edge is not None:
             self._edge.check(new)
         prices = await self._prices.check(new.budget) if self._prices is not None else None
-        if new.sites and self._edge is None:
-            # The edge's door was not opened at the start.
-            done, restart = Reloaded(), ("site",)
-        else:
-            renewed = (registry_tls(old), edge_tls(old)) != (registry_tls(new), edge_tls(new))
-            self._certificates(new)
-            done = Reloaded(certificates=renewed)
-            if self._edge is not None:
-                told = self._edge.use(old, new)
-                done = Reloaded(told.added, told.changed, told.removed, renewed)
+        try:
+            done, restart = self._doors_follow(old, new)
+        except SkerryError:
+            if self._prices is not None:
+                await self._prices.give_back(prices)
+            raise
         self._settings = new
         self._follow(new)
         if self._prices is not None:
@@ -153,6 +148,19 @@ class Reloading:
         )
         root, refused = await self._roots() if self._roots is not None else ("", ())
         return msgspec.structs.replace(done, restart=waiting, root=root, root_refused=refused)
+
+    def _doors_follow(self, old: Settings, new: Settings) -> tuple[Reloaded, tuple[str, ...]]:
+        """Certificates and sites; and what of them waits for a restart. Raises
+        CertificateError."""
+        if new.sites and self._edge is None:
+            # The edge's door was not opened at the start.
+            return Reloaded(), ("site",)
+        renewed = (registry_tls(old), edge_tls(old)) != (registry_tls(new), edge_tls(new))
+        self._certificates(new)
+        if self._edge is None:
+            return Reloaded(certificates=renewed), ()
+        told = self._edge.use(old, new)
+        return Reloaded(told.added, told.changed, told.removed, renewed), ()
 
     async def _post(self, request: Request) -> Answer:
         return json_answer(await self.reload())

@@ -26,9 +26,17 @@ WORKFLOWS = {"workflow": Named("the workflows of the settings")}
 class Prospect:
     """Reads the ledger now and then, never while somebody scrapes."""
 
-    def __init__(self, stand: Callable[[], Awaitable[BudgetState]], clock: Clock) -> None:
-        """`stand` may take long, and is off the loop."""
+    def __init__(
+        self,
+        stand: Callable[[], Awaitable[BudgetState]],
+        clock: Clock,
+        *,
+        priced: Callable[[], bool],
+    ) -> None:
+        """`stand` may take long, and is off the loop; `priced`: whether anything has a price, which
+        a reload may bring."""
         self._stand = stand
+        self._priced = priced
         self._clock = clock
         self._latest: BudgetState | None = None
 
@@ -41,7 +49,7 @@ class Prospect:
     async def look(self) -> None:
         """Reads it. What cannot be read is not told of: an old number would look like a new one."""
         try:
-            self._latest = await self._stand()
+            self._latest = await self._stand() if self._priced() else None
         except SkerryError:
             self._latest = None
 

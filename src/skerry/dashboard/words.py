@@ -65,10 +65,8 @@ def share(part: int | None, whole: int | None) -> str:
 
 
 def money(micro: int, currency: str) -> str:
-    """Micro-units of a currency with two places, rounded as the commands do (`format_money`)."""
-    cents = rounded(abs(micro), MICRO // 100)
-    sign = "-" if micro < 0 and cents else ""
-    return f"{sign}{cents // 100:,}.{cents % 100:02d} {currency}"
+    """Micro-units of a currency with two places, as the commands write them."""
+    return format_money(micro, currency)
 
 
 def fine_money(micro: int, currency: str) -> str:

@@ -77,8 +77,9 @@ def _samples(family: Family, *, whole: bool) -> Iterator[str]:
             yield from _distribution(family, labels, found, whole=whole)
         return
     if isinstance(family, Counter | Tally):
-        created = family.created if whole else {}
-        for labels, value in sorted(family.series().items()):
+        series = family.series()
+        created = family.created(series) if whole else {}
+        for labels, value in sorted(series.items()):
             text = _text(names, labels)
             yield f"{name}_total{text} {number(value)}"
             if labels in created:

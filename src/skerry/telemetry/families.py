@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from skerry.telemetry.labels import Declared, Labels, LabelSet
@@ -78,7 +78,7 @@ class Counter(_Family):
     ) -> None:
         super().__init__(name, meaning, labels, now)
         self._values: dict[Labels, float] = {}
-        self.created: dict[Labels, float] = {}
+        self._created: dict[Labels, float] = {}
 
     def add(self, amount: float = 1, *labels: str) -> None:
         """Adds `amount` to the series of these label values, in the family's order."""
@@ -103,7 +103,11 @@ class Counter(_Family):
     def _begin(self, key: Labels) -> None:
         self._values[key] = 0
         if (now := self._time()) is not None:
-            self.created[key] = now
+            self._created[key] = now
+
+    def created(self, series: Iterable[Labels]) -> dict[Labels, float]:
+        """When each of these series began, none without a clock."""
+        return {each: self._created[each] for each in series if each in self._created}
 
     def value(self, *labels: str) -> float:
         """The current value of one series; 0 when never counted."""
@@ -165,10 +169,9 @@ class Tally(_Read):
         self._now = now
         self._began = self._time()
 
-    @property
-    def created(self) -> dict[Labels, float]:
-        """When each series began, none without a clock."""
-        return {} if self._began is None else dict.fromkeys(self.series(), self._began)
+    def created(self, series: Iterable[Labels]) -> dict[Labels, float]:
+        """When each of these series began, none without a clock."""
+        return {} if self._began is None else dict.fromkeys(series, self._began)
 
 
 class Histogram(_Family):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from skerry.app.settings.budget import BudgetSettings
@@ -68,10 +69,17 @@ class NodePrices:
         old, new = self._books.sheet, sheet_in(text, budget.prices_file)
         if new == old:
             return None
-        self._refuse_another_past(old, new, budget.prices_file)
+        # Of sheets with hundreds of prices this takes a quarter of a second.
+        await asyncio.to_thread(self._refuse_another_past, old, new, budget.prices_file)
         # First the note: a node that dies now starts with this sheet, and it is no surprise.
         await self._books.ledger.keep(NOTE, text)
         return NewPrices(new, text, changes(old, new))
+
+    async def give_back(self, new: NewPrices | None) -> None:
+        """What was checked is not taken after all: the old sheet is still the one that tells."""
+        if new is not None:
+            with suppress(LedgerUnusable):  # then the next start finds nothing that it could tell
+                await self._books.ledger.keep(NOTE, self._text)
 
     def use(self, new: NewPrices | None) -> tuple[str, ...]:
         """Takes it, from here on for every reader; what has changed, for people."""

@@ -94,7 +94,9 @@ class NodeBudget:
         self._metering: Metering | None = None
         self.aside = Aside()
         self._stand = Aside()
-        self.prospect = Prospect(self.stand, node.clock)
+        self.prospect = Prospect(
+            self.stand, node.clock, priced=lambda: bool(self.books.sheet.prices)
+        )
 
     @property
     def name(self) -> str:
@@ -214,8 +216,7 @@ class NodeBudget:
         node.nursery.start(self.prices.began(), name="budget.prices")
         node.nursery.start(self._metering.run(), name="budget.metering")
         node.nursery.start(self._survey(survey), name="budget.survey")
-        if node.settings.budget.prices_file:
-            node.nursery.start(self.prospect.run(), name="budget.prospect")
+        node.nursery.start(self.prospect.run(), name="budget.prospect")
         if self._ladders is not None:
             node.nursery.start(self._ladders.run(), name="budget.ladders")
 

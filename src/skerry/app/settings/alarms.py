@@ -24,6 +24,7 @@ KINDS = (
     "tokens.closed",
     "trust.roots_lost",
     "ledger.off",
+    "ledger.rows_missing",
     "budget.meter_blind",
     "task.crashed",
 )

@@ -204,8 +204,9 @@ def _points(family: Family, now: float) -> Iterator[Point]:
             counts, bounds = tuple(found.counts), family.bounds
             yield Point(named, now, found.sum, found.created, counts, bounds, exemplars)
         return
-    created = family.created if isinstance(family, Counter | Tally) else {}
-    for labels, value in family.series().items():
+    series = family.series()
+    created = family.created(series) if isinstance(family, Counter | Tally) else {}
+    for labels, value in series.items():
         named = dict(zip(family.labels, labels, strict=True))
         yield Point(named, now, value, created.get(labels))
 
