@@ -10,7 +10,7 @@ import pytest
 
 from skerry.app.telemetry.ratios import IMAGE_HITS, IMAGES_SERVED, PAGE_HITS, PAGES_SERVED
 from skerry.telemetry.core.slo import Goals, rules
-from skerry.telemetry.validation import STRANGERS
+from skerry.telemetry.validation import OF_OUTAGES, STRANGERS
 from tools.metrics_page import ROOT, Family, declared
 
 DASHBOARD = ROOT / "deploy" / "grafana-dashboard.json"
@@ -37,7 +37,7 @@ def expressions() -> Iterator[str]:
     for variable in board["templating"]["list"]:
         if variable["type"] == "query":
             yield variable["query"]
-    for group in rules(Goals(), strangers=STRANGERS)["groups"]:  # type: ignore[union-attr]
+    for group in rules(Goals(), strangers=STRANGERS, of_outages=OF_OUTAGES)["groups"]:  # type: ignore[union-attr]
         for rule in group["rules"]:  # type: ignore[index, call-overload]
             yield rule["expr"]  # type: ignore[index, misc, call-overload]
 

@@ -26,8 +26,11 @@ TARGET = 'job="skerry",instance="rock:9090"'
 ALERTS = {Blame.ATTACK: "SkerryAttack", Blame.MISCONFIGURATION: "SkerryMisconfiguration"}
 STRANGERS = {"token_invalid", "token_replayed", "sibling_refused", "dns_nxdomain_flood"}
 """What anybody can try at a door wakes nobody."""
-QUIET, TOLD, AFTER = 30, 31, 50
+QUIET, TOLD, AFTER = 30, 37, 50
 """In minutes: the cause is met after the first one; it is told of; it is told of no more."""
+
+OF_OUTAGES = {"signature_unreachable", "dns_servfail"}
+"""What an outage raises, too."""
 
 Series = dict[str, float]
 
@@ -83,8 +86,9 @@ def told(blame: Blame, cause: Cause) -> dict[str, object]:
     return {"exp_labels": labels, "exp_annotations": annotations}
 
 
-def lesson(cause: Cause) -> dict[str, object]:
-    """A node on which one thing of this cause is not believed after half an hour."""
+def lesson(cause: Cause, *, lost_from: int | None = None) -> dict[str, object]:
+    """A node on which one thing of this cause is not believed after half an hour; from a minute on
+    its upstream is lost."""
     metrics = Registry()
     failures = ValidationFailures(metrics)
     before = read(metrics)
@@ -93,16 +97,33 @@ def lesson(cause: Cause) -> dict[str, object]:
     for minute in (QUIET, TOLD, AFTER):
         for blame, name in ALERTS.items():
             mine = minute == TOLD and blame is BLAMES[cause]
+            mine &= lost_from is None or cause.value not in OF_OUTAGES
             alerts = [told(blame, cause)] if mine else []
             expected.append({"eval_time": f"{minute}m", "alertname": name, "exp_alerts": alerts})
     inputs = played(before, read(metrics))
+    if lost_from is not None:
+        lost = f"0x{lost_from} 1x{AFTER - lost_from}"
+        series = f'skerry_incidents_open{{{TARGET},lost="upstream"}}'
+        inputs.append({"series": series, "values": lost})
     return {"interval": "1m", "input_series": inputs, "alert_rule_test": expected}
 
 
 def test_each_cause_raises_its_own_alert_and_no_other(rules: Path, tmp_path: Path) -> None:
-    path = tmp_path / "test.yml"
     tests = [lesson(cause) for cause in Cause]
     assert len(tests) == len(Cause) >= 27
+    judge(rules, tmp_path, tests)
+
+
+@pytest.mark.parametrize("lost_from", [QUIET - 5, QUIET + 4])
+def test_in_an_outage_nobody_is_told_of_a_mistake_that_is_the_outage(
+    rules: Path, tmp_path: Path, lost_from: int
+) -> None:
+    judge(rules, tmp_path, [lesson(cause, lost_from=lost_from) for cause in Cause])
+
+
+def judge(rules: Path, tmp_path: Path, tests: list[dict[str, object]]) -> None:
+    """Has promtool say whether it is so."""
+    path = tmp_path / "test.yml"
     path.write_text(json.dumps({"rule_files": [str(rules)], "evaluation_interval": "1m",
                                 "tests": tests}))  # fmt: skip
     argv = [need("promtool"), "test", "rules", str(path)]

@@ -21,7 +21,7 @@ from skerry.telemetry.core.incidents import Incident, Indicator
 from skerry.telemetry.core.slo import Goals, as_yaml
 from skerry.telemetry.core.slo import rules as rules_of
 from skerry.telemetry.events import Event
-from skerry.telemetry.validation import STRANGERS
+from skerry.telemetry.validation import OF_OUTAGES, STRANGERS
 
 
 class EventList(msgspec.Struct, frozen=True):
@@ -142,7 +142,7 @@ def rules(
     if not 0 < availability < 100 or not 0 < recovery < 100:
         raise BadInput("a share is between 0 and 100 percent", next_step="write e.g. 99.9")
     goals = Goals(availability / 100, recovery / 100, parse_seconds(horizon))
-    document = rules_of(goals, strangers=STRANGERS)
+    document = rules_of(goals, strangers=STRANGERS, of_outages=OF_OUTAGES)
     if as_json:
         print_json(document)
     else:

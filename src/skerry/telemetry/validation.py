@@ -88,6 +88,9 @@ STRANGERS = frozenset(
 """Attacks that whoever reaches a door can try, as often as they like. Refusing them is daily work:
 nobody is to be woken for one."""
 
+OF_OUTAGES = frozenset({Cause.SIGNATURE_UNREACHABLE, Cause.DNS_SERVFAIL})
+"""Mistakes that look the same as an outage: while something is lost, they are not told of."""
+
 
 class ValidationFailures:
     """Counts what was not believed; one of them per node, handed to all that judge."""

@@ -97,16 +97,24 @@ class Goals:
     horizon_seconds: float = 86400.0
 
 
-def rules(goals: Goals, *, strangers: Collection[str] = ()) -> Document:
-    """A file of rules for Prometheus. `strangers`: causes of refusals that any stranger can raise
-    at a door, as often as he likes; nobody is woken for one."""
+def rules(
+    goals: Goals, *, strangers: Collection[str] = (), of_outages: Collection[str] = ()
+) -> Document:
+    """A file of rules for Prometheus.
+
+    Args:
+        strangers: causes of refusals that any stranger can raise at a door, as often as he likes;
+            nobody is woken for one.
+        of_outages: causes that an outage raises, too; nobody is told of one while something is
+            lost.
+    """
     return {
         "groups": [
             {"name": "skerry-slo-records", "rules": list(_records())},
             {"name": "skerry-slo-burn", "rules": list(_burns(goals))},
             {"name": "skerry-money-burn", "rules": list(_money())},
             {"name": "skerry-recovery", "rules": list(_recovery(goals))},
-            {"name": "skerry-refusals", "rules": list(_refusals(strangers))},
+            {"name": "skerry-refusals", "rules": list(_refusals(strangers, of_outages))},
         ]
     }
 
@@ -224,35 +232,40 @@ def _recovery(goals: Goals) -> Iterator[Document]:
     )
 
 
-def _refusals(strangers: Collection[str]) -> Iterator[Document]:
+def _refusals(strangers: Collection[str], of_outages: Collection[str]) -> Iterator[Document]:
     """One alert for each cause: what is refused on an attack is no mistake, and the other way."""
-    tried = "|".join(sorted(strangers))
 
-    def risen(*matches: str) -> str:
-        series = f"skerry_validation_failures_total{{{','.join(matches)}}}"
+    def risen(blame: str, how: str, causes: Collection[str]) -> str:
+        series = (
+            "skerry_validation_failures_total"
+            f'{{blame="{blame}",cause{how}"{"|".join(sorted(causes))}"}}'
+        )
         return f"sum by (job, instance, cause) (increase({series}[{REFUSALS_WINDOW}])) > 0"
 
-    for severity, matches in (
-        ("page", f'cause!~"{tried}"'),
-        ("ticket", f'cause=~"{tried}"'),
-    ):
+    for severity, how in (("page", "!~"), ("ticket", "=~")):
         yield _alert(
             "SkerryAttack",
-            risen('blame="attack"', matches),
+            risen("attack", how, strangers),
             severity=severity,
             lasting="0s",
             summary="{{ $labels.instance }}: an attack was refused: {{ $labels.cause }}",
             description="Nothing of it was kept or served. See whose it was: skerry events; what "
             "to do is told for each cause in docs/operating/refusals.md.",
         )
-    yield _alert(
-        "SkerryMisconfiguration",
-        risen('blame="misconfiguration"'),
-        severity="ticket",
-        lasting="0s",
-        summary="{{ $labels.instance }}: not believed, by somebody's mistake: {{ $labels.cause }}",
-        description="What to do is told for each cause in docs/operating/refusals.md.",
-    )
+    lost = f"max by (job, instance) (max_over_time(skerry_incidents_open[{REFUSALS_WINDOW}])) > 0"
+    for lasting, how, unless in (
+        ("0s", "!~", ""),
+        ("5m", "=~", f" unless on (job, instance) {lost}"),  # until an outage was seen as one
+    ):
+        yield _alert(
+            "SkerryMisconfiguration",
+            risen("misconfiguration", how, of_outages) + unless,
+            severity="ticket",
+            lasting=lasting,
+            summary="{{ $labels.instance }}: not believed, by somebody's mistake: "
+            "{{ $labels.cause }}",
+            description="What to do is told for each cause in docs/operating/refusals.md.",
+        )
 
 
 def _alert(
