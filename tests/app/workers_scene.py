@@ -100,7 +100,8 @@ class Scene:
         self.replies["/which"] = lambda asked: Reply(204, (("Cache-Control", "no-store"),))
         for _ in range(200):
             visitor, before = await self.visit(), self.relayed
-            assert (await visitor.get("/which", "Connection: keep-alive")).status == 204
+            got = await visitor.get("/which", "Connection: keep-alive")
+            assert got.status == 204, got
             found[self.relayed > before] = visitor
             if len(found) == 2:
                 return found[False], found[True]
