@@ -17,7 +17,7 @@ from skerry.app.drill.processes import Setting, toml_text
 from skerry.app.node import Node
 from skerry.app.settings.load import load
 from skerry.budget.core.money import MICRO
-from skerry.budget.core.usage import Amounts, Hour, Meter, total, totals
+from skerry.budget.core.usage import Amounts, Dimension, Hour, Meter, total, totals
 from skerry.cli.main import make_app
 from skerry.dashboard.words import money
 from tests.adapters.http_door import Client, guarded
@@ -239,3 +239,38 @@ async def test_no_month_of_the_ledger_is_read_where_it_would_hold_up_everybody(
     connection[1].close()
     assert len(on_the_loop) >= 6
     assert not any(on_the_loop)
+
+
+async def test_a_month_that_is_exported_and_tried_costs_what_the_node_tells(scene: Scene) -> None:
+    await guarded(scene.get(FILM, *["/a"] * 9, "/trailers/1", "/b"))
+    await guarded(scene.get(SHOP, *["/x"] * 5, "/basket/1"))
+    await scene.node.budget.beat()
+    usage = scene.folder / "usage.json"
+    usage.write_text(await scene.run("ledger", "export", "--format", "usage"))
+    told = json.loads(await scene.run("costs", "--json"))
+    await scene.node.stop()  # it is not needed any more
+    words = "budget", "try", str(usage), "--config", str(scene.folder / "skerry.toml"), "--json"
+    found = json.loads(await scene.run(*words))
+    assert found["bill"]["spent_micro"] == told["spent_micro"] > 0
+    assert found["bill"]["tenants"] == told["tenants"]
+    assert found["bill"]["prices"] == told["prices"]
+    assert (found["node"], found["bill"]["currency"]) == ("rock", told["currency"])
+    assert found["broken"] == []
+
+
+async def test_usage_tells_which_rungs_held_while_it_was_made(scene: Scene) -> None:
+    await guarded(scene.node.stop())
+    settings = scene.settings()
+    settings["budget"]["tenant"] = [{"name": "ann"}, {"name": "bob", "amount": "0.000001"}]  # type: ignore[index]
+    (scene.folder / "skerry.toml").write_text(toml_text(settings))
+    scene.node = Node(load(scene.folder / "skerry.toml", {}, {}))
+    await scene.node.start()
+    used = {Dimension("bob", SHOP, "/"): Amounts.of({Meter.EGRESS_BYTES: 10**9})}
+    await scene.node.budget.ledger.note(scene.node.budget.now // 60 * 60, used)
+    await scene.node.budget.look()
+    usage = scene.folder / "usage.json"
+    usage.write_text(await scene.run("ledger", "export", "--format", "usage"))
+    tried = await scene.run(
+        "budget", "try", str(usage), "--prices", str(scene.folder / "prices.toml")
+    )
+    assert "cached_only was entered by the budget of bob" in " ".join(tried.split())

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from skerry.base.clock import ManualClock
 from skerry.budget.bookkeeping import Bookkeeping
 from skerry.budget.core.ladder import Steps
+from skerry.budget.core.limits import WHOLE, Limit
 from skerry.budget.core.money import MICRO
 from skerry.budget.core.periods import DAY_SECONDS, Every, month_of
 from skerry.budget.core.prices import read_sheet
@@ -14,7 +15,7 @@ from skerry.budget.core.report_html import columns_of, page, rows_of
 from skerry.budget.core.rollback import Rollback
 from skerry.budget.core.usage import NODE, Amounts, Dimension, Meter
 from skerry.budget.desk import BudgetDesk, BudgetState
-from skerry.budget.ladders import WHOLE, Ladders, Limit
+from skerry.budget.ladders import Ladders
 from skerry.budget.measures import budget_metrics
 from skerry.budget.ports import LedgerUnusable
 from skerry.budget.prospect import Prospect

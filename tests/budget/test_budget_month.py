@@ -19,13 +19,15 @@ from skerry.adapters.sqlite_ledger import SqliteLedger
 from skerry.base.clock import ManualClock
 from skerry.budget.bookkeeping import Bookkeeping
 from skerry.budget.core.ladder import Rung, Steps
+from skerry.budget.core.limits import WHOLE, Limit
 from skerry.budget.core.money import MICRO
-from skerry.budget.core.periods import Every, Period, month_of
+from skerry.budget.core.periods import Every, Period, hour_of, month_of
 from skerry.budget.core.plan import Owner, Priority
 from skerry.budget.core.prices import read_sheet
 from skerry.budget.core.timekeeping import begin, tick
+from skerry.budget.core.trial import Rules, climb
 from skerry.budget.core.usage import Amounts, Dimension, Meter
-from skerry.budget.ladders import WHOLE, Ladders, Limit
+from skerry.budget.ladders import Ladders
 from skerry.budget.spending import Spending
 from skerry.telemetry.alarms import Alarm
 from skerry.telemetry.events import Events, Level
@@ -242,3 +244,20 @@ async def test_a_sum_that_is_told_late_does_not_undo_what_a_newer_one_decided() 
     await asyncio.gather(late, newer)
     assert world.ladders.rung() is Rung.LONGER_FRESH
     assert world.made().rung() is Rung.LONGER_FRESH, "and so after a restart"
+
+
+async def test_what_a_node_used_tried_with_its_own_budget_enters_its_rungs_in_their_hours() -> None:
+    """The rungs held back as it went; what is left of the usage is what the ladder saw."""
+    limits = Limit(WHOLE, AMOUNT), Limit("ann", 20 * MICRO)
+    world = World(7, *limits)
+    await world.live(33 * 24)
+    used = world.ledger.hours(START, int(world.now()))
+    courses, stays = climb(used, SHEET, Rules(limits), now=int(world.now()))
+    entered = {
+        (event.subject, event.cause.partition(":")[0]): hour_of(int(event.at))
+        for event in world.events.recent("budget.rung")
+    }
+    assert {(each.scope, each.rung): each.entered_at for each in stays} == entered
+    assert {("ann", "shed_low"), ("node", "cached_only")} <= set(entered)
+    assert {each.left_at for each in stays} == {month_of(START).end}
+    assert courses[0].spent_micro == world.spent(START)

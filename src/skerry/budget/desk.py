@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from skerry.base.errors import BadInput
 from skerry.budget.bookkeeping import Bookkeeping
 from skerry.budget.core.forecast import DAYS_SAMPLED, Forecast, Sample, burn, forecast, sample
+from skerry.budget.core.limits import WHOLE
 from skerry.budget.core.month import MonthBook, month_book
 from skerry.budget.core.outcomes import UnitFigures
 from skerry.budget.core.periods import DAY_SECONDS, Every, Period, day_of, month_before, period_of
@@ -27,7 +28,7 @@ from skerry.budget.core.report import (
 from skerry.budget.core.rollback import Rollback, RollbackTime, rollback_time
 from skerry.budget.core.usage import Amounts, Dimension, totals
 from skerry.budget.core.warmth import SourceCost, SourceUse, source_costs
-from skerry.budget.ladders import WHOLE, LadderStatistics
+from skerry.budget.ladders import LadderStatistics
 from skerry.budget.spending import Spending
 
 DAYS_MAX = 366

@@ -16,7 +16,8 @@ from skerry.base.clock import Clock
 from skerry.base.errors import SkerryError
 from skerry.budget.core import ladder as machine
 from skerry.budget.core.forecast import burn
-from skerry.budget.core.ladder import FREE, Hold, Ladder, Rung, Sight, Steps
+from skerry.budget.core.ladder import FREE, Hold, Ladder, Rung, RungTold, Sight, Steps
+from skerry.budget.core.limits import WHOLE, Limit, spent_of
 from skerry.budget.core.money import format_money
 from skerry.budget.core.periods import Every, Period, period_of
 from skerry.budget.core.plan import Owner
@@ -28,8 +29,6 @@ from skerry.telemetry.events import Events, Level
 
 LOOK_SECONDS = 10.0
 NOTE = "ladders"
-WHOLE = "node"
-"""The scope of the node's own budget."""
 
 MEANS: Mapping[Rung, str] = {
     Rung.NONE: "nothing is held back",
@@ -43,14 +42,6 @@ MEANS: Mapping[Rung, str] = {
 
 SPEND_LESS = "see `skerry costs`; raise budget.amount, or wait for the next period"
 MEND_LEDGER = "see what the events say of the ledger and its disk; it goes on by itself"
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """What a scope may spend in a period: the node, or one tenant."""
-
-    scope: str
-    amount_micro: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +121,12 @@ class Ladders:
             for scope, stand in self._stand.items()
         )
 
+    def told(self) -> tuple[RungTold, ...]:
+        """What each has entered in the periods that are remembered."""
+        return tuple(
+            each for scope, stand in self._stand.items() for each in machine.told_of(scope, stand)
+        )
+
     def rung(self, tenant: str = "") -> Rung:
         """The rung that holds for a tenant: its own or the node's, whichever is higher."""
         held = [self._stand[scope].rung for scope in (WHOLE, tenant) if scope in self._stand]
@@ -166,7 +163,7 @@ class Ladders:
         for scope, limit in self._limits.items():
             event: machine.Event = machine.Lost()
             if spent is not None:
-                self._spent[scope] = _of(scope, spent)
+                self._spent[scope] = spent_of(scope, spent)
                 share = machine.share_of(self._spent[scope], limit.amount_micro)
                 event = machine.Metered(period.name, share)
                 self._judge_warming(scope, period, share)
@@ -255,8 +252,3 @@ class Ladders:
         except (msgspec.DecodeError, msgspec.ValidationError, LedgerUnusable):
             return {}
         return {scope: stand for scope, stand in kept.items() if scope in self._limits}
-
-
-def _of(scope: str, spent: Mapping[str, int]) -> int:
-    """What a scope has spent. No tenant is called as the node is."""
-    return sum(spent.values()) if scope == WHOLE else spent.get(scope, 0)

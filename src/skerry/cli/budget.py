@@ -25,6 +25,8 @@ Month = Annotated[
     ),
 ]
 
+FORMATS = {"focus": "/api/v1/ledger/focus", "usage": "/api/v1/ledger"}
+
 
 def costs(
     month: Month = "",
@@ -51,17 +53,23 @@ def costs(
 
 def export(
     form: Annotated[
-        str, typer.Option("--format", metavar="NAME", help="focus: FOCUS 1.0 as CSV.")
+        str,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="focus: FOCUS 1.0 as CSV; usage: what `skerry budget try` reads.",
+        ),
     ] = "focus",
     month: Month = "",
     node: NodeUrl = None,
     config: Config = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Write a month's charges to stdout, for cost tools: one row for each day, price and owner."""
-    if form != "focus":
-        raise BadInput(f"{form!r} is no format", next_step="write focus")
-    path = f"/api/v1/ledger/focus?month={month}" if month else "/api/v1/ledger/focus"
+    """Write a month to stdout: its charges for cost tools, or its usage to try prices on."""
+    path = FORMATS.get(form)
+    if path is None:
+        raise BadInput(f"{form[:40]!r} is no format", next_step=f"write {' or '.join(FORMATS)}")
+    path = f"{path}?month={month}" if month else path
     sys.stdout.write(connect(node, config, data_dir).text(path))
 
 

@@ -29,6 +29,7 @@ from skerry.cli import (
     telemetry,
     tokens,
     top,
+    trial,
     trust,
     users,
     vault,
@@ -111,6 +112,7 @@ def make_app() -> typer.Typer:
     app.command("costs", rich_help_panel=MONEY)(budget.costs)
     app.command("report", rich_help_panel=MONEY)(reports.report)
     app.command("baseline", rich_help_panel=MONEY)(reports.baseline)
+    app.add_typer(trial.make_budget(), name="budget", rich_help_panel=MONEY)
     app.add_typer(budget.make_ledger(), name="ledger", rich_help_panel=MONEY)
     app.add_typer(outcomes.make_outcomes(), name="outcomes", rich_help_panel=MONEY)
     app.add_typer(reports.make_alarms(), name="alarms", rich_help_panel=MONEY)

@@ -33,7 +33,6 @@ from skerry.app.admin.tokens import (
 )
 from skerry.app.admin.trust import SignatureRequest
 from skerry.app.budget.outcomes import OutcomeList, OutcomeRequest, OutcomeTaken
-from skerry.app.budget.routes import LedgerHours
 from skerry.app.edge.desk import PurgeRequest
 from skerry.app.names.desk import KINDS, HoldRequest, NameBelief, NamesReport, ReleaseRequest
 from skerry.app.names.domain_desk import CheckRequest, DomainList, Snapshot
@@ -50,6 +49,7 @@ from skerry.budget.core.report import Report
 from skerry.budget.core.summary import Costs
 from skerry.budget.desk import Baseline, BudgetState
 from skerry.budget.ports import Proof
+from skerry.budget.recorded import LedgerHours
 from skerry.cdn.core.prewarm import PrewarmEvent
 from skerry.dashboard.overview import Overview
 from skerry.registry.operations import (

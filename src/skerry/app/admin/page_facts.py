@@ -16,9 +16,9 @@ from skerry.app.settings.schema import Settings
 from skerry.app.telemetry.ratios import hit_ratios
 from skerry.base.clock import Clock
 from skerry.budget.core.ladder import Rung
+from skerry.budget.core.limits import WHOLE
 from skerry.budget.core.month import MonthBook
 from skerry.budget.core.usage import Amounts, Meter, answered
-from skerry.budget.ladders import WHOLE
 from skerry.cdn.core.freshness import judge
 from skerry.cdn.core.route import Matched, RouteTable
 from skerry.cdn.ports import Entry, RoutePolicy, Variants

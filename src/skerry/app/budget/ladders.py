@@ -8,16 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from skerry.app.budget.limits import limits_of, steps_of
 from skerry.app.doors.hot_tables import HotTables
-from skerry.app.settings.budget import BudgetSettings
-from skerry.app.settings.checks.budget import RUNGS
 from skerry.app.settings.schema import Settings
 from skerry.base.clock import Clock
 from skerry.budget.bookkeeping import Bookkeeping
-from skerry.budget.core.ladder import MILLION, Steps
-from skerry.budget.core.money import parse_money
 from skerry.budget.core.periods import Every
-from skerry.budget.ladders import WHOLE, Ladders, Limit
+from skerry.budget.ladders import Ladders
 from skerry.budget.ports import Ledger
 from skerry.budget.spending import Spending
 from skerry.telemetry.alarms import Alarms
@@ -47,8 +44,8 @@ def ladders_of(
     return Ladders(
         ledger=ledger,
         spending=Spending(books),
-        limits=_limits(budget),
-        steps=_steps(budget),
+        limits=limits_of(budget),
+        steps=steps_of(budget),
         every=Every(budget.period),
         clock=node.clock,
         trusted_now=trusted_now,
@@ -57,17 +54,3 @@ def ladders_of(
         alarms=node.alarms,
         changed=node.hot.forget_all,
     )
-
-
-def _limits(budget: BudgetSettings) -> list[Limit]:
-    scopes = [(WHOLE, budget.amount), *((each.name, each.amount) for each in budget.tenants)]
-    return [Limit(scope, parse_money(amount)) for scope, amount in scopes if amount]
-
-
-def _steps(budget: BudgetSettings) -> Steps:
-    shares: list[float] = [getattr(budget, name) for name in RUNGS]
-    return Steps(tuple(_millionths(share) for share in shares), _millionths(budget.clear_below))
-
-
-def _millionths(share: float) -> int:
-    return round(share * MILLION)

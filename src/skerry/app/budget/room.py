@@ -29,7 +29,7 @@ from skerry.app.telemetry.alarms import NodeAlarms
 from skerry.base.clock import Clock
 from skerry.budget.accounts import Accounts
 from skerry.budget.bookkeeping import Bookkeeping
-from skerry.budget.core.ladder import FREE, Hold
+from skerry.budget.core.ladder import FREE, Hold, RungTold
 from skerry.budget.core.periods import Every
 from skerry.budget.core.plan import Owner
 from skerry.budget.core.rollback import Rollback
@@ -138,6 +138,10 @@ class NodeBudget:
     def ladders(self) -> tuple[LadderStatistics, ...]:
         """Where each budget stands, the node's own first."""
         return self._ladders.statistics() if self._ladders is not None else ()
+
+    def told(self) -> tuple[RungTold, ...]:
+        """Which rungs were entered in the periods that are remembered."""
+        return self._ladders.told() if self._ladders is not None else ()
 
     async def stand(self) -> BudgetState:
         """What is spent and where it will end. Never behind somebody's report of a year."""

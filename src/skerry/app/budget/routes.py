@@ -6,8 +6,6 @@ Owns their JSON. What things cost is `budget.bookkeeping`'s.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from skerry.app.admin.replies import Routes, headers_of, json_answer
@@ -16,35 +14,12 @@ from skerry.app.budget.room import NodeBudget
 from skerry.base.errors import BadInput
 from skerry.budget.core.focus import focus_csv
 from skerry.budget.core.periods import DAY_SECONDS, Period, day_of, month_before, month_of
-from skerry.budget.core.usage import METERS, Hour
-from skerry.budget.ports import LedgerStatistics
+from skerry.budget.recorded import VERSION, LedgerHours, rows_of
 from skerry.wire.message import Answer, Request
 
 DAYS_MAX = 31
 BASELINE_DAYS, BASELINE_DAYS_MAX = 7, 366
 _MONTH = re.compile(r"(19[7-9]\d|2\d{3})-(0[1-9]|1[0-2])\Z", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerHour:
-    """What one dimension used in the hour that began at `start`; `used` is by meter."""
-
-    start: int
-    tenant: str
-    site: str
-    route: str
-    upstream: str
-    data_class: str
-    workflow: str
-    used: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerHours:
-    """The answer of GET /api/v1/ledger."""
-
-    ledger: LedgerStatistics
-    hours: Sequence[LedgerHour]
 
 
 def budget_routes(budget: NodeBudget) -> Routes:
@@ -93,30 +68,22 @@ def budget_routes(budget: NodeBudget) -> Routes:
 
 def _hours(budget: NodeBudget, start: int, stop: int) -> Answer:
     """Off the loop, like every reading of a month: it may have a thousand rows an hour."""
-    rows = [_row(row) for row in budget.ledger.hours(start, stop)]
-    return json_answer(LedgerHours(budget.ledger.statistics(), rows))
+    found = LedgerHours(
+        version=VERSION,
+        node=budget.name,
+        at=budget.now,
+        currency=budget.books.sheet.currency,
+        held=budget.told(),
+        ledger=budget.ledger.statistics(),
+        hours=rows_of(budget.ledger.hours(start, stop)),
+    )
+    return json_answer(found)
 
 
 def _focus(budget: NodeBudget, month: Period) -> Answer:
     charges = budget.books.charges(month.start, month.end)
     text = focus_csv(charges, node=budget.name, currency=budget.books.sheet.currency)
     return Answer(200, headers_of("text/csv; charset=utf-8"), text.encode())
-
-
-def _row(hour: Hour) -> LedgerHour:
-    amounts = zip(METERS, hour.amounts.values, strict=True)
-    used = {meter.value: value for meter, value in amounts if value}
-    who = hour.dimension
-    return LedgerHour(
-        hour.start,
-        who.tenant,
-        who.site,
-        who.route,
-        who.upstream,
-        who.data_class,
-        who.workflow,
-        used,
-    )
 
 
 def _span(request: Request, budget: NodeBudget) -> tuple[int, int]:

@@ -172,6 +172,26 @@ def share_of(spent_micro: int, amount_micro: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class RungTold:
+    """The highest rung, by name, that a budget has entered in a period."""
+
+    scope: str
+    period: str
+    rung: str
+
+
+def told_of(scope: str, ladder: Ladder) -> tuple[RungTold, ...]:
+    """What one has entered in the periods that it remembers."""
+    highest = {period: max(r for p, r in ladder.told if p == period) for period, _ in ladder.told}
+    return tuple(RungTold(scope, period, name_of(Rung(at))) for period, at in highest.items())
+
+
+def name_of(rung: Rung) -> str:
+    """As people write it."""
+    return rung.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """What a rung does to one route or upstream."""
 
