@@ -17,7 +17,7 @@ from skerry.app.drill.processes import Setting, toml_text
 from skerry.app.node import Node
 from skerry.app.settings.load import load
 from skerry.budget.core.money import MICRO
-from skerry.budget.core.usage import Amounts, Dimension, Hour, Meter, total, totals
+from skerry.budget.core.usage import METERS, Amounts, Dimension, Hour, Meter, total, totals
 from skerry.cli.main import make_app
 from skerry.dashboard.words import money
 from tests.adapters.http_door import Client, guarded
@@ -244,16 +244,25 @@ async def test_no_month_of_the_ledger_is_read_where_it_would_hold_up_everybody(
 async def test_a_month_that_is_exported_and_tried_costs_what_the_node_tells(scene: Scene) -> None:
     await guarded(scene.get(FILM, *["/a"] * 9, "/trailers/1", "/b"))
     await guarded(scene.get(SHOP, *["/x"] * 5, "/basket/1"))
-    await scene.node.budget.beat()
+    every = Amounts.of({meter: 10**6 + place for place, meter in enumerate(METERS)})
+    bucket = scene.node.budget.now // 60 * 60
+    await scene.node.budget.ledger.note(bucket, {Dimension("bob", workflow="sums"): every})
+    written, told = "", {}
+    while not told:  # the node goes on counting: neither may be older than the other
+        await scene.node.budget.beat()
+        written = await scene.run("ledger", "export", "--format", "usage")
+        told = json.loads(await scene.run("costs", "--json"))
+        after = json.loads(await scene.run("ledger", "export", "--format", "usage"))
+        told = told if after["hours"] == json.loads(written)["hours"] else {}
     usage = scene.folder / "usage.json"
-    usage.write_text(await scene.run("ledger", "export", "--format", "usage"))
-    told = json.loads(await scene.run("costs", "--json"))
+    usage.write_text(written)
     await scene.node.stop()  # it is not needed any more
     words = "budget", "try", str(usage), "--config", str(scene.folder / "skerry.toml"), "--json"
     found = json.loads(await scene.run(*words))
     assert found["bill"]["spent_micro"] == told["spent_micro"] > 0
     assert found["bill"]["tenants"] == told["tenants"]
     assert found["bill"]["prices"] == told["prices"]
+    assert len(told["prices"]) == PRICES.count("[[price]]"), "every price has something to be of"
     assert (found["node"], found["bill"]["currency"]) == ("rock", told["currency"])
     assert found["broken"] == []
 

@@ -12,6 +12,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from skerry.app.settings import load
 from skerry.budget.core.usage import Amounts, Dimension, Hour, Meter
 from skerry.budget.ports import LedgerStatistics
 from skerry.budget.recorded import VERSION, LedgerHours, rows_of
@@ -78,6 +79,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.setattr(socket.socket, "connect", no_network)
     monkeypatch.setattr(socket, "getaddrinfo", no_network)
     monkeypatch.delenv("SKERRY_CONFIG", raising=False)
+    monkeypatch.setattr(load, "SYSTEM_FILE", tmp_path / "of-no-node.toml")
     return Desk(tmp_path)
 
 

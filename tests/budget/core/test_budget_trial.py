@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry.base.errors import BadInput
+from skerry.budget.core.forecast import Forecast
 from skerry.budget.core.ladder import Rung, RungTold, Steps
 from skerry.budget.core.limits import WHOLE, Limit
 from skerry.budget.core.money import MICRO
@@ -94,7 +95,8 @@ def test_rungs_are_entered_at_the_first_hour_whose_share_reaches_them(
 ) -> None:
     """By the long way: every hour's share from all hours of its period, priced anew."""
     rules = Rules((Limit(WHOLE, amount),), every=every)
-    _, stays = climb(usage(used).hours, SHEET, rules, now=START + HOURS * 3600)
+    now = usage(used).at
+    _, stays = climb(usage(used).hours, SHEET, rules, now=now)
     entered = {(each.period, each.rung): each.entered_at for each in stays}
     expected: dict[tuple[str, str], int] = {}
     for hour in sorted({each.start for each in used}):
@@ -105,8 +107,8 @@ def test_rungs_are_entered_at_the_first_hour_whose_share_reaches_them(
             if rung and share >= Steps().trip(rung):
                 expected.setdefault((period.name, rung.name.lower()), hour)
     assert entered == expected
-    ends = {period_of(each.entered_at, every).end: each.left_at for each in stays}
-    assert all(left in (end, 0) for end, left in ends.items())
+    ends = [(period_of(each.entered_at, every).end, each.left_at) for each in stays]
+    assert all(left == (end if end <= now else 0) for end, left in ends)
 
 
 def test_a_rung_holds_from_its_hour_to_the_end_of_the_period_for_node_and_tenant() -> None:
@@ -126,18 +128,24 @@ def test_a_rung_holds_from_its_hour_to_the_end_of_the_period_for_node_and_tenant
     ]
     assert found.courses[0].spent_micro == 930 * MICRO
     assert found.courses[0].share == 930_000
-    assert found.forecast is not None, "February is not over"
 
 
 def test_a_day_is_a_period_too_and_what_still_holds_at_the_end_is_not_left() -> None:
-    rules = Rules((Limit(WHOLE, 24 * MICRO),), every=Every.DAY)
-    found = try_out(usage(steady(1, days=2)), PLAIN, rules, Terms())
+    rules = Rules((Limit(WHOLE, 23 * MICRO),), every=Every.DAY)
+    found = try_out(usage(steady(1, days=2)[:-1]), PLAIN, rules, Terms())
     last = [each for each in found.stays if each.rung == "cached_only"]
     day = START + 86400
     assert [(each.period, each.entered_at, each.left_at) for each in last] == [
-        ("2026-01-01", day - 3600, day),
-        ("2026-01-02", day + 23 * 3600, 0),
+        ("2026-01-01", day - 2 * 3600, day),
+        ("2026-01-02", day + 22 * 3600, 0),
     ]
+
+
+def test_a_period_that_runs_ends_where_the_forecast_says_and_one_that_is_over_nowhere() -> None:
+    running_month = tried(steady(1, days=10))
+    whole = 31 * 24 * MICRO
+    assert running_month.forecast == Forecast(whole, whole, whole, 7)
+    assert tried(steady(1, days=31)).forecast is None
 
 
 def test_warming_pauses_while_money_goes_faster_than_time() -> None:

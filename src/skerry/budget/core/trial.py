@@ -84,7 +84,7 @@ class Bill:
 @dataclass(frozen=True, slots=True)
 class Stay:
     """One rung of one budget: entered in the hour that began at `entered_at`, left at `left_at`, 0
-    where it still held at the end."""
+    where it still held when the usage was taken."""
 
     scope: str
     period: str
@@ -150,6 +150,9 @@ def climb(
         tenants = _sum(over, money)
         for scope in scopes:
             scope.look(hour, min(hour + HOUR_SECONDS, max(now, hour + 1)), tenants)
+    if before is not None and now >= before.end:
+        for scope in scopes:
+            scope.end(before)
     courses = sorted((each for one in scopes for each in one.courses), key=lambda c: c.period)
     stays = sorted((each for one in scopes for each in one.stays), key=lambda s: s.entered_at)
     return tuple(courses), tuple(stays)
@@ -199,12 +202,17 @@ class _Scope:
         self.stays: list[Stay] = []
 
     def begin(self, period: Period, before: Period | None) -> None:
-        """A period begins with nothing spent; of one before it, what still held ends with it."""
+        """A period begins with nothing spent: what still held of the one before ends with it."""
         if before is not None:
-            self._step(Metered(period.name, 0), before.end)
+            self.end(before)
         self._warming = Warming()
         scope, amount = self._limit.scope, self._limit.amount_micro
         self.courses.append(Course(scope, period.name, amount, 0, 0, 0, name_of(Rung.NONE), 0))
+
+    def end(self, period: Period) -> None:
+        """A period is over: in the next one nothing is spent yet."""
+        after = period_of(period.end, self._rules.every)
+        self._step(Metered(after.name, 0), period.end)
 
     def look(self, hour: int, now: int, tenants: Mapping[str, int]) -> None:
         """After an hour."""
