@@ -43,7 +43,7 @@ async def test_the_month_is_cut_by_whom_and_by_what() -> None:
     ):  # fmt: skip
         assert said in text, said
     assert "0.8650 EUR" in text, "1.73 EUR for two gigabytes that were saved"
-    assert "75.0 %" in text
+    assert "4000 requests, hit ratio 75.0 %" in text
 
 
 async def test_the_plot_says_in_words_what_it_draws() -> None:

@@ -38,6 +38,12 @@ async def test_a_page_is_whole_and_takes_nothing_from_other_hosts(path: str) -> 
     assert "unsafe" not in policy
 
 
+@pytest.mark.parametrize("path", ["/", "/costs"])
+async def test_a_number_is_written_as_the_commands_write_it(path: str) -> None:
+    """`1000`: a comma is the point of others' decimals, and nobody finds `1,000` in two places."""
+    assert not re.findall(r">\s*\d+,\d{3}\b", text_of(await Scene().get(path)))
+
+
 @pytest.mark.parametrize("path", PAGES)
 async def test_what_strangers_wrote_is_text(path: str) -> None:
     text = text_of(await Scene().get(path))

@@ -268,8 +268,7 @@ def page_rows(scene: Scene) -> dict[str, list[str]]:
     got = RegistryClient(scene.node.admin, token=token).get("/")
     assert got.status == 200
     rows = re.findall(r'<tr><th scope="row">([^<]+)</th>(.*?)</tr>', got.body.decode(), re.S)
-    cells_of = {name: re.findall(r"<td[^>]*>([^<]*)</td>", cells) for name, cells in rows}
-    return {name: [each.replace(",", "") for each in cells] for name, cells in cells_of.items()}
+    return {name: re.findall(r"<td[^>]*>([^<]*)</td>", cells) for name, cells in rows}
 
 
 RISEN = {
