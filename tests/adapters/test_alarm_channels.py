@@ -139,7 +139,7 @@ class Postbox:
 def _authenticate(*arguments: Any) -> AuthResult:
     data = arguments[-1]
     right = isinstance(data, LoginPassword) and data.password == PASSWORD.encode()
-    return AuthResult(success=right)
+    return AuthResult(success=right, handled=False)
 
 
 class MailServer(Controller):
@@ -230,9 +230,10 @@ async def test_a_wrong_password_is_told_without_it(
     postbox: Postbox, server: MailServer, tmp_path: Path
 ) -> None:
     channel = mail(server, tmp_path, "wrong-and-secret", server.pair.cert_file)
-    with pytest.raises(ChannelFailed) as error:
+    with pytest.raises(ChannelFailed, match=r"user name or the password \(535\)") as error:
         await channel.send(ALARM)
     assert "wrong-and-secret" not in str(error.value)
+    assert "password_file" in str(error.value)
     assert postbox.messages == []
 
 

@@ -94,6 +94,11 @@ class Mail:
                 if self._username:
                     server.login(self._username, read_secret(self._password_file))
                 refused = server.send_message(message)
+        except smtplib.SMTPAuthenticationError as error:
+            raise self._failed(
+                f"refused the user name or the password ({error.smtp_code})",
+                step="see alarms.mail.username and alarms.mail.password_file",
+            ) from error
         except smtplib.SMTPResponseException as error:
             raise self._failed(f"said {error.smtp_code}") from error
         except (OSError, smtplib.SMTPException) as error:
@@ -118,9 +123,11 @@ class Mail:
         """To whom."""
         return self._recipients
 
-    def _failed(self, what: str) -> ChannelFailed:
-        step = "check alarms.mail and the server's log; the alarm is sent again by itself"
-        return ChannelFailed(f"mail server {self._host}:{self._port} {what}", next_step=step)
+    def _failed(
+        self, what: str, *, step: str = "check alarms.mail and the server's log"
+    ) -> ChannelFailed:
+        again = f"{step}; the alarm is sent again by itself"
+        return ChannelFailed(f"mail server {self._host}:{self._port} {what}", next_step=again)
 
 
 def message_of(alarm: Alarm, mail: Mail) -> EmailMessage:
