@@ -184,7 +184,9 @@ async def test_another_history_up_to_the_mark_is_seen(tmp_path: Path) -> None:
             await ledger.note(HOUR + 60 * minute, {Dimension("ann"): amounts})
         await ledger.close()
     (tmp_path / "forged" / "ledger.sqlite").replace(tmp_path / "true" / "ledger.sqlite")
-    proof = SqliteLedger(tmp_path / "true" / "ledger.sqlite").verify()
+    ledger = SqliteLedger(tmp_path / "true" / "ledger.sqlite")
+    proof = ledger.verify()
+    await ledger.close()
     assert (proof.broken_at, "the mark beside the ledger" in proof.why) == (3, True)
 
 
