@@ -253,19 +253,23 @@ def _refusals(strangers: Collection[str], of_outages: Collection[str]) -> Iterat
             "to do is told for each cause in docs/operating/refusals.md.",
         )
     lost = f"max by (job, instance) (max_over_time(skerry_incidents_open[{REFUSALS_WINDOW}])) > 0"
-    for lasting, how, unless in (
-        ("0s", "!~", ""),
-        ("5m", "=~", f" unless on (job, instance) {lost}"),  # until an outage was seen as one
-    ):
-        yield _alert(
-            "SkerryMisconfiguration",
-            risen("misconfiguration", how, of_outages) + unless,
-            severity="ticket",
-            lasting=lasting,
-            summary="{{ $labels.instance }}: not believed, by somebody's mistake: "
-            "{{ $labels.cause }}",
-            description="What to do is told for each cause in docs/operating/refusals.md.",
-        )
+    yield _alert(
+        "SkerryMisconfiguration",
+        risen("misconfiguration", "!~", of_outages),
+        severity="ticket",
+        lasting="0s",
+        summary="{{ $labels.instance }}: not believed, by somebody's mistake: {{ $labels.cause }}",
+        description="What to do is told for each cause in docs/operating/refusals.md.",
+    )
+    yield _alert(
+        "SkerryUnverifiable",
+        f"{risen('misconfiguration', '=~', of_outages)} unless on (job, instance) {lost}",
+        severity="ticket",
+        lasting="5m",  # until an outage was seen as one
+        summary="{{ $labels.instance }}: could not be checked, though nothing is lost: "
+        "{{ $labels.cause }}",
+        description="What to do is told for each cause in docs/operating/refusals.md.",
+    )
 
 
 def _alert(
