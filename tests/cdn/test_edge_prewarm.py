@@ -14,6 +14,7 @@ from skerry.base.errors import BadInput
 from skerry.cdn.core.courtesy import ABOUT_SECONDS, WINDOW_BYTES, Courtesy
 from skerry.cdn.core.prewarm import Caps, PrewarmEvent, Step, Wish
 from skerry.cdn.ports import DataClass, RoutePolicy
+from skerry.cdn.yielding import SMALL_REST_SECONDS
 from skerry.upstream.ports import Trouble
 from skerry.wire.message import Headers
 from tests.cdn.world import Page, World, body_of
@@ -287,7 +288,7 @@ async def test_beside_visitors_pieces_are_small_and_rests_are_long() -> None:
     took: dict[float, float] = {}
     for share in (1.0, 0.1):
         world = World(slice_bytes=SLICE)
-        world.rooms.prewarm._courtesy = Courtesy(share)
+        world.rooms.prewarm._yielding.courtesy = Courtesy(share)
         world.page("/film", BIG, *TAGGED)
         world.page("/news", b"n" * 100, "Cache-Control: max-age=0")
         told: list[tuple[float, int]] = []
@@ -309,7 +310,7 @@ async def test_beside_visitors_pieces_are_small_and_rests_are_long() -> None:
 
 async def test_a_rest_ends_when_the_visitors_have_left() -> None:
     world = World(slice_bytes=SLICE)
-    world.rooms.prewarm._courtesy = Courtesy(0.05)
+    world.rooms.prewarm._yielding.courtesy = Courtesy(0.05)
     film = world.page("/film", BIG, *TAGGED)
     world.page("/news", b"n" * 100, "Cache-Control: max-age=0")
 
@@ -331,3 +332,22 @@ async def test_a_rest_ends_when_the_visitors_have_left() -> None:
     )
     await world.settle()
     await world.close()
+
+
+async def test_beside_visitors_lengths_are_asked_for_one_at_a_time() -> None:
+    took: dict[bool, float] = {}
+    for visited in (False, True):
+        world = World()
+        names = [f"/{number}" for number in range(10)]
+        for name in names:
+            world.page(name, b"a" * 10)
+        world.page("/news", b"n" * 100, "Cache-Control: max-age=0")
+        if visited:
+            await world.get("/news")
+        began = world.clock.monotonic()
+        await run(world, wishes(*names), only_plan=True)
+        took[visited] = world.clock.monotonic() - began
+        await world.settle()
+        await world.close()
+    assert took[False] < 5 * SMALL_REST_SECONDS
+    assert took[True] >= 10 * SMALL_REST_SECONDS

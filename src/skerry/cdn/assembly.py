@@ -34,6 +34,7 @@ from skerry.cdn.slicing import Slicing
 from skerry.cdn.steward import FreeHand, Steward
 from skerry.cdn.through import Through
 from skerry.cdn.tunnels import Tunnels
+from skerry.cdn.yielding import Yielding
 from skerry.store.ports import Store
 from skerry.telemetry.events import Events
 from skerry.telemetry.metrics import Registry
@@ -183,10 +184,13 @@ def _prewarm(parts: EdgeParts, front: Edge, rooms: Rooms, slicing: Slicing) -> P
         entries=rooms.entries,
         slicing=slicing,
         clock=parts.clock,
-        busy=busy,
-        visits=front.meters.outward,
+        yielding=Yielding(
+            clock=parts.clock,
+            busy=busy,
+            visits=front.meters.outward,
+            share=parts.prewarm_share,
+        ),
         bytes_per_second=parts.prewarm_bytes_per_second,
-        share=parts.prewarm_share,
         may_warm=parts.steward.may_warm,
         paused=parts.steward.warming_paused,
     )

@@ -2,7 +2,7 @@
 
 Owns one run: what is here already, the lengths, the plan, and then one object after another in
 pieces, each when no visitor's fetch is in flight and the pace allows it, rarer while visitors are
-about (`core.courtesy`). Fetches by the same way as
+about (`yielding`). Fetches by the same way as
 a visitor's request, so that what is on its way is joined and nothing comes twice. Only what the
 route table serves and stores can be asked for: there is no way from here to another host. What is
 here is the only memory of a run: repeated, it goes on where it ended.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -19,8 +20,7 @@ from skerry.aio.each import each
 from skerry.base.clock import Clock
 from skerry.base.errors import BadInput, Party, SkerryError
 from skerry.cdn.admission import Admitted, Refused
-from skerry.cdn.core import courtesy, reuse
-from skerry.cdn.core.courtesy import Courtesy
+from skerry.cdn.core import reuse
 from skerry.cdn.core.parts import Span
 from skerry.cdn.core.prewarm import (
     Caps,
@@ -43,13 +43,12 @@ from skerry.cdn.ports import DataClass
 from skerry.cdn.sliceable import Sliceable
 from skerry.cdn.slicing import Slicing
 from skerry.cdn.taking import drained, whole
+from skerry.cdn.yielding import Yielding
 from skerry.upstream.core.limits import Pace, pay
 from skerry.wire.message import Answer, BodyAborted, Headers, Request
 
 TOO_DEAR = "nothing is fetched ahead: too much of the budget is spent"
 BURNS = "the budget burns above 1: it goes on once money goes slower than time again"
-REST_LOOK_SECONDS = 1.0
-"""Between looks at whether visitors are still about."""
 PAUSED_SECONDS = 10.0
 """Between looks at a budget that burns too fast."""
 LOOKS_AT_ONCE = 8
@@ -80,10 +79,8 @@ class Prewarm:
     """Runs, one at a time.
 
     Args:
-        busy: whether something is being fetched for visitors, or for images, at this moment.
-        visits: visitors' requests that asked the outside, since start.
+        yielding: leaves the link to visitors.
         bytes_per_second: at most; 0 for as fast as it goes.
-        share: of the time, taken while visitors are about.
         may_warm: whether the node's budget allows it for a route.
         paused: whether it has to wait for the budget; it goes on by itself.
     """
@@ -95,10 +92,8 @@ class Prewarm:
         entries: Entries,
         slicing: Slicing,
         clock: Clock,
-        busy: Callable[[], bool],
-        visits: Callable[[], int],
+        yielding: Yielding,
         bytes_per_second: int,
-        share: float,
         may_warm: Callable[[Route], bool] = lambda route: True,
         paused: Callable[[Route], bool] = lambda route: False,
     ) -> None:
@@ -106,9 +101,7 @@ class Prewarm:
         self._entries = entries
         self._slicing = slicing
         self._clock = clock
-        self._busy = busy
-        self._visits = visits
-        self._courtesy = Courtesy(share)
+        self._yielding = yielding
         self._may_warm = may_warm
         self._paused = paused
         self._pace = Pace(bytes_per_second)
@@ -171,8 +164,7 @@ class Prewarm:
             return Found(wish, total, _missing(known, Span(0, total)))
         if not self._may_warm(admitted.route):
             return Found(wish, refused=TOO_DEAR)
-        answer = await self._front.ask(_with(admitted, "HEAD"))
-        await drained(answer.body)
+        answer = await self._yielding.small(partial(self._head, admitted))
         if answer.status in (405, 501):
             return Found(wish)
         if answer.status != 200:
@@ -180,6 +172,11 @@ class Prewarm:
         length = answer.headers.get("Content-Length") or ""
         size = int(length) if length.isascii() and length.isdigit() else None
         return Found(wish, size, size)
+
+    async def _head(self, admitted: Admitted) -> Answer:
+        answer = await self._front.ask(_with(admitted, "HEAD"))
+        await drained(answer.body)
+        return answer
 
     def _admitted(self, url: str) -> Admitted | str:
         """The request for a URL as a visitor would send it, or why there is none."""
@@ -252,7 +249,8 @@ class Prewarm:
         slice_bytes = _slice_bytes(admitted, size)
         at = done = 0
         while size is None or at < size:
-            window = Span(at, at + (self._step(slice_bytes) or size or 1))
+            step = self._yielding.window_bytes(slice_bytes) if slice_bytes else size or 1
+            window = Span(at, at + step)
             missing = self._missing_in(admitted, window)
             self._refuse_without_money(admitted)
             if why := over(spent + done + missing, caps):
@@ -299,34 +297,11 @@ class Prewarm:
         came = passed if window is None else missing
         self._fetched_bytes += came
         now = self._clock.monotonic()
-        self._look_around(now)
         self._pace, wait_seconds = pay(self._pace, came, now)
-        rest_seconds = courtesy.rest_seconds(self._courtesy, now - began, now)
         if wait_seconds:
             await self._clock.sleep(wait_seconds)
-        await self._rest(rest_seconds - wait_seconds)
+        await self._yielding.rest(now - began, rested_seconds=wait_seconds)
         return came
-
-    async def _rest(self, seconds: float) -> None:
-        """So long at most, and not on when visitors have left: a slow answer asks for minutes."""
-        while seconds > 0 and self._courtesy.about(self._clock.monotonic()):
-            await self._clock.sleep(min(seconds, REST_LOOK_SECONDS))
-            seconds -= REST_LOOK_SECONDS
-            self._look_around(self._clock.monotonic())
-
-    def _step(self, slice_bytes: int | None) -> int | None:
-        """How much is asked for at once; None for all of it."""
-        if slice_bytes is None:
-            return None
-        now = self._clock.monotonic()
-        self._look_around(now)
-        return courtesy.window_bytes(self._courtesy, slice_bytes, now)
-
-    def _look_around(self, now: float) -> bool:
-        """Whether something is fetched for others at this moment; remembers visitors."""
-        busy = self._busy()
-        self._courtesy = courtesy.looked(self._courtesy, self._visits(), busy=busy, now=now)
-        return busy
 
     async def _affordable(
         self, admitted: Admitted, url: str, done: int
@@ -344,7 +319,7 @@ class Prewarm:
     async def _idle(self, url: str, done: int) -> AsyncIterator[PrewarmEvent]:
         """Until nothing is fetched for anybody else; tells once that it waits."""
         wait_seconds, told = WAIT_SECONDS_MIN, False
-        while self._look_around(self._clock.monotonic()):
+        while self._yielding.look():
             if wait_seconds >= WAIT_SECONDS_MAX and not told:
                 yield PrewarmEvent(Step.WAITING, url, done_bytes=done)
                 told = True

@@ -234,7 +234,7 @@ class PrewarmSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """[prewarm]: what fetching ahead may take, and what a gigabyte costs."""
 
     bytes_per_second: Bytes = 16 * MIB
-    share_beside_visitors: Share = 0.05
+    share_beside_visitors: Share = 0.03
     price_per_gb_micro: Count = 0
 
 
