@@ -30,8 +30,8 @@ from tests.rig.nodes import HOST
 from tests.rig.pages import HOST as SITE
 
 DAYS, APPS, ROLLED_OUT, PULLS = 7, 30, 6, 300
-FILMS, FILM_BYTES = 20, 64 << 20
-"""More than comes while the visitor is there, and so few that bytes do, not lengths alone."""
+FILMS, FILM_BYTES = 60, 64 << 20
+"""Half of a visit their lengths are asked for, and half of it bytes come; more than can end."""
 
 
 def warming(stage: Stage, *, quick: bool) -> Iterator[Figure]:

@@ -349,9 +349,8 @@ def _told(made: Plan) -> list[PrewarmEvent]:
 def _slice_bytes(admitted: Admitted, size: int | None) -> int | None:
     """The slices that an object comes in; None when it comes whole."""
     slice_bytes = admitted.route.slice_bytes
-    return (
-        None if slice_bytes is None or (size is not None and size <= slice_bytes) else slice_bytes
-    )
+    fits = slice_bytes is not None and size is not None and size <= slice_bytes
+    return None if fits else slice_bytes
 
 
 def _missing(known: Sliceable, span: Span) -> int:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 REST_LOOK_SECONDS = 1.0
 """Between looks at whether visitors are still about."""
-SMALL_REST_SECONDS = 0.05
+SMALL_REST_SECONDS = 0.1
 """After a question without a body, beside visitors: such a one takes the link for milliseconds, and
 the node as much."""
 
